@@ -1,1 +1,16 @@
-//! placeholder
+//! Bytes on disk: where everything lies and how it is written (`docs/format.md`).
+//!
+//! Nothing in here knows SQLite's interface or touches a file; callers hand over bytes.
+
+mod bytes;
+pub mod cell;
+pub mod geometry;
+pub mod header;
+pub mod journal_header;
+pub mod keyslot;
+pub mod preamble;
+pub mod superblock;
+pub mod wal_header;
+
+#[cfg(test)]
+pub(crate) mod testing;

@@ -1,1 +1,9 @@
-//! placeholder
+//! Who may open what: key material, unlocking, and what the process remembers.
+
+pub mod cache;
+pub mod file_keys;
+pub mod limits;
+pub mod material;
+pub mod options;
+pub mod registry;
+pub mod unlock;

@@ -1,0 +1,254 @@
+//! Keys, handles and unlocked paths, as `docs/c-abi.md` describes them.
+
+use std::ffi::{c_char, c_int};
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use super::{call, owned, required, text};
+use crate::error::{Fault, FaultClass, Result};
+use crate::format::header;
+use crate::keys::cache;
+use crate::keys::material::Key;
+use crate::keys::registry::{self, OpenOptions};
+use crate::keys::unlock;
+use crate::vfs::probe;
+
+/// Stores a passphrase: not empty, no NUL, valid UTF-8.
+///
+/// # Safety
+/// `utf8` points to `n` readable bytes or is null with `n` 0; `key` is null or points to a writable number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_key_passphrase(utf8: *const u8, n: usize, key: *mut u64) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { new_key(key, || Key::passphrase(bytes(utf8, n)?)) }
+}
+
+/// Stores a raw key of 32 bytes.
+///
+/// # Safety
+/// As [`lumo_key_passphrase`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_key_raw(raw: *const u8, n: usize, key: *mut u64) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { new_key(key, || Key::raw(bytes(raw, n)?)) }
+}
+
+/// Stores a key from its text form: `x'<64 hex>'` is raw, anything else a passphrase.
+///
+/// # Safety
+/// As [`lumo_key_passphrase`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_key_parse(text: *const u8, n: usize, key: *mut u64) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { new_key(key, || Key::parse(bytes(text, n)?)) }
+}
+
+/// Stores a raw key from the system's random number generator.
+///
+/// # Safety
+/// `key` is null or points to a writable number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_key_random(key: *mut u64) -> c_int {
+    // SAFETY: passed on from the caller.
+    unsafe { new_key(key, Key::random) }
+}
+
+/// Gives up a key. It is wiped as soon as no connection holds it any more. Unknown numbers are ignored.
+#[unsafe(no_mangle)]
+pub extern "C" fn lumo_key_free(key: u64) {
+    // Wiping cannot panic; if it did, there would be nobody to tell.
+    let _ = catch_unwind(|| registry::drop_key(key));
+}
+
+/// Makes a single-use handle for an open; `key` 0 means options only.
+///
+/// # Safety
+/// `options` is null or a C string; `handle` is null or points to a writable pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_handle_new(
+    key: u64,
+    options: *const c_char,
+    handle: *mut *mut c_char,
+) -> c_int {
+    call(|| {
+        // SAFETY: passed on from the caller.
+        let handle = unsafe { handle.as_mut() }.ok_or_else(null_result)?;
+        *handle = std::ptr::null_mut();
+        // SAFETY: passed on from the caller.
+        let mut options = unsafe { options_from(options) }?;
+        options.key = if key == 0 { None } else { Some(stored_key(key)?) };
+        *handle = owned(&registry::issue_handle(options)?);
+        Ok(())
+    })
+}
+
+/// Lets every later open of `path` in this process use `key`. If the file exists, the key is checked.
+///
+/// # Safety
+/// `path` is a C string, `options` is null or a C string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_unlock(path: *const c_char, key: u64, options: *const c_char) -> c_int {
+    call(|| {
+        // SAFETY: passed on from the caller.
+        let (path, mut options) = unsafe { (path_from(path)?, options_from(options)?) };
+        let key = stored_key(key)?;
+        // Through SQLite's VFS: a descriptor of our own would, on closing, drop the process's locks.
+        if let Some(region) = probe::read_header(&path)? {
+            unlock::unlock(&region, Some(&key), &options.limits, &path)?;
+        }
+        options.key = Some(key);
+        registry::unlock_path(&path, options);
+        Ok(())
+    })
+}
+
+/// Takes back [`lumo_unlock`] and forgets the file's data key. Open connections stay open.
+///
+/// # Safety
+/// `path` is a C string; `was_unlocked` is null or points to a writable number.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_lock(path: *const c_char, was_unlocked: *mut c_int) -> c_int {
+    call(|| {
+        // SAFETY: passed on from the caller.
+        let path = unsafe { path_from(path) }?;
+        let was = registry::lock_path(&path);
+        match probe::read_header(&path).map(|region| region.map(|region| header::parse(&region))) {
+            Ok(Some(Ok(header))) => header.newest().into_iter().for_each(|copy| cache::forget(&copy.uuid)),
+            // Whose data key it was cannot be told any more, so all go; that costs others one derivation.
+            _ => cache::forget_all(),
+        }
+        // SAFETY: passed on from the caller.
+        if let Some(was_unlocked) = unsafe { was_unlocked.as_mut() } {
+            *was_unlocked = c_int::from(was);
+        }
+        Ok(())
+    })
+}
+
+/// Makes a key, stores it and hands out its number.
+///
+/// # Safety
+/// `number` is null or points to a writable number.
+unsafe fn new_key(number: *mut u64, make: impl FnOnce() -> Result<Key>) -> c_int {
+    call(|| {
+        // SAFETY: passed on from the caller.
+        let number = unsafe { number.as_mut() }.ok_or_else(null_result)?;
+        *number = 0;
+        *number = registry::store_key(Arc::new(make()?));
+        Ok(())
+    })
+}
+
+fn stored_key(number: u64) -> Result<Arc<Key>> {
+    registry::get_key(number).ok_or_else(|| {
+        Fault::new(FaultClass::InvalidArgument, "There is no such key; it may have been freed.")
+    })
+}
+
+/// # Safety
+/// `start` points to `n` readable bytes or is null; they stay so while the result is used.
+unsafe fn bytes<'a>(start: *const u8, n: usize) -> Result<&'a [u8]> {
+    match (start.is_null(), n) {
+        (_, 0) => Ok(&[]),
+        (true, _) => Err(Fault::new(FaultClass::InvalidArgument, "The key's bytes are missing.")),
+        // SAFETY: passed on from the caller.
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(start, n) }),
+    }
+}
+
+/// The one name of the file that is meant.
+///
+/// # Safety
+/// `path` is null or a C string.
+unsafe fn path_from(path: *const c_char) -> Result<String> {
+    // SAFETY: passed on from the caller.
+    match unsafe { required(path) }? {
+        "" => Err(Fault::new(FaultClass::InvalidArgument, "The path is empty.")),
+        path => Ok(registry::canonical(path)),
+    }
+}
+
+/// # Safety
+/// `options` is null or a C string.
+unsafe fn options_from(options: *const c_char) -> Result<OpenOptions> {
+    // SAFETY: passed on from the caller.
+    unsafe { text(options) }?.map_or_else(|| Ok(OpenOptions::default()), OpenOptions::from_json)
+}
+
+fn null_result() -> Fault {
+    Fault::new(FaultClass::InvalidArgument, "There is no place for the result.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure;
+    use std::ffi::CString;
+    use std::ptr::{null, null_mut};
+
+    fn failure_class() -> Option<FaultClass> {
+        failure::take().map(|fault| fault.class)
+    }
+
+    #[test]
+    fn keys_come_and_go() {
+        let mut key = 7;
+        // SAFETY: the pointers are valid for the lengths given.
+        unsafe {
+            assert_eq!(lumo_key_passphrase(b"p".as_ptr(), 1, &mut key), 0);
+            assert!(matches!(*registry::get_key(key).unwrap(), Key::Passphrase(_)));
+            lumo_key_free(key);
+            assert!(registry::get_key(key).is_none());
+            assert_eq!(lumo_key_raw([1; 32].as_ptr(), 32, &mut key), 0);
+            assert_eq!(lumo_key_random(&mut key), 0);
+            assert!(matches!(*registry::get_key(key).unwrap(), Key::Raw(_)));
+            assert_eq!(lumo_key_parse(b"x'00'".as_ptr(), 5, &mut key), 8);
+        }
+        assert_eq!(key, 0);
+        assert_eq!(failure_class(), Some(FaultClass::InvalidArgument));
+        lumo_key_free(0);
+    }
+
+    #[test]
+    fn null_pointers_are_refused() {
+        let mut key = 0;
+        // SAFETY: null is allowed everywhere here.
+        unsafe {
+            assert_eq!(lumo_key_passphrase(null(), 0, &mut key), 8);
+            assert_eq!(lumo_key_passphrase(null(), 3, &mut key), 8);
+            assert_eq!(lumo_key_random(null_mut()), 8);
+            assert_eq!(lumo_handle_new(0, null(), null_mut()), 8);
+            assert_eq!(lumo_unlock(null(), 1, null()), 8);
+            assert_eq!(lumo_lock(null(), null_mut()), 8);
+        }
+        assert_eq!(failure_class(), Some(FaultClass::InvalidArgument));
+    }
+
+    #[test]
+    fn a_handle_carries_key_and_options_once() {
+        let (mut key, mut handle) = (0, null_mut());
+        // SAFETY: the pointers are valid; the handle is freed as `lumo_string_free` would.
+        let handle = unsafe {
+            assert_eq!(lumo_key_random(&mut key), 0);
+            assert_eq!(lumo_handle_new(key, c"{\"block_size\": 512}".as_ptr(), &mut handle), 0);
+            CString::from_raw(handle).into_string().unwrap()
+        };
+        lumo_key_free(key);
+        let options = registry::take_handle(&handle).unwrap();
+        assert!(options.key.is_some());
+        assert_eq!(options.block_size, Some(512));
+        assert!(registry::take_handle(&handle).is_none());
+    }
+
+    #[test]
+    fn a_handle_needs_sound_options_and_a_key_that_exists() {
+        let mut handle = null_mut();
+        // SAFETY: the pointers are valid.
+        unsafe {
+            assert_eq!(lumo_handle_new(0, c"{\"colour\": 1}".as_ptr(), &mut handle), 8);
+            assert_eq!(lumo_handle_new(u64::MAX, null(), &mut handle), 8);
+            assert_eq!(lumo_handle_new(0, c"\xff".as_ptr(), &mut handle), 8);
+        }
+        assert!(handle.is_null());
+    }
+}

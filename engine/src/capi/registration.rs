@@ -1,0 +1,59 @@
+//! Registering the VFSs in a SQLite library.
+
+use std::ffi::{c_char, c_int};
+
+use super::{call, give, required, text};
+use crate::error::Result;
+use crate::vfs::api::Api;
+use crate::vfs::host::{self, Host};
+
+fn describe(host: &Host) -> String {
+    serde_json::json!({
+        "host": host.id,
+        "sqlite_version": host.api.version(),
+        "vfs": host.vfs_names(),
+    })
+    .to_string()
+}
+
+/// Registers the VFSs in the SQLite that `shared_object` links or holds; null: the process's own symbols.
+///
+/// # Safety
+/// `shared_object` is null or a string; `json` is null or a place for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_register_library(
+    shared_object: *const c_char,
+    json: *mut *mut c_char,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let path = unsafe { text(shared_object) }?;
+        let host = host::serve(Api::from_library(path)?)?;
+        // SAFETY: as the caller promises.
+        unsafe { give(json, &describe(host)) }
+    })
+}
+
+/// Registers `lumocrypt-<base>` over the VFS called `base_vfs`.
+///
+/// # Safety
+/// `base_vfs` is a string; `vfs_name` is null or a place for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_register_over(
+    host: u32,
+    base_vfs: *const c_char,
+    vfs_name: *mut *mut c_char,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let name = host::host(host)?.add_over(unsafe { required(base_vfs) }?)?;
+        // SAFETY: as the caller promises.
+        unsafe { give(vfs_name, &name) }
+    })
+}
+
+/// Makes the pass-through VFS the library's default (`on` not zero), or restores the former default.
+#[unsafe(no_mangle)]
+pub extern "C" fn lumo_set_default(host: u32, on: c_int) -> c_int {
+    call(|| -> Result<()> { host::host(host)?.set_default(on != 0) })
+}

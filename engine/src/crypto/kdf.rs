@@ -1,0 +1,110 @@
+//! Key derivation and hashing: Argon2id, HKDF, HMAC and SHA-256.
+
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::{constant_time, digest, hkdf, hmac};
+use zeroize::Zeroizing;
+
+use super::secret::Secret;
+use crate::error::{Fault, FaultClass, Result};
+
+/// The cost of an Argon2id derivation (RFC 9106).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Argon2Cost {
+    /// Passes over the memory.
+    pub t: u32,
+    /// Memory in KiB.
+    pub m_kib: u32,
+    /// Lanes.
+    pub p: u32,
+}
+
+impl Argon2Cost {
+    /// The default: 64 MiB, RFC 9106's second recommended option (section 4).
+    pub const INTERACTIVE: Argon2Cost = Argon2Cost { t: 3, m_kib: 64 << 10, p: 4 };
+    /// 256 MiB.
+    pub const MODERATE: Argon2Cost = Argon2Cost { t: 3, m_kib: 256 << 10, p: 4 };
+    /// 1 GiB.
+    pub const SENSITIVE: Argon2Cost = Argon2Cost { t: 3, m_kib: 1 << 20, p: 4 };
+}
+
+/// Argon2id, version 0x13, 32 bytes. Costs out of the algorithm's range and salts under 8 bytes are refused as
+/// invalid arguments; policy on what is too little or too much is the caller's.
+pub fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Secret<32>> {
+    let params = Params::new(cost.m_kib, cost.t, cost.p, Some(32)).map_err(refused)?;
+    run_argon2(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), passphrase, salt)
+}
+
+/// Runs `hasher` in memory that is wiped afterwards.
+fn run_argon2(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Secret<32>> {
+    let params = hasher.params();
+    let mut memory = Zeroizing::new(Vec::new());
+    memory.try_reserve_exact(params.block_count()).map_err(|_| out_of_memory(params))?;
+    memory.resize(params.block_count(), Block::new());
+    let mut key = Secret::<32>::zeroed();
+    // Threads of its own, gone afterwards: the lanes would otherwise run in a process-wide pool, which has
+    // no threads in a forked child, where the derivation would then wait for ever.
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(params.p_cost() as usize);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|_| "lumocrypt-kdf".into())
+        .build()
+        .map_err(|_| out_of_memory(params))?;
+    let (out, blocks) = (key.expose_mut(), memory.as_mut_slice());
+    pool.install(|| hasher.hash_password_into_with_memory(passphrase, salt, out, blocks)).map_err(refused)?;
+    Ok(key)
+}
+
+fn refused(error: argon2::Error) -> Fault {
+    match error {
+        argon2::Error::OutOfMemory => Fault::new(FaultClass::NoMemory, "No memory for Argon2id."),
+        other => Fault::new(FaultClass::InvalidArgument, format!("Argon2id cannot be run: {other}.")),
+    }
+}
+
+fn out_of_memory(params: &Params) -> Fault {
+    let mib = params.m_cost().div_ceil(1024);
+    Fault::new(
+        FaultClass::NoMemory,
+        format!("Deriving the key from the passphrase needs {mib} MiB of memory."),
+    )
+}
+
+/// An output length that `hkdf` can be asked for.
+struct OutputLen(usize);
+
+impl hkdf::KeyType for OutputLen {
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// HKDF-SHA-256 (RFC 5869); the parts of `info` are concatenated.
+///
+/// # Panics
+/// If `out` is longer than the 8,160 bytes that HKDF-SHA-256 can give.
+pub fn hkdf_sha256(ikm: &[u8], salt: &[u8], info: &[&[u8]], out: &mut [u8]) {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+        .extract(ikm)
+        .expand(info, OutputLen(out.len()))
+        .and_then(|okm| okm.fill(out))
+        .expect("at most 255 blocks of output");
+}
+
+/// HMAC-SHA-256 (RFC 2104).
+pub fn hmac_sha256(key: &[u8], message: &[u8]) -> [u8; 32] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), message);
+    tag.as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// SHA-256.
+pub fn sha256(message: &[u8]) -> [u8; 32] {
+    digest::digest(&digest::SHA256, message).as_ref().try_into().expect("SHA-256 gives 32 bytes")
+}
+
+/// Equality in a time that depends only on the lengths.
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    constant_time::verify_slices_are_equal(a, b).is_ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Randomness: straight from the system, and nonces in small batches.
+//!
+//! One system call per nonce would cost more than sealing a page. A buffer of nonces, however, repeats
+//! itself after `fork` or when a virtual machine resumes from a snapshot, and a repeated nonce is fatal to
+//! AEGIS. So the buffer is small, belongs to one thread, is wiped by the kernel in a forked child, is also
+//! given up if a `fork` handler says so, and is discarded when a transaction starts. A snapshot that is
+//! taken in the middle of a transaction and resumed twice remains uncovered.
+
+mod pool;
+
+use crate::error::{Fault, FaultClass, Result};
+
+/// A fresh 24-byte nonce.
+pub fn draw() -> Result<[u8; 24]> {
+    match pool::draw() {
+        Some(drawn) => drawn,
+        None => {
+            let mut nonce = [0; 24];
+            random(&mut nonce)?;
+            Ok(nonce)
+        }
+    }
+}
+
+/// Throws away the nonces that this thread has in stock. To be called when a transaction starts.
+pub fn discard_pool() {
+    pool::discard();
+}
+
+/// Fills `buf` from the system's random number generator. There is no fallback: without randomness nothing
+/// is sealed.
+pub fn random(buf: &mut [u8]) -> Result<()> {
+    #[cfg(any(test, feature = "fault-injection"))]
+    if injection::FAILING.get() {
+        return Err(failure("injected"));
+    }
+    getrandom::fill(buf).map_err(|error| failure(&error.to_string()))
+}
+
+fn failure(reason: &str) -> Fault {
+    Fault::new(
+        FaultClass::Io,
+        format!("The system's random number generator failed ({reason}); nothing was written."),
+    )
+}
+
+#[cfg(any(test, feature = "fault-injection"))]
+mod injection {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static FAILING: Cell<bool> = const { Cell::new(false) };
+    }
+}
+
+/// Makes the random number generator fail, or work again, for the calling thread.
+#[cfg(any(test, feature = "fault-injection"))]
+#[doc(hidden)]
+pub fn fail_rng_for_tests(on: bool) {
+    discard_pool();
+    injection::FAILING.set(on);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn nonces_do_not_repeat() {
+        let mut seen = HashSet::new();
+        for i in 0..100_000 {
+            if i % 997 == 0 {
+                discard_pool();
+            }
+            assert!(seen.insert(draw().unwrap()), "repeated after {i}");
+        }
+    }
+
+    #[test]
+    fn threads_draw_different_nonces() {
+        let threads: Vec<_> = (0..8)
+            .map(|_| std::thread::spawn(|| (0..2000).map(|_| draw().unwrap()).collect::<Vec<_>>()))
+            .collect();
+        let mut seen = HashSet::new();
+        for thread in threads {
+            for nonce in thread.join().unwrap() {
+                assert!(seen.insert(nonce));
+            }
+        }
+    }
+
+    #[test]
+    fn a_failing_generator_fails_the_draw() {
+        draw().unwrap();
+        fail_rng_for_tests(true);
+        assert_eq!(draw().unwrap_err().class, FaultClass::Io);
+        assert_eq!(random(&mut [0; 32]).unwrap_err().class, FaultClass::Io);
+        fail_rng_for_tests(false);
+        draw().unwrap();
+    }
+}

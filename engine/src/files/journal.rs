@@ -1,0 +1,456 @@
+//! The rollback journal: an append-only sequence of sealed extents.
+//!
+//! SQLite writes small unaligned records and later patches its header. Blocks encrypted in place would put
+//! records that are already synced at the mercy of a torn write, so nothing here is ever encrypted in
+//! place: writes collect in memory, and each flush appends them as one extent; a patch is a further extent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::storage::{Storage, is_zero};
+use crate::crypto::nonce;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::format::journal_header::{
+    EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble, MAX_EXTENT_PAYLOAD,
+};
+use crate::format::wal_header::LogPreamble;
+use crate::keys::file_keys::{FileKeys, Sealer};
+
+/// SQLite's journal magic (pager.c, aJournalMagic); it also ends a super-journal trailer.
+pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+/// What SQLite writes to finish a persistent journal (pager.c, zeroJournalHdr).
+const FINISH_LEN: usize = 28;
+/// The offset in front of an extent's data.
+const OFFSET_LEN: usize = 8;
+/// Data collected before an extent is written: large enough to make its head and tag cheap.
+const COLLECT: usize = 256 * 1024;
+/// The longest name in a super-journal trailer that is believed.
+const NAME_MAX: usize = 64 * 1024;
+
+/// Where a piece of the logical file is: `len` bytes at `at` in the data of an extent.
+#[derive(Clone, Copy)]
+struct Segment {
+    len: u64,
+    extent: usize,
+    at: u64,
+}
+
+/// An extent on disk.
+#[derive(Clone, Copy)]
+struct Extent {
+    physical: u64,
+    payload: usize,
+}
+
+/// The rollback journal of one connection.
+pub struct JournalFile {
+    keys: Arc<FileKeys>,
+    sealer: Sealer,
+    loaded: bool,
+    finished: bool,
+    id: Option<[u8; 16]>,
+    extents: Vec<Extent>,
+    segments: BTreeMap<u64, Segment>,
+    /// Physical end of the last extent: where the next goes, over a trailer if there is one.
+    end: u64,
+    /// Logical size.
+    size: u64,
+    pending_at: u64,
+    pending: Vec<u8>,
+    trailer: Option<Vec<u8>>,
+    preamble_due: bool,
+    opened: Option<usize>,
+    data: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl JournalFile {
+    /// A journal under the main file's keys.
+    pub fn new(keys: Arc<FileKeys>) -> Result<Self> {
+        let sealer = keys.sealer(FileKind::MainJournal)?;
+        Ok(JournalFile {
+            keys,
+            sealer,
+            loaded: false,
+            finished: false,
+            id: None,
+            extents: Vec::new(),
+            segments: BTreeMap::new(),
+            end: 0,
+            size: 0,
+            pending_at: 0,
+            pending: Vec::new(),
+            trailer: None,
+            preamble_due: false,
+            opened: None,
+            data: Vec::new(),
+            sealed: Vec::new(),
+        })
+    }
+
+    fn reset(&mut self) {
+        self.id = None;
+        self.extents.clear();
+        self.segments.clear();
+        self.end = 0;
+        self.size = 0;
+        self.pending.clear();
+        self.trailer = None;
+        self.preamble_due = false;
+        self.opened = None;
+        self.finished = false;
+        self.loaded = true;
+    }
+
+    /// Reads what is on disk: a journal that a crash left, or nothing.
+    fn load(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if self.loaded {
+            return Ok(());
+        }
+        self.reset();
+        let physical = storage.size()?;
+        if physical == 0 {
+            return Ok(());
+        }
+        let mut head = [0u8; JOURNAL_PREAMBLE_LEN];
+        storage.read(&mut head, 0)?;
+        self.id = match JournalPreamble::parse(&head) {
+            LogPreamble::Valid(preamble) => {
+                if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
+                    return Err(self.fault(
+                        "the rollback journal beside the database belongs to another database or another key; move \
+                         it away, or put the database that it belongs to back",
+                    ));
+                }
+                Some(preamble.journal_id)
+            }
+            LogPreamble::Plaintext => {
+                return Err(self.fault(
+                    "a plaintext rollback journal lies beside the encrypted database; it was left by another \
+                     database or put there. Move it away to open the database",
+                ));
+            }
+            LogPreamble::Unsupported(version) => {
+                return Err(Fault::new(
+                    FaultClass::UnsupportedFormat,
+                    format!("the rollback journal has format version {version}; a newer lumocrypt wrote it"),
+                )
+                .in_file(FileKind::MainJournal));
+            }
+            LogPreamble::Absent => {
+                self.finished = true;
+                None
+            }
+            // A torn or damaged preamble. Rolling back from extents that are authentic is right in both cases.
+            LogPreamble::Torn => {
+                let mut extent = [0u8; EXTENT_HEAD_LEN];
+                storage.read(&mut extent, JOURNAL_PREAMBLE_LEN as u64)?;
+                ExtentHead::parse(&extent).map(|extent| extent.journal_id)
+            }
+        };
+        self.end = JOURNAL_PREAMBLE_LEN as u64;
+        if let Some(id) = self.id {
+            while self.load_extent(storage, id)? {}
+        }
+        if self.extents.is_empty() {
+            self.id = None;
+        }
+        Ok(())
+    }
+
+    fn load_extent(&mut self, storage: &mut dyn Storage, id: [u8; 16]) -> Result<bool> {
+        let mut head = [0u8; EXTENT_HEAD_LEN];
+        if !storage.read(&mut head, self.end)? {
+            return Ok(false);
+        }
+        let Some(head) = ExtentHead::parse(&head) else { return Ok(false) };
+        let payload = head.len as usize;
+        if head.journal_id != id || !(OFFSET_LEN..=MAX_EXTENT_PAYLOAD).contains(&payload) {
+            return Ok(false);
+        }
+        self.extents.push(Extent { physical: self.end, payload });
+        let index = self.extents.len() - 1;
+        if !self.open_extent(storage, index)? {
+            self.extents.pop();
+            return Ok(false);
+        }
+        let at = self.extent_offset();
+        self.apply(index, at, (payload - OFFSET_LEN) as u64);
+        self.end += self.extent_len(payload);
+        Ok(true)
+    }
+
+    fn extent_len(&self, payload: usize) -> u64 {
+        (EXTENT_HEAD_LEN + payload + self.sealer.overhead()) as u64
+    }
+
+    fn extent_offset(&self) -> u64 {
+        u64::from_le_bytes(self.data[..OFFSET_LEN].try_into().unwrap_or_default())
+    }
+
+    /// Opens extent `index` into `self.data`.
+    fn open_extent(&mut self, storage: &mut dyn Storage, index: usize) -> Result<bool> {
+        if self.opened == Some(index) {
+            return Ok(true);
+        }
+        let (Some(id), extent) = (self.id, self.extents[index]) else { return Ok(false) };
+        self.opened = None;
+        self.data.resize(extent.payload, 0);
+        self.sealed.resize(extent.payload + self.sealer.overhead(), 0);
+        if !storage.read(&mut self.sealed, extent.physical + EXTENT_HEAD_LEN as u64)? {
+            return Ok(false);
+        }
+        if self.sealer.open(index as u64, &id, &self.sealed, &mut self.data).is_err() {
+            return Ok(false);
+        }
+        self.opened = Some(index);
+        Ok(true)
+    }
+
+    /// Lays `len` bytes of extent `index` over the logical file at `at`; no bytes mean a cut.
+    fn apply(&mut self, index: usize, at: u64, len: u64) {
+        if len == 0 {
+            self.cut(at);
+            return;
+        }
+        self.uncover(at, at + len);
+        self.segments.insert(at, Segment { len, extent: index, at: 0 });
+        self.size = self.size.max(at + len);
+    }
+
+    fn cut(&mut self, size: u64) {
+        self.uncover(size, u64::MAX);
+        self.size = self.size.min(size);
+    }
+
+    /// Removes `from..to` from the segments, splitting those that reach across.
+    fn uncover(&mut self, from: u64, to: u64) {
+        let first = self.segments.range(..from).next_back().map_or(from, |(start, _)| *start);
+        let touched: Vec<(u64, Segment)> =
+            self.segments.range(first..to).map(|(start, segment)| (*start, *segment)).collect();
+        for (start, segment) in touched {
+            let end = start + segment.len;
+            if end <= from {
+                continue;
+            }
+            self.segments.remove(&start);
+            if start < from {
+                self.segments.insert(start, Segment { len: from - start, ..segment });
+            }
+            if end > to {
+                let skipped = to - start;
+                let rest = Segment { len: end - to, at: segment.at + skipped, ..segment };
+                self.segments.insert(to, rest);
+            }
+        }
+    }
+
+    /// The logical size in bytes; of a finished journal the physical one, which is what SQLite limits.
+    pub fn size(&mut self, storage: &mut dyn Storage) -> Result<u64> {
+        self.load(storage)?;
+        if self.finished {
+            return storage.size();
+        }
+        Ok(self.size.max(self.pending_end()))
+    }
+
+    fn pending_end(&self) -> u64 {
+        if self.pending.is_empty() { 0 } else { self.pending_at + self.pending.len() as u64 }
+    }
+
+    /// Fills `buf` from logical `offset`; `false` if the journal ended early, the rest being zero.
+    pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.load(storage)?;
+        buf.fill(0);
+        let end = offset + buf.len() as u64;
+        let mut at = offset;
+        while at < end {
+            let next = self.segments.range(..=at).next_back().map(|(start, segment)| (*start, *segment));
+            match next {
+                Some((start, segment)) if at < start + segment.len => {
+                    let take = (start + segment.len).min(end) - at;
+                    if !self.open_extent(storage, segment.extent)? {
+                        return Err(self.fault(
+                            "a part of the rollback journal that authenticated before no longer does: it was changed \
+                             or damaged",
+                        ));
+                    }
+                    let from = OFFSET_LEN + (segment.at + at - start) as usize;
+                    let to = (at - offset) as usize;
+                    buf[to..to + take as usize].copy_from_slice(&self.data[from..from + take as usize]);
+                    at += take;
+                }
+                _ => at = self.segments.range(at + 1..).next().map_or(end, |(start, _)| (*start).min(end)),
+            }
+        }
+        // What is collected but not written yet lies over everything else.
+        let (from, to) = (self.pending_at.max(offset), self.pending_end().min(end));
+        if from < to {
+            let (source, target) = ((from - self.pending_at) as usize, (from - offset) as usize);
+            let len = (to - from) as usize;
+            buf[target..target + len].copy_from_slice(&self.pending[source..source + len]);
+        }
+        Ok(end <= self.size.max(self.pending_end()))
+    }
+
+    /// Writes `data` at logical `offset`, into memory.
+    pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
+        self.load(storage)?;
+        if offset == 0 && data.len() == FINISH_LEN && is_zero(data) {
+            return self.finish(storage);
+        }
+        if self.id.is_none() {
+            self.begin()?;
+        }
+        let end = self.pending_end();
+        if self.pending.is_empty() {
+            self.pending_at = offset;
+        } else if offset < self.pending_at || offset > end || self.pending.len() + data.len() > COLLECT {
+            self.flush(storage)?;
+            self.pending_at = offset;
+        }
+        let start = (offset - self.pending_at) as usize;
+        let overlap = (self.pending.len() - start).min(data.len());
+        self.pending[start..start + overlap].copy_from_slice(&data[..overlap]);
+        self.pending.extend_from_slice(&data[overlap..]);
+        if data == SQLITE_MAGIC {
+            self.trailer = self.find_trailer(storage, offset + data.len() as u64)?;
+        }
+        if self.pending.len() >= COLLECT {
+            self.flush(storage)?;
+        }
+        Ok(())
+    }
+
+    /// A new journal, over whatever is left of an old one.
+    fn begin(&mut self) -> Result<()> {
+        self.reset();
+        let mut id = [0u8; 16];
+        nonce::random(&mut id)?;
+        self.id = Some(id);
+        self.preamble_due = true;
+        self.end = JOURNAL_PREAMBLE_LEN as u64;
+        Ok(())
+    }
+
+    /// SQLite has just written the magic that ends a super-journal record at logical `end`: the record is
+    /// name, length, checksum, magic (pager.c, writeSuperJournal).
+    fn find_trailer(&mut self, storage: &mut dyn Storage, end: u64) -> Result<Option<Vec<u8>>> {
+        let mut tail = [0u8; 16];
+        let Some(tail_at) = end.checked_sub(tail.len() as u64) else { return Ok(None) };
+        self.read(storage, &mut tail, tail_at)?;
+        let name_len = u32::from_be_bytes([tail[0], tail[1], tail[2], tail[3]]) as usize;
+        let Some(start) = tail_at.checked_sub(name_len as u64) else { return Ok(None) };
+        if name_len == 0 || name_len > NAME_MAX {
+            return Ok(None);
+        }
+        let mut trailer = vec![0; name_len + tail.len()];
+        self.read(storage, &mut trailer, start)?;
+        Ok(Some(trailer))
+    }
+
+    /// Writes what is collected as one extent.
+    ///
+    /// Called before the journal is synced or closed, and before its connection writes the main file.
+    pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let data = std::mem::take(&mut self.pending);
+        let at = self.pending_at;
+        let result = self.append(storage, at, &data);
+        match result {
+            Ok(()) => {
+                self.pending = data;
+                self.pending.clear();
+            }
+            // Kept: SQLite may try again, and a rollback still reads it.
+            Err(_) => self.pending = data,
+        }
+        result
+    }
+
+    /// Appends one extent with `data` for logical offset `at`.
+    fn append(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
+        let Some(id) = self.id else { return Ok(()) };
+        let payload = OFFSET_LEN + data.len();
+        let index = self.extents.len();
+        self.opened = None;
+        self.data.clear();
+        self.data.extend_from_slice(&at.to_le_bytes());
+        self.data.extend_from_slice(data);
+        let mut image = std::mem::take(&mut self.sealed);
+        image.clear();
+        let start = if self.preamble_due {
+            let preamble =
+                JournalPreamble { uuid: self.keys.uuid, key_id: self.keys.key_id, journal_id: id };
+            image.extend_from_slice(&preamble.encode());
+            0
+        } else {
+            self.end
+        };
+        image.extend_from_slice(&ExtentHead { len: payload as u32, journal_id: id }.encode());
+        let body = image.len();
+        image.resize(body + payload + self.sealer.overhead(), 0);
+        let sealed = self.sealer.seal(index as u64, &id, &self.data, &mut image[body..]);
+        if let Some(trailer) = &self.trailer {
+            // Other connections look for the super-journal's name at the physical end (docs/format.md).
+            image.extend_from_slice(trailer);
+        }
+        let written = sealed.and_then(|()| storage.write(&image, start));
+        self.sealed = image;
+        written?;
+        self.preamble_due = false;
+        self.extents.push(Extent { physical: self.end, payload });
+        self.end += self.extent_len(payload);
+        self.apply(index, at, data.len() as u64);
+        Ok(())
+    }
+
+    /// `journal_mode=PERSIST` ends a transaction: zeros over the preamble end the journal in one small
+    /// write. What was never flushed is not needed any more.
+    fn finish(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        self.reset();
+        self.finished = true;
+        if storage.size()? == 0 {
+            return Ok(());
+        }
+        storage.write(&[0; JOURNAL_PREAMBLE_LEN], 0)
+    }
+
+    /// Cuts the journal to `size` logical bytes.
+    pub fn truncate(&mut self, storage: &mut dyn Storage, size: u64) -> Result<()> {
+        self.load(storage)?;
+        if size == 0 {
+            self.reset();
+            return storage.truncate(0);
+        }
+        if self.finished || self.id.is_none() {
+            return storage.truncate(size.max(JOURNAL_PREAMBLE_LEN as u64));
+        }
+        self.flush(storage)?;
+        if size < self.size {
+            self.append(storage, size, &[])?;
+        }
+        // Behind the last extent (and its trailer) there may be the rest of an older, longer journal.
+        let trailer = self.trailer.as_ref().map_or(0, Vec::len) as u64;
+        storage.truncate(self.end + trailer)
+    }
+
+    /// Makes the journal durable.
+    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
+        self.flush(storage)?;
+        if let Some(trailer) = &self.trailer {
+            // An older, longer journal must not hide the trailer from those who look for it at the end.
+            let end = self.end + trailer.len() as u64;
+            if storage.size()? > end {
+                storage.truncate(end)?;
+            }
+        }
+        storage.sync(flags)
+    }
+
+    fn fault(&self, message: &str) -> Fault {
+        Fault::new(FaultClass::Tampered, message).in_file(FileKind::MainJournal)
+    }
+}

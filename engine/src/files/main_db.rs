@@ -1,0 +1,499 @@
+//! The main database file: blocks in slots behind the header region.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::storage::{Storage, is_zero};
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
+use crate::format::geometry::Geometry;
+use crate::keys::file_keys::{FileKeys, Sealer};
+
+/// Blocks of the main file have no context in their AAD.
+const NO_CONTEXT: [u8; 16] = [0; 16];
+
+/// Slots sealed or inspected in one system call when a gap is filled or searched.
+const RUN: usize = 64;
+
+/// How often a read of block 0 is tried again. A checkpointer in another process may rewrite it while we
+/// read it without a lock that excludes that: SQLite's unlocked header read, its change-counter read and
+/// its first page-1 read. Every other read is excluded by SQLite's locks and fails at once.
+const BLOCK_ZERO_TRIES: u32 = 8;
+
+/// Partial writes over a block that cannot be read, kept until they cover it.
+///
+/// A journal's playback rewrites every page of a torn block, but where pages are smaller than blocks it
+/// does so piece by piece, and the first piece must not fail for want of the others.
+struct Overlay {
+    data: Vec<u8>,
+    covered: Vec<bool>,
+}
+
+/// SQLite's smallest page and the unit of coverage.
+const COVER: usize = 512;
+
+/// A block in clear, reusable for as long as its slot still ends in the same nonce and tag.
+struct CachedBlock {
+    index: u64,
+    trailer: Vec<u8>,
+    data: Vec<u8>,
+}
+
+/// The main database file of one connection, unlocked.
+pub struct MainFile {
+    keys: Arc<FileKeys>,
+    sealer: Sealer,
+    geometry: Geometry,
+    slot: Vec<u8>,
+    block: Vec<u8>,
+    cached: Option<CachedBlock>,
+    overlays: BTreeMap<u64, Overlay>,
+    /// Logical size, as long as our locks keep others from changing it; writes need it at every call.
+    size: Option<u64>,
+    /// First slot that may be an honest hole, while a WAL generation is current (docs/format.md section 4).
+    holes_from: Option<u64>,
+    /// Slots below this are known to be sealed.
+    sealed_to: u64,
+}
+
+impl MainFile {
+    /// A file with the given keys and block size in bytes.
+    pub fn new(keys: Arc<FileKeys>, block_size: u32) -> Result<Self> {
+        let sealer = keys.sealer(FileKind::MainDb)?;
+        let geometry = Geometry::new(block_size, sealer.overhead());
+        Ok(MainFile {
+            keys,
+            sealer,
+            geometry,
+            slot: vec![0; geometry.slot_len()],
+            block: vec![0; block_size as usize],
+            cached: None,
+            overlays: BTreeMap::new(),
+            size: None,
+            holes_from: None,
+            sealed_to: 0,
+        })
+    }
+
+    /// The keys that unlocked the file.
+    pub fn keys(&self) -> &Arc<FileKeys> {
+        &self.keys
+    }
+
+    /// The block size in bytes.
+    pub fn block_size(&self) -> u32 {
+        self.geometry.block_size
+    }
+
+    /// A lock was taken: what was known of the file's size may be out of date.
+    pub fn lock_taken(&mut self) {
+        self.size = None;
+    }
+
+    /// A WAL generation that began when the file had `slots` synced slots is current, or none is.
+    pub fn set_holes_from(&mut self, slots: Option<u64>) {
+        if self.holes_from != slots {
+            self.holes_from = slots;
+            self.sealed_to = slots.unwrap_or(0);
+        }
+    }
+
+    /// The logical size in bytes.
+    pub fn size(&self, storage: &mut dyn Storage) -> Result<u64> {
+        Ok(self.geometry.logical_size(storage.size()?))
+    }
+
+    /// The number of slots, a last partial one included.
+    pub fn slots(&self, storage: &mut dyn Storage) -> Result<u64> {
+        Ok(self.geometry.block_count(self.size(storage)?))
+    }
+
+    /// Fills `buf` from logical `offset`; `false` if the file ended early, the rest being zero.
+    pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
+        let block_size = self.geometry.block_size as usize;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let (index, within) = (at / block_size as u64, (at % block_size as u64) as usize);
+            let want = (buf.len() - done).min(block_size - within);
+            let part = &mut buf[done..done + want];
+            let have = if want == block_size {
+                self.read_block(storage, index, part)?
+            } else {
+                self.read_part(storage, index, within, part)?
+            };
+            if have < want {
+                buf[done + have..].fill(0);
+                return Ok(false);
+            }
+            done += want;
+        }
+        Ok(true)
+    }
+
+    /// Reads a whole block into `out`; returns how many bytes of it the file has.
+    fn read_block(&mut self, storage: &mut dyn Storage, index: u64, out: &mut [u8]) -> Result<usize> {
+        if !self.overlays.is_empty() && self.overlays.contains_key(&index) {
+            return Err(self.tampered(index, "is damaged and was only partly rewritten"));
+        }
+        let mut tries = if index == 0 { BLOCK_ZERO_TRIES } else { 1 };
+        loop {
+            let fault = match self.try_block(storage, index, out) {
+                Ok(have) => return Ok(have),
+                Err(fault) => fault,
+            };
+            tries -= 1;
+            if tries == 0 || fault.class != FaultClass::Tampered {
+                out.fill(0);
+                return Err(fault);
+            }
+            std::thread::sleep(std::time::Duration::from_micros(50));
+        }
+    }
+
+    fn try_block(&mut self, storage: &mut dyn Storage, index: u64, out: &mut [u8]) -> Result<usize> {
+        let (sealer, geometry) = (&self.sealer, self.geometry);
+        let offset = geometry.slot_offset(index);
+        let mut opened = false;
+        storage.visit_map(offset, geometry.slot_len(), &mut |sealed| {
+            opened = sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
+        });
+        // A failure in the map may be a stale map: the file decides.
+        if opened {
+            return Ok(out.len());
+        }
+        let mut sealed_len = self.slot.len();
+        if !storage.read(&mut self.slot, offset)? {
+            let logical = geometry.logical_size(storage.size()?);
+            let start = index * u64::from(geometry.block_size);
+            let have = logical.saturating_sub(start).min(out.len() as u64) as usize;
+            if have == 0 {
+                out.fill(0);
+                return Ok(0);
+            }
+            sealed_len = have + sealer.overhead();
+            storage.read(&mut self.slot[..sealed_len], offset)?;
+        }
+        let have = sealed_len - sealer.overhead();
+        let sealed = &self.slot[..sealed_len];
+        if sealer.open(index, &NO_CONTEXT, sealed, &mut out[..have]).is_ok() {
+            out[have..].fill(0);
+            return Ok(have);
+        }
+        if is_zero(sealed) {
+            if self.holes_from.is_some_and(|from| index >= from) {
+                out.fill(0);
+                return Ok(have);
+            }
+            return Err(self.tampered(index, "was erased"));
+        }
+        Err(self.tampered(index, "does not authenticate: it was changed, moved or damaged"))
+    }
+
+    /// Reads part of a block. SQLite does so to look at the change counter at the start of each read
+    /// transaction, so the last such block is kept.
+    fn read_part(
+        &mut self,
+        storage: &mut dyn Storage,
+        index: u64,
+        within: usize,
+        out: &mut [u8],
+    ) -> Result<usize> {
+        if let Some(overlay) = self.overlays.get(&index) {
+            let units = within / COVER..(within + out.len()).div_ceil(COVER);
+            if overlay.covered[units].iter().all(|covered| *covered) {
+                out.copy_from_slice(&overlay.data[within..within + out.len()]);
+                return Ok(out.len());
+            }
+        }
+        if self.cache_still_holds(storage, index) {
+            if let Some(cached) = &self.cached {
+                out.copy_from_slice(&cached.data[within..within + out.len()]);
+                return Ok(out.len());
+            }
+        }
+        let mut block = std::mem::take(&mut self.block);
+        let have = self.read_block(storage, index, &mut block);
+        self.block = block;
+        let have = have?;
+        let usable = have.saturating_sub(within).min(out.len());
+        out[..usable].copy_from_slice(&self.block[within..within + usable]);
+        out[usable..].fill(0);
+        Ok(usable)
+    }
+
+    /// Does the slot on disk still end in the nonce and tag of the block kept in clear? Equality of both is
+    /// the only thing that makes reuse safe; a lock or an unchanged counter is not.
+    fn cache_still_holds(&mut self, storage: &mut dyn Storage, index: u64) -> bool {
+        let overhead = self.sealer.overhead();
+        let block_size = self.geometry.block_size as usize;
+        let end = self.geometry.slot_offset(index) + block_size as u64;
+        let mut trailer = [0u8; 64];
+        let trailer = &mut trailer[..overhead];
+        if !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes)) {
+            return false;
+        }
+        if let Some(cached) = &self.cached {
+            if cached.index == index && cached.trailer == *trailer {
+                return true;
+            }
+        }
+        let mut data = self.cached.take().map_or_else(|| vec![0; block_size], |cached| cached.data);
+        match self.read_block(storage, index, &mut data) {
+            // The trailer was read before the block: if a writer came between, the next use notices.
+            Ok(have) if have == block_size && !trailer.iter().all(|byte| *byte == 0) => {
+                self.cached = Some(CachedBlock { index, trailer: trailer.to_vec(), data });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Writes `data` at logical `offset`, sealing every block that it touches or skips.
+    pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
+        let size = self.size_for_writing(storage)?;
+        let block_size = u64::from(self.geometry.block_size);
+        if offset > size {
+            self.fill_gap(storage, size, offset)?;
+        }
+        let size = size.max(offset);
+        let mut done = 0;
+        while done < data.len() {
+            let at = offset + done as u64;
+            let (index, within) = (at / block_size, (at % block_size) as usize);
+            let take = (data.len() - done).min(block_size as usize - within);
+            let part = &data[done..done + take];
+            if take == block_size as usize {
+                self.overlays.remove(&index);
+                self.write_block(storage, index, part)?;
+            } else {
+                let have = size.saturating_sub(index * block_size).min(block_size) as usize;
+                self.write_part(storage, index, within, part, have)?;
+            }
+            done += take;
+        }
+        self.grown_to(size.max(offset + data.len() as u64));
+        Ok(())
+    }
+
+    fn size_for_writing(&mut self, storage: &mut dyn Storage) -> Result<u64> {
+        match self.size {
+            Some(size) => Ok(size),
+            None => {
+                let size = self.size(storage)?;
+                self.size = Some(size);
+                Ok(size)
+            }
+        }
+    }
+
+    fn grown_to(&mut self, size: u64) {
+        let (before, after) =
+            (self.geometry.block_count(self.size.unwrap_or(0)), self.geometry.block_count(size));
+        if before <= self.sealed_to {
+            self.sealed_to = self.sealed_to.max(after);
+        }
+        self.size = Some(size);
+    }
+
+    fn write_block(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
+        let sealed_len = plain.len() + self.sealer.overhead();
+        let sealed = &mut self.slot[..sealed_len];
+        self.sealer.seal(index, &NO_CONTEXT, plain, sealed)?;
+        if self.cached.as_ref().is_some_and(|cached| cached.index == index) {
+            self.cached = None;
+        }
+        storage.write(sealed, self.geometry.slot_offset(index))
+    }
+
+    /// Read-modify-write of a block of which the file has `have` bytes.
+    fn write_part(
+        &mut self,
+        storage: &mut dyn Storage,
+        index: u64,
+        within: usize,
+        part: &[u8],
+        have: usize,
+    ) -> Result<()> {
+        if self.overlays.contains_key(&index) {
+            return self.write_overlay(storage, index, within, part);
+        }
+        let mut block = std::mem::take(&mut self.block);
+        block.fill(0);
+        let read = if have == 0 { Ok(0) } else { self.read_block(storage, index, &mut block) };
+        let result = match read {
+            Ok(_) => {
+                block[within..within + part.len()].copy_from_slice(part);
+                let len = have.max(within + part.len());
+                self.write_block(storage, index, &block[..len])
+            }
+            Err(fault) if fault.class == FaultClass::Tampered => {
+                let units = block.len().div_ceil(COVER);
+                let overlay = Overlay { data: vec![0; block.len()], covered: vec![false; units] };
+                self.overlays.insert(index, overlay);
+                self.write_overlay(storage, index, within, part)
+            }
+            Err(fault) => Err(fault),
+        };
+        self.block = block;
+        result
+    }
+
+    fn write_overlay(
+        &mut self,
+        storage: &mut dyn Storage,
+        index: u64,
+        within: usize,
+        part: &[u8],
+    ) -> Result<()> {
+        let Some(overlay) = self.overlays.get_mut(&index) else { return Ok(()) };
+        overlay.data[within..within + part.len()].copy_from_slice(part);
+        for unit in within.div_ceil(COVER)..(within + part.len()) / COVER {
+            overlay.covered[unit] = true;
+        }
+        if overlay.covered.iter().all(|covered| *covered) {
+            if let Some(overlay) = self.overlays.remove(&index) {
+                return self.write_block(storage, index, &overlay.data);
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals zeros from logical `from` up to, but not into, the block that holds `to`.
+    fn fill_gap(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
+        let block_size = u64::from(self.geometry.block_size);
+        let partial = (from % block_size) as usize;
+        let mut next = from / block_size;
+        if partial != 0 && to / block_size > next {
+            let rest = vec![0; block_size as usize - partial];
+            self.write_part(storage, next, partial, &rest, partial)?;
+            next += 1;
+        }
+        self.seal_zeros(storage, next, to / block_size)?;
+        self.grown_to((to / block_size * block_size).max(from));
+        Ok(())
+    }
+
+    /// Seals zero blocks in slots `from` to `to`, exclusive, many to a write.
+    fn seal_zeros(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
+        let zeros = vec![0; self.geometry.block_size as usize];
+        let slot_len = self.geometry.slot_len();
+        let mut run = vec![0; slot_len * RUN];
+        let mut next = from;
+        while next < to {
+            let start = self.geometry.slot_offset(next);
+            let mut count = 0;
+            while count < RUN
+                && next + (count as u64) < to
+                && self.geometry.slot_offset(next + count as u64) == start + (count * slot_len) as u64
+            {
+                let sealed = &mut run[count * slot_len..(count + 1) * slot_len];
+                self.sealer.seal(next + count as u64, &NO_CONTEXT, &zeros, sealed)?;
+                count += 1;
+            }
+            storage.write(&run[..count * slot_len], start)?;
+            next += count as u64;
+        }
+        Ok(())
+    }
+
+    /// Cuts or extends the logical file to `size` bytes.
+    ///
+    /// A cut inside a block keeps the whole block: sealing the shorter block in place would put live pages
+    /// that no journal holds at the mercy of a torn write. SQLite does not mind a longer file.
+    pub fn truncate(&mut self, storage: &mut dyn Storage, size: u64) -> Result<()> {
+        let current = self.size(storage)?;
+        self.size = Some(current);
+        let block_size = u64::from(self.geometry.block_size);
+        let kept = size.div_ceil(block_size) * block_size;
+        if kept < current {
+            storage.truncate(self.geometry.physical_size(kept))?;
+            self.overlays.retain(|index, _| *index < kept / block_size);
+            self.cached = None;
+            self.sealed_to = self.sealed_to.min(kept / block_size);
+            self.size = Some(kept);
+        } else if size > current {
+            self.fill_gap(storage, current, size)?;
+            let (index, tail) = (size / block_size, (size % block_size) as usize);
+            if tail != 0 {
+                let have = current.saturating_sub(index * block_size).min(block_size) as usize;
+                let zeros = vec![0; tail - have];
+                self.write_part(storage, index, have, &zeros, have)?;
+            }
+            self.grown_to(size);
+        }
+        Ok(())
+    }
+
+    /// Makes everything written durable. A checkpoint's sync first seals the holes that a crash may have
+    /// left, so that after it an all-zero slot is damage again.
+    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
+        if let Some((index, _)) = self.overlays.first_key_value() {
+            return Err(self.tampered(*index, "is damaged and was only partly rewritten"));
+        }
+        if self.holes_from.is_some() {
+            self.seal_holes(storage)?;
+        }
+        storage.sync(flags)
+    }
+
+    fn seal_holes(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        let end = self.slots(storage)?;
+        let whole = self.size(storage)? / u64::from(self.geometry.block_size);
+        for index in self.sealed_to.max(self.holes_from.unwrap_or(end))..whole {
+            let offset = self.geometry.slot_offset(index);
+            storage.read(&mut self.slot, offset)?;
+            if is_zero(&self.slot) {
+                self.seal_zeros(storage, index, index + 1)?;
+            }
+        }
+        self.sealed_to = self.sealed_to.max(end);
+        Ok(())
+    }
+
+    /// The current WAL cell and the offset of the copy to overwrite next.
+    pub fn read_cell(&self, storage: &mut dyn Storage) -> Result<(Cell, u64)> {
+        let mut copies = [[0u8; CELL_LEN]; 2];
+        storage.read(&mut copies[0], CELL_A_OFFSET)?;
+        storage.read(&mut copies[1], CELL_B_OFFSET)?;
+        let decode = |copy: &[u8]| Cell::decode(copy, &self.keys);
+        cell::choose(decode(&copies[0]), decode(&copies[1])).ok_or_else(|| {
+            Fault::new(
+                FaultClass::HeaderDamaged,
+                "both copies of the WAL cell in the database header are damaged; restore the file from a backup \
+                 or copy out what is readable",
+            )
+            .in_file(FileKind::MainDb)
+        })
+    }
+
+    /// Writes a successor of the current WAL cell, synced if `flags` says how.
+    pub fn write_cell(
+        &self,
+        storage: &mut dyn Storage,
+        active: bool,
+        current: [u8; 16],
+        previous: [u8; 16],
+        flags: Option<i32>,
+    ) -> Result<()> {
+        let (last, offset) = self.read_cell(storage)?;
+        let cell = Cell { sequence: last.sequence + 1, active, current, previous };
+        storage.write(&cell.encode(&self.keys), offset)?;
+        match flags {
+            Some(flags) => storage.sync(flags),
+            None => Ok(()),
+        }
+    }
+
+    fn tampered(&self, index: u64, what: &str) -> Fault {
+        Fault::new(
+            FaultClass::Tampered,
+            format!(
+                "block {index} of the database {what}; run `lumocrypt verify` to see the extent and restore from a \
+                 backup"
+            ),
+        )
+        .in_file(FileKind::MainDb)
+        .at_page(index)
+    }
+}

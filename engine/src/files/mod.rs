@@ -1,0 +1,7 @@
+//! The files of a database, one module per kind, over [`storage::Storage`] and free of SQLite.
+
+pub mod journal;
+pub mod main_db;
+pub mod storage;
+pub mod temp;
+pub mod wal;

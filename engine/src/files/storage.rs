@@ -1,0 +1,81 @@
+//! The layer below: random access to one file, as SQLite's VFS offers it.
+
+use crate::error::Result;
+
+/// Random access to the physical bytes of one file. Failures carry SQLite's result code.
+pub trait Storage {
+    /// Fills `buf` from `offset`. `false` if the file ended early; the rest of `buf` is then zero.
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool>;
+    /// Writes all of `data` at `offset`.
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()>;
+    /// Cuts the file to `size` bytes.
+    fn truncate(&mut self, size: u64) -> Result<()>;
+    /// Makes everything written durable; `flags` are SQLite's.
+    fn sync(&mut self, flags: i32) -> Result<()>;
+    /// The length of the file in bytes.
+    fn size(&mut self) -> Result<u64>;
+    /// Shows `len` mapped bytes at `offset` to `visit`. `false`, without a visit, where no map covers them.
+    ///
+    /// The bytes belong to a shared map: another process may change them during the visit. A visitor must
+    /// stay correct whatever it reads, which an AEAD that reads every byte once does.
+    fn visit_map(&mut self, _offset: u64, _len: usize, _visit: &mut dyn FnMut(&[u8])) -> bool {
+        false
+    }
+}
+
+/// Is every byte zero? The mark of a slot that was never written.
+pub fn is_zero(bytes: &[u8]) -> bool {
+    // Whole words first: this runs over every slot of a damaged or freshly extended file.
+    let (head, words, tail) = (bytes.len() % 8, bytes.chunks_exact(8), bytes.len());
+    let mut seen = 0u64;
+    for word in words {
+        seen |= u64::from_ne_bytes(word.try_into().unwrap_or([1; 8]));
+    }
+    for byte in &bytes[tail - head..] {
+        seen |= u64::from(*byte);
+    }
+    seen == 0
+}
+
+/// A file in memory, for unit tests of the layers above.
+#[cfg(test)]
+#[derive(Default, Clone)]
+pub struct MemoryFile {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// Syncs so far.
+    pub syncs: usize,
+    /// Writes so far.
+    pub writes: usize,
+}
+
+#[cfg(test)]
+impl Storage for MemoryFile {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        let start = (offset as usize).min(self.bytes.len());
+        let end = (start + buf.len()).min(self.bytes.len());
+        buf[..end - start].copy_from_slice(&self.bytes[start..end]);
+        buf[end - start..].fill(0);
+        Ok(end - start == buf.len())
+    }
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.writes += 1;
+        let end = offset as usize + data.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, 0);
+        }
+        self.bytes[offset as usize..end].copy_from_slice(data);
+        Ok(())
+    }
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.bytes.truncate(size as usize);
+        Ok(())
+    }
+    fn sync(&mut self, _flags: i32) -> Result<()> {
+        self.syncs += 1;
+        Ok(())
+    }
+    fn size(&mut self) -> Result<u64> {
+        Ok(self.bytes.len() as u64)
+    }
+}

@@ -1,0 +1,501 @@
+//! The write-ahead log: sealed frames behind a header in two copies.
+//!
+//! A frame header and its page are one sealed slot, because either alone would leak or could be spliced.
+//! SQLite writes them in two calls, and may later write either again, so a slot is assembled in memory and
+//! written when it is whole; a part of a slot that this transaction wrote before is patched in place.
+
+use std::sync::Arc;
+
+use super::storage::Storage;
+use crate::crypto::nonce;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::format::cell::Cell;
+use crate::format::wal_header::{LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
+use crate::keys::file_keys::{FileKeys, Sealer};
+
+/// SQLite's WAL header (wal.c, WAL_HDRSIZE).
+pub const SQLITE_HEADER: usize = 32;
+/// SQLite's frame header (wal.c, WAL_FRAME_HDRSIZE).
+pub const FRAME_HEADER: usize = 24;
+/// A header copy is read with room for every suite's overhead.
+const HEADER_READ: usize = 512;
+
+/// What the log needs of the main file that it belongs to.
+pub trait MainLink {
+    /// The current WAL cell.
+    fn cell(&mut self) -> Result<Cell>;
+    /// Writes the successor of the cell.
+    fn set_cell(
+        &mut self,
+        active: bool,
+        current: [u8; 16],
+        previous: [u8; 16],
+        sync: Option<i32>,
+    ) -> Result<()>;
+    /// The number of slots of the main file.
+    fn slots(&mut self) -> Result<u64>;
+    /// Slots from here on may be holes (`None`: no log is current).
+    fn set_holes_from(&mut self, slots: Option<u64>);
+}
+
+/// The generation that is current on disk, as this connection last saw it.
+struct Log {
+    generation: [u8; 16],
+    sequence: u64,
+    sqlite: [u8; SQLITE_HEADER],
+    page_size: usize,
+    /// The cell does not name this generation yet; the first frame written sees to it.
+    cell_lags: bool,
+}
+
+impl Log {
+    fn plain_len(&self) -> usize {
+        FRAME_HEADER + self.page_size
+    }
+}
+
+/// A slot of which SQLite has written only the beginning.
+struct Pending {
+    index: u64,
+    filled: usize,
+}
+
+/// The WAL of one connection.
+pub struct WalFile {
+    keys: Arc<FileKeys>,
+    sealer: Sealer,
+    log: Option<Log>,
+    pending: Option<Pending>,
+    /// Slots written by the transaction under way: `written.0 <= i < written.1`.
+    written: (u64, u64),
+    synced: Option<i32>,
+    discard_missing: bool,
+    assembly: Vec<u8>,
+    plain: Vec<u8>,
+    slot: Vec<u8>,
+}
+
+impl WalFile {
+    /// A log under the main file's keys. `discard_missing`: the user accepts that the log is gone.
+    pub fn new(keys: Arc<FileKeys>, discard_missing: bool) -> Result<Self> {
+        let sealer = keys.sealer(FileKind::Wal)?;
+        Ok(WalFile {
+            keys,
+            sealer,
+            log: None,
+            pending: None,
+            written: (0, 0),
+            synced: None,
+            discard_missing,
+            assembly: Vec::new(),
+            plain: Vec::new(),
+            slot: Vec::new(),
+        })
+    }
+
+    /// The salts of the generation last seen (wal.c, bytes 16 to 23 of the header), to compare with the
+    /// wal-index: they differ exactly if another connection has begun a new generation.
+    pub fn salts(&self) -> Option<[u8; 8]> {
+        self.log.as_ref().and_then(|log| log.sqlite[16..24].try_into().ok())
+    }
+
+    /// Another connection may have begun a new generation: look at the header before the next use.
+    pub fn forget_log(&mut self) {
+        self.log = None;
+    }
+
+    /// A write transaction begins or ends. What was assembled but not completed belongs to a transaction
+    /// that was rolled back: keeping it would let it overwrite frames that others commit meanwhile.
+    pub fn transaction_boundary(&mut self) {
+        self.pending = None;
+        self.written = (0, 0);
+    }
+
+    /// The logical size in bytes.
+    pub fn size(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<u64> {
+        let physical = storage.size()?;
+        if physical == 0 {
+            self.log = None;
+            main.set_holes_from(None);
+            if main.cell()?.active && !self.discard_missing {
+                return Err(self.fault(
+                    "the write-ahead log that holds the database's last commits is missing or was emptied; put the \
+                     -wal file back beside the database, or open with the URI parameter lumo_discard_wal=1 to go \
+                     on without those commits",
+                ));
+            }
+            return Ok(0);
+        }
+        self.load(storage, main)?;
+        Ok(match &self.log {
+            None => 0,
+            Some(log) => {
+                let slot_len = (log.plain_len() + self.sealer.overhead()) as u64;
+                let frames = physical.saturating_sub(WAL_FRAMES_OFFSET) / slot_len;
+                SQLITE_HEADER as u64 + frames * log.plain_len() as u64
+            }
+        })
+    }
+
+    /// Finds the generation that counts, unless it is known.
+    fn load(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
+        if self.log.is_some() {
+            return Ok(());
+        }
+        // Header and cell are two reads: only a verdict that stands when repeated is one.
+        let mut tries = 3;
+        self.log = loop {
+            tries -= 1;
+            match self.find_log(storage, main) {
+                Err(fault) if tries > 0 && fault.class == FaultClass::Tampered => {}
+                verdict => break verdict?,
+            }
+        };
+        Ok(())
+    }
+
+    fn find_log(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<Option<Log>> {
+        let newest = self.newest_header(storage)?;
+        let cell = main.cell()?;
+        let Some(header) = newest else {
+            main.set_holes_from(None);
+            if cell.active && !self.discard_missing && storage.size()? > 0 {
+                return Err(self.fault(
+                    "the write-ahead log beside the database has no valid header, but the database's last commits \
+                     are in it; restore both files from a backup, or open with lumo_discard_wal=1 to go on without \
+                     those commits",
+                ));
+            }
+            return Ok(None);
+        };
+        let generation = header.preamble.generation;
+        let latest = if cell.active { cell.current } else { cell.previous };
+        let counts = (cell.active && generation == cell.current) || header.previous == latest;
+        if counts {
+            main.set_holes_from(Some(header.main_slots));
+            return Ok(Some(Log {
+                generation,
+                sequence: header.preamble.sequence,
+                sqlite: header.sqlite,
+                page_size: header.page_size() as usize,
+                cell_lags: !(cell.active && generation == cell.current),
+            }));
+        }
+        main.set_holes_from(None);
+        if self.discard_missing || (!cell.active && generation == cell.previous) {
+            // Everything in this log was checkpointed before the cell was cleared.
+            return Ok(None);
+        }
+        Err(self.fault(
+            "the write-ahead log beside the database is not the one that the database names: it was replaced by an \
+             older one or taken from a copy; put the right -wal file back, or remove this one and open with \
+             lumo_discard_wal=1",
+        ))
+    }
+
+    /// The authentic header copy with the highest sequence number.
+    fn newest_header(&mut self, storage: &mut dyn Storage) -> Result<Option<WalHeader>> {
+        let mut newest: Option<WalHeader> = None;
+        for offset in [0, WAL_HEADER_B_OFFSET] {
+            let mut bytes = [0u8; HEADER_READ];
+            storage.read(&mut bytes, offset)?;
+            match WalHeader::parse_preamble(&bytes) {
+                LogPreamble::Valid(preamble) => {
+                    self.check_owner(&preamble)?;
+                    if let Ok(header) = WalHeader::open(preamble, &bytes, &self.sealer) {
+                        let newer = newest
+                            .as_ref()
+                            .is_none_or(|other| other.preamble.sequence < header.preamble.sequence);
+                        if newer {
+                            newest = Some(header);
+                        }
+                    }
+                }
+                LogPreamble::Plaintext if offset == 0 => {
+                    return Err(self.fault(
+                        "a plaintext write-ahead log lies beside the encrypted database; it was left by another \
+                         database or put there. Move it away to open the database",
+                    ));
+                }
+                LogPreamble::Unsupported(version) => {
+                    return Err(Fault::new(
+                        FaultClass::UnsupportedFormat,
+                        format!("the write-ahead log has format version {version}; a newer lumocrypt wrote it"),
+                    )
+                    .in_file(FileKind::Wal));
+                }
+                LogPreamble::Absent | LogPreamble::Torn | LogPreamble::Plaintext => {}
+            }
+        }
+        Ok(newest)
+    }
+
+    fn check_owner(&self, preamble: &WalPreamble) -> Result<()> {
+        if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
+            return Err(self.fault(
+                "the write-ahead log beside the database belongs to another database or another key; move it away, \
+                 or put the database that it belongs to back",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Fills `buf` from logical `offset`; `false` if the log ended early, the rest being zero.
+    pub fn read(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> Result<bool> {
+        if offset == 0 && buf.len() == SQLITE_HEADER {
+            // Recovery and every change of generation begin with this read.
+            self.log = None;
+        }
+        self.load(storage, main)?;
+        buf.fill(0);
+        let mut done = 0;
+        if offset < SQLITE_HEADER as u64 {
+            let Some(log) = &self.log else { return Ok(storage.size()? > 0) };
+            let start = offset as usize;
+            done = (SQLITE_HEADER - start).min(buf.len());
+            buf[..done].copy_from_slice(&log.sqlite[start..start + done]);
+        }
+        while done < buf.len() {
+            let Some(log) = &self.log else { return Ok(false) };
+            let plain_len = log.plain_len() as u64;
+            let at = offset + done as u64 - SQLITE_HEADER as u64;
+            let (index, within) = (at / plain_len, (at % plain_len) as usize);
+            let want = (buf.len() - done).min(plain_len as usize - within);
+            let whole = within == 0 && want == plain_len as usize;
+            if !self.read_slot(storage, main, index)? {
+                // Recovery reads whole frames and takes zeros for the end of the log; a page that the
+                // wal-index names, or a frame of our own, has to be there.
+                if !whole || self.wrote(index) {
+                    return self.missing_frame(storage, index);
+                }
+                return Ok(true);
+            }
+            buf[done..done + want].copy_from_slice(&self.plain[within..within + want]);
+            done += want;
+        }
+        Ok(true)
+    }
+
+    fn missing_frame(&self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
+        if storage.size()? <= self.slot_offset(index) {
+            return Ok(false);
+        }
+        Err(self.fault("a frame of the write-ahead log does not authenticate: it was changed or damaged").at_page(index))
+    }
+
+    fn wrote(&self, index: u64) -> bool {
+        (self.written.0..self.written.1).contains(&index)
+    }
+
+    fn slot_offset(&self, index: u64) -> u64 {
+        let plain_len = self.log.as_ref().map_or(0, Log::plain_len);
+        WAL_FRAMES_OFFSET + index * (plain_len + self.sealer.overhead()) as u64
+    }
+
+    /// Opens slot `index` into `self.plain`. A failure may only mean that another connection began a new
+    /// generation, so the header is read again once.
+    fn read_slot(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink, index: u64) -> Result<bool> {
+        if self.open_slot(storage, index)? {
+            return Ok(true);
+        }
+        let known = self.log.as_ref().map(|log| log.generation);
+        self.log = None;
+        self.load(storage, main)?;
+        if self.log.as_ref().map(|log| log.generation) == known {
+            return Ok(false);
+        }
+        self.open_slot(storage, index)
+    }
+
+    fn open_slot(&mut self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
+        let offset = self.slot_offset(index);
+        let Some(log) = &self.log else { return Ok(false) };
+        self.plain.resize(log.plain_len(), 0);
+        self.slot.resize(log.plain_len() + self.sealer.overhead(), 0);
+        let complete = storage.read(&mut self.slot, offset)?;
+        Ok(complete && self.sealer.open(index, &log.generation, &self.slot, &mut self.plain).is_ok())
+    }
+
+    /// Writes `data` at logical `offset`.
+    pub fn write(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        data: &[u8],
+        offset: u64,
+    ) -> Result<()> {
+        if offset == 0 && data.len() == SQLITE_HEADER {
+            return self.begin_generation(storage, main, data);
+        }
+        self.load(storage, main)?;
+        let mut done = 0;
+        while done < data.len() {
+            let Some(log) = &self.log else {
+                return Err(self.fault("a frame was written to a write-ahead log without a header"));
+            };
+            let plain_len = log.plain_len() as u64;
+            let at = (offset + done as u64).saturating_sub(SQLITE_HEADER as u64);
+            let (index, within) = (at / plain_len, (at % plain_len) as usize);
+            let take = (data.len() - done).min(plain_len as usize - within);
+            self.write_part(storage, main, index, within, &data[done..done + take])?;
+            done += take;
+        }
+        Ok(())
+    }
+
+    fn write_part(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        index: u64,
+        within: usize,
+        part: &[u8],
+    ) -> Result<()> {
+        let plain_len = self.log.as_ref().map_or(0, Log::plain_len);
+        let continues =
+            self.pending.as_ref().is_some_and(|pending| pending.index == index && pending.filled == within);
+        if !continues && (within != 0 || self.wrote(index)) {
+            // Either part of a slot that is on disk already: a page spilled again, or a header rewritten
+            // with its final checksum. Nothing else may follow, so it is written through.
+            self.pending = None;
+            if !self.open_slot(storage, index)? {
+                return Err(self.fault("a frame being rewritten does not authenticate").at_page(index));
+            }
+            let mut plain = std::mem::take(&mut self.plain);
+            plain[within..within + part.len()].copy_from_slice(part);
+            let written = self.write_slot(storage, main, index, &plain);
+            self.plain = plain;
+            return written;
+        }
+        self.assembly.resize(plain_len, 0);
+        self.assembly[within..within + part.len()].copy_from_slice(part);
+        let filled = within + part.len();
+        if filled < plain_len {
+            self.pending = Some(Pending { index, filled });
+            return Ok(());
+        }
+        self.pending = None;
+        let plain = std::mem::take(&mut self.assembly);
+        let written = self.write_slot(storage, main, index, &plain);
+        self.assembly = plain;
+        written?;
+        self.written = match self.written {
+            (first, end) if index == end && first < end => (first, end + 1),
+            (first, end) if (first..end).contains(&index) => (first, end),
+            _ => (index, index + 1),
+        };
+        Ok(())
+    }
+
+    fn write_slot(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        index: u64,
+        plain: &[u8],
+    ) -> Result<()> {
+        let offset = self.slot_offset(index);
+        let Some(log) = &mut self.log else { return Ok(()) };
+        if log.cell_lags {
+            // The header was synced before this first frame, so the cell never names a log that a crash
+            // could have lost; it needs no sync of its own, because the log says what came before it.
+            let cell = main.cell()?;
+            let previous = if cell.active { cell.current } else { cell.previous };
+            main.set_cell(true, log.generation, previous, None)?;
+            log.cell_lags = false;
+        }
+        self.slot.resize(plain.len() + self.sealer.overhead(), 0);
+        self.sealer.seal(index, &log.generation, plain, &mut self.slot)?;
+        storage.write(&self.slot, offset)
+    }
+
+    /// SQLite writes a new header: a new generation, in the copy that does not hold the current one.
+    fn begin_generation(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        sqlite: &[u8],
+    ) -> Result<()> {
+        self.transaction_boundary();
+        let current = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
+        let cell = main.cell()?;
+        let mut latest = if cell.active { cell.current } else { cell.previous };
+        if let Some(header) = &current {
+            if cell.active && header.previous == cell.current {
+                // A crash lost the cell's last change. The new header must follow a named generation.
+                main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
+                latest = header.preamble.generation;
+            }
+        }
+        let mut generation = [0u8; 16];
+        nonce::random(&mut generation)?;
+        let sequence = current.as_ref().map_or(0, |header| header.preamble.sequence) + 1;
+        let header = WalHeader {
+            preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id: self.keys.key_id, generation },
+            sqlite: sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?,
+            main_slots: main.slots()?,
+            previous: latest,
+        };
+        // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
+        let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
+        storage.write(&header.encode(&self.sealer)?, offset)?;
+        main.set_holes_from(Some(header.main_slots));
+        self.log = Some(Log {
+            generation,
+            sequence,
+            sqlite: header.sqlite,
+            page_size: header.page_size() as usize,
+            cell_lags: true,
+        });
+        Ok(())
+    }
+
+    /// Cuts the log to `size` logical bytes; zero ends the current generation.
+    pub fn truncate(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink, size: u64) -> Result<()> {
+        if size == 0 {
+            self.retire(main)?;
+            return storage.truncate(0);
+        }
+        self.load(storage, main)?;
+        let Some(log) = &self.log else { return Ok(()) };
+        let frames = size.saturating_sub(SQLITE_HEADER as u64) / log.plain_len() as u64;
+        storage.truncate(self.slot_offset(frames))
+    }
+
+    /// The log is about to be deleted or emptied, everything in it being in the synced main file: clears the
+    /// cell first, durably, or a crash would leave a database that misses its log.
+    pub fn retire(&mut self, main: &mut dyn MainLink) -> Result<()> {
+        let cell = main.cell()?;
+        if cell.active {
+            main.set_cell(false, [0; 16], cell.current, Some(SYNC_NORMAL))?;
+        }
+        self.transaction_boundary();
+        self.log = None;
+        main.set_holes_from(None);
+        Ok(())
+    }
+
+    /// Makes the log durable.
+    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
+        self.synced = Some(flags);
+        storage.sync(flags)
+    }
+
+    /// Sequence number of the header last seen, for reports.
+    pub fn sequence(&self) -> Option<u64> {
+        self.log.as_ref().map(|log| log.sequence)
+    }
+
+    fn fault(&self, message: &str) -> Fault {
+        Fault::new(FaultClass::Tampered, message).in_file(FileKind::Wal)
+    }
+}
+
+/// SQLITE_SYNC_NORMAL (sqlite3.h).
+const SYNC_NORMAL: i32 = 2;

@@ -1,0 +1,284 @@
+//! The header region: two superblock copies and two WAL cells (`docs/format.md`, section 2).
+
+use super::bytes::{all_zero, put};
+use super::cell::{CELL_A_OFFSET, CELL_B_OFFSET, CELL_USED, Cell};
+use super::geometry::HEADER_LEN;
+use super::keyslot::{Keyslot, check_label};
+pub use super::superblock::CopyState;
+use super::superblock::{KEYSLOT_COUNT, MAGIC, SUPERBLOCK_LEN, Superblock, VERSION, is_block_size};
+use crate::crypto::kdf::Argon2Cost;
+use crate::crypto::nonce;
+use crate::crypto::secret::Secret;
+use crate::crypto::suite::SuiteId;
+use crate::error::{Fault, FaultClass, Result};
+use crate::keys::cache;
+use crate::keys::file_keys::FileKeys;
+use crate::keys::limits::check_floor;
+use crate::keys::material::Key;
+
+/// What a plaintext SQLite database begins with (fileformat2, section 1.3.1).
+pub const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Where superblock copy B is; copy A is at 0.
+pub const COPY_B_OFFSET: u64 = SUPERBLOCK_LEN as u64;
+
+/// Where the cells' part of the region ends and reserved space begins.
+const CELLS_END: usize = 0xA000;
+
+/// A header region, parsed without any key. At least one copy is intact.
+#[derive(Clone, Debug)]
+pub struct Header {
+    raw: Vec<u8>,
+    /// The superblock at 0.
+    pub a: CopyState,
+    /// The superblock at 0x4000.
+    pub b: CopyState,
+    /// Places outside the copies that should be zero and are not: no harm, but somebody wrote there.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the header region from the beginning of a file; `region` is shorter only if the file is.
+///
+/// Fails with `NotEncrypted` if the file is something else, `HeaderDamaged` if it is ours but no copy is
+/// intact or part of the region is missing, and `UnsupportedFormat` if the copy that counts is not for this
+/// version.
+pub fn parse(region: &[u8]) -> Result<Header> {
+    if region.starts_with(SQLITE_MAGIC) {
+        return Err(Fault::new(
+            FaultClass::NotEncrypted,
+            "This is a plaintext SQLite database; encrypt it first with `lumocrypt encrypt`.",
+        ));
+    }
+    let copy_b = region.get(SUPERBLOCK_LEN..).unwrap_or_default();
+    let cut_in_magic = region.len() < MAGIC.len() && MAGIC.starts_with(region);
+    if !region.starts_with(&MAGIC) && !copy_b.starts_with(&MAGIC) && !cut_in_magic {
+        return Err(Fault::new(
+            FaultClass::NotEncrypted,
+            "This file was neither encrypted by lumocrypt nor is it a SQLite database; check the path.",
+        ));
+    }
+    if (region.len() as u64) < HEADER_LEN {
+        return Err(Fault::new(
+            FaultClass::HeaderDamaged,
+            format!(
+                "The file ends after {} of the {HEADER_LEN} bytes of its header; restore the file or its header \
+                 from a backup.",
+                region.len()
+            ),
+        ));
+    }
+    let raw = region[..HEADER_LEN as usize].to_vec();
+    let (a, b) = (Superblock::decode(&raw), Superblock::decode(copy_b));
+    let header = Header { warnings: warnings(&raw), raw, a, b };
+    header.refuse_unsupported()?;
+    if header.newest().is_none() {
+        return Err(damaged("Both copies of the header's superblock are damaged"));
+    }
+    Ok(header)
+}
+
+/// The fault for a header that cannot be used, with what to do about it.
+pub fn damaged(what: &str) -> Fault {
+    Fault::new(
+        FaultClass::HeaderDamaged,
+        format!("{what}; restore the header with `lumocrypt header restore` or the file from a backup."),
+    )
+}
+
+impl Header {
+    /// The intact copy with the higher generation: the one that counts.
+    pub fn newest(&self) -> Option<&Superblock> {
+        self.newest_first().first().map(|(superblock, _)| *superblock)
+    }
+
+    /// The intact copies with their stored bytes, the higher generation first, copy A first if equal.
+    pub fn newest_first(&self) -> Vec<(&Superblock, &[u8])> {
+        let (raw_a, raw_b) = self.raw[..2 * SUPERBLOCK_LEN].split_at(SUPERBLOCK_LEN);
+        let mut copies = Vec::with_capacity(2);
+        for (state, raw) in [(&self.a, raw_a), (&self.b, raw_b)] {
+            if let CopyState::Intact(superblock) = state {
+                copies.push((superblock.as_ref(), raw));
+            }
+        }
+        copies.sort_by_key(|(superblock, _)| std::cmp::Reverse(superblock.generation));
+        copies
+    }
+
+    /// The whole region as it was read.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// The authentic cells, A and B.
+    pub fn cells(&self, keys: &FileKeys) -> (Option<Cell>, Option<Cell>) {
+        let at = |offset: u64| Cell::decode(&self.raw[offset as usize..], keys);
+        (at(CELL_A_OFFSET), at(CELL_B_OFFSET))
+    }
+
+    /// An intact copy of another version counts like any other: falling back to an older copy of this
+    /// version would undo whatever the other version did.
+    fn refuse_unsupported(&self) -> Result<()> {
+        let newest = self.newest().map(|superblock| superblock.generation);
+        for state in [&self.a, &self.b] {
+            match state {
+                CopyState::Unsupported { version, generation, reason } if newest <= Some(*generation) => {
+                    let remedy = if *version > VERSION {
+                        "a newer lumocrypt reads it"
+                    } else {
+                        "use the lumocrypt that wrote it"
+                    };
+                    return Err(Fault::new(
+                        FaultClass::UnsupportedFormat,
+                        format!(
+                            "The database uses {reason}, which this version of lumocrypt does not read; {remedy}."
+                        ),
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reserved space outside the copies. It is not authenticated, so it decides nothing.
+fn warnings(raw: &[u8]) -> Vec<String> {
+    let (a, b) = (CELL_A_OFFSET as usize, CELL_B_OFFSET as usize);
+    [(a + CELL_USED, b), (b + CELL_USED, CELLS_END), (CELLS_END, raw.len())]
+        .into_iter()
+        .filter(|(start, end)| !all_zero(&raw[*start..*end]))
+        .map(|(start, end)| format!("reserved header bytes between {start:#x} and {end:#x} are not zero"))
+        .collect()
+}
+
+/// What a new database is to be like.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Its suite.
+    pub suite: SuiteId,
+    /// Its block size.
+    pub block_size: u32,
+    /// The cost of its passphrase slot.
+    pub kdf: Argon2Cost,
+    /// The label of its first keyslot.
+    pub label: String,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        CreateOptions {
+            suite: SuiteId::DEFAULT,
+            block_size: 4096,
+            kdf: Argon2Cost::INTERACTIVE,
+            label: String::new(),
+        }
+    }
+}
+
+/// A new database: its header region, keys and superblock. Nothing is written.
+pub fn create(key: Option<&Key>, options: &CreateOptions) -> Result<(Vec<u8>, FileKeys, Superblock)> {
+    if matches!(key, Some(Key::Passphrase(_))) {
+        check_floor(&options.kdf)?;
+    }
+    create_at_any_cost(key, options)
+}
+
+/// [`create`] without the floor, for tests that cannot afford it.
+pub(crate) fn create_at_any_cost(
+    key: Option<&Key>,
+    options: &CreateOptions,
+) -> Result<(Vec<u8>, FileKeys, Superblock)> {
+    check_options(options)?;
+    let suite = options.suite;
+    let mut slots = std::array::from_fn::<_, KEYSLOT_COUNT, _>(|_| Keyslot::empty());
+    let uuid = draw_id()?;
+    let keys = match (key, suite.is_keyed()) {
+        (Some(key), true) => {
+            let (key_id, data_key) = (draw_id()?, Secret::random()?);
+            if matches!(key, Key::Passphrase(_)) {
+                cache::count_kdf_run();
+            }
+            slots[0] = Keyslot::seal_at_any_cost(0, key, &data_key, &key_id, options.kdf, &options.label)?;
+            // Whoever makes a database opens it next; that should not derive the same key again.
+            cache::remember(&uuid, &key_id, 0, &slots[0], key, &data_key)?;
+            FileKeys::new(uuid, key_id, suite, Some(data_key))?
+        }
+        (None, false) => FileKeys::new(uuid, [0; 16], suite, None)?,
+        (None, true) => {
+            return Err(Fault::new(
+                FaultClass::KeyRequired,
+                format!("A new database with the suite {} needs a key; give one.", suite.name()),
+            ));
+        }
+        (Some(_), false) => {
+            return Err(invalid(format!(
+                "The suite {} has no key and encrypts nothing; leave the key out or choose another suite.",
+                suite.name()
+            )));
+        }
+    };
+    let superblock = Superblock {
+        generation: 1,
+        uuid,
+        key_id: keys.key_id,
+        suite,
+        block_size: options.block_size,
+        flags: 0,
+        slots,
+    };
+    Ok((new_region(&superblock, &keys), keys, superblock))
+}
+
+/// The header of a copy made by `VACUUM INTO`: a new UUID, hence new subkeys, but the same data key and
+/// keyslots, so that everybody who opens the original opens the copy.
+pub fn create_copy_of(original: &Superblock, keys: &FileKeys) -> Result<(Vec<u8>, FileKeys, Superblock)> {
+    let uuid = draw_id()?;
+    let data_key = keys.data_key().map(Secret::duplicate);
+    let new_keys = FileKeys::new(uuid, original.key_id, original.suite, data_key)?;
+    let superblock = Superblock { generation: 1, uuid, ..original.clone() };
+    Ok((new_region(&superblock, &new_keys), new_keys, superblock))
+}
+
+/// Both copies and both cells of a database without a log.
+fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
+    let mut region = vec![0; HEADER_LEN as usize];
+    let copy = superblock.encode(keys);
+    put(&mut region, 0, &copy);
+    put(&mut region, COPY_B_OFFSET as usize, &copy);
+    for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
+        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16] };
+        put(&mut region, offset as usize, &cell.encode(keys));
+    }
+    region
+}
+
+fn check_options(options: &CreateOptions) -> Result<()> {
+    if !options.suite.is_available() {
+        let available: Vec<_> =
+            SuiteId::ALL.into_iter().filter(|suite| suite.is_available()).map(SuiteId::name).collect();
+        return Err(invalid(format!(
+            "The suite {} is not available in this version of lumocrypt; choose one of {}.",
+            options.suite.name(),
+            available.join(", ")
+        )));
+    }
+    if !is_block_size(options.block_size) {
+        return Err(invalid(format!(
+            "A block size of {} is not possible; choose a power of two from 512 to 65536.",
+            options.block_size
+        )));
+    }
+    check_label(&options.label)
+}
+
+fn invalid(message: String) -> Fault {
+    Fault::new(FaultClass::InvalidArgument, message)
+}
+
+fn draw_id() -> Result<[u8; 16]> {
+    let mut id = [0; 16];
+    nonce::random(&mut id)?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests;

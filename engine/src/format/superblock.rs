@@ -1,0 +1,167 @@
+//! The superblock: who the database is and how its data key is wrapped (`docs/format.md`, section 2.1).
+
+use super::bytes::{all_zero, array, put, u32_at, u64_at};
+use super::keyslot::{KEYSLOT_LEN, Keyslot};
+use crate::crypto::kdf::{equal, sha256};
+use crate::crypto::suite::SuiteId;
+use crate::keys::file_keys::FileKeys;
+
+/// Bytes of one copy.
+pub const SUPERBLOCK_LEN: usize = 16384;
+/// Keyslots in a copy.
+pub const KEYSLOT_COUNT: usize = 12;
+/// The first bytes of a copy. The line endings reveal a transfer that changed them.
+pub const MAGIC: [u8; 16] = *b"lumocrypt\x00\x0d\x0a\x1a\x0a\x00\x00";
+/// The version that this module reads and writes.
+pub const VERSION: u32 = 1;
+/// The smallest and largest block: SQLite's own limits on page sizes.
+pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=65536;
+
+// Offsets within the copy. Magic, version, length, generation and digest keep theirs in every version, so
+// that each version can tell an intact copy of another one from a damaged copy.
+const VERSION_AT: usize = 16;
+const LENGTH: usize = 20;
+const GENERATION: usize = 24;
+const UUID: usize = 32;
+const KEY_ID: usize = 48;
+const SUITE: usize = 64;
+const BLOCK_SIZE: usize = 68;
+const FLAGS: usize = 72;
+const RESERVED: usize = 80;
+const KEYSLOTS: usize = 1024;
+const KEYSLOTS_END: usize = KEYSLOTS + KEYSLOT_COUNT * KEYSLOT_LEN;
+const MAC: usize = 16320;
+const DIGEST: usize = 16352;
+
+/// One copy of the superblock, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superblock {
+    /// Counts the changes; the higher one of two intact copies counts.
+    pub generation: u64,
+    /// The database's UUID.
+    pub uuid: [u8; 16],
+    /// The name of its data key.
+    pub key_id: [u8; 16],
+    /// Its suite.
+    pub suite: SuiteId,
+    /// Its block size.
+    pub block_size: u32,
+    /// Features that a reader must know; none exist in this version.
+    pub flags: u64,
+    /// The keyslots.
+    pub slots: [Keyslot; KEYSLOT_COUNT],
+}
+
+/// What one of the two places for a superblock holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CopyState {
+    /// A copy whose digest is right.
+    Intact(Box<Superblock>),
+    /// Anything else.
+    Damaged,
+    /// A copy whose digest is right, but that this version must not use.
+    Unsupported {
+        /// The version it says it is of.
+        version: u32,
+        /// Its generation.
+        generation: u64,
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Superblock {
+    /// The copy as it is stored, with MAC and digest.
+    pub fn encode(&self, keys: &FileKeys) -> Vec<u8> {
+        let mut out = vec![0; SUPERBLOCK_LEN];
+        put(&mut out, 0, &MAGIC);
+        put(&mut out, VERSION_AT, &VERSION.to_le_bytes());
+        put(&mut out, LENGTH, &(SUPERBLOCK_LEN as u32).to_le_bytes());
+        put(&mut out, GENERATION, &self.generation.to_le_bytes());
+        put(&mut out, UUID, &self.uuid);
+        put(&mut out, KEY_ID, &self.key_id);
+        put(&mut out, SUITE, &(self.suite as u32).to_le_bytes());
+        put(&mut out, BLOCK_SIZE, &self.block_size.to_le_bytes());
+        put(&mut out, FLAGS, &self.flags.to_le_bytes());
+        for (i, slot) in self.slots.iter().enumerate() {
+            put(&mut out, KEYSLOTS + i * KEYSLOT_LEN, &slot.encode());
+        }
+        let mac = keys.superblock_mac(&out[..MAC]);
+        put(&mut out, MAC, &mac);
+        let digest = sha256(&out[..DIGEST]);
+        put(&mut out, DIGEST, &digest);
+        out
+    }
+
+    /// Whether the copy in `bytes` was written by somebody who has the data key.
+    pub fn verify_mac(bytes: &[u8], keys: &FileKeys) -> bool {
+        bytes.len() >= SUPERBLOCK_LEN && equal(&keys.superblock_mac(&bytes[..MAC]), &array::<32>(bytes, MAC))
+    }
+
+    /// Reads one copy, without any key. `bytes` may be short.
+    pub fn decode(bytes: &[u8]) -> CopyState {
+        let intact = bytes.len() >= SUPERBLOCK_LEN
+            && bytes[..16] == MAGIC
+            && u32_at(bytes, LENGTH) as usize == SUPERBLOCK_LEN
+            && sha256(&bytes[..DIGEST]) == array::<32>(bytes, DIGEST);
+        if !intact {
+            return CopyState::Damaged;
+        }
+        match Superblock::decode_fields(bytes) {
+            Ok(superblock) => CopyState::Intact(Box::new(superblock)),
+            Err(reason) => CopyState::Unsupported {
+                version: u32_at(bytes, VERSION_AT),
+                generation: u64_at(bytes, GENERATION),
+                reason,
+            },
+        }
+    }
+
+    fn decode_fields(bytes: &[u8]) -> Result<Superblock, String> {
+        let version = u32_at(bytes, VERSION_AT);
+        if version != VERSION {
+            return Err(format!("format version {version}"));
+        }
+        let flags = u64_at(bytes, FLAGS);
+        if flags != 0 {
+            return Err(format!("unknown feature flags {flags:#x}"));
+        }
+        let suite = u32_at(bytes, SUITE);
+        let suite = SuiteId::from_id(suite).ok_or_else(|| format!("unknown suite {suite}"))?;
+        if !suite.is_available() {
+            return Err(format!("the suite {}", suite.name()));
+        }
+        let block_size = u32_at(bytes, BLOCK_SIZE);
+        if !is_block_size(block_size) {
+            return Err(format!("a block size of {block_size}"));
+        }
+        if !all_zero(&bytes[RESERVED..KEYSLOTS]) || !all_zero(&bytes[KEYSLOTS_END..MAC]) {
+            return Err("reserved bytes that are not zero".to_owned());
+        }
+        let mut slots = std::array::from_fn(|_| Keyslot::empty());
+        for (i, slot) in slots.iter_mut().enumerate() {
+            *slot = Keyslot::decode(&array(bytes, KEYSLOTS + i * KEYSLOT_LEN))?;
+        }
+        let key_id = array(bytes, KEY_ID);
+        if !suite.is_keyed() && (key_id != [0; 16] || slots.iter().any(|slot| !slot.is_empty())) {
+            return Err("keyslots with a suite that has no key".to_owned());
+        }
+        Ok(Superblock {
+            generation: u64_at(bytes, GENERATION),
+            uuid: array(bytes, UUID),
+            key_id,
+            suite,
+            block_size,
+            flags,
+            slots,
+        })
+    }
+}
+
+/// Whether a database may have blocks of this size.
+pub fn is_block_size(block_size: u32) -> bool {
+    block_size.is_power_of_two() && BLOCK_SIZES.contains(&block_size)
+}
+
+#[cfg(test)]
+mod tests;

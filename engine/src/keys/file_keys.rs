@@ -1,0 +1,221 @@
+//! The keys of one database, derived from its data key, and the sealers made of them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::crypto::kdf::{hkdf_sha256, hmac_sha256, sha256};
+use crate::crypto::nonce;
+use crate::crypto::secret::Secret;
+use crate::crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate};
+use crate::error::{Fault, FaultClass, FileKind, Result};
+
+// The `info` strings of `docs/format.md`, section 1: one context each, so that no key serves two purposes.
+const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
+const SUPERBLOCK_MAC: &[u8] = b"lumocrypt v1 superblock mac";
+const CELL_MAC: &[u8] = b"lumocrypt v1 wal cell mac";
+
+/// What an unlocked database's keys are: the data key and the identity that its subkeys are bound to.
+pub struct FileKeys {
+    /// The database's UUID.
+    pub uuid: [u8; 16],
+    /// The name of its data key; zero if it has none.
+    pub key_id: [u8; 16],
+    /// Its suite.
+    pub suite: SuiteId,
+    data_key: Option<Secret<32>>,
+}
+
+impl FileKeys {
+    /// The keys of the database `uuid`. A keyed suite needs a data key; an unkeyed one has none.
+    pub fn new(
+        uuid: [u8; 16],
+        key_id: [u8; 16],
+        suite: SuiteId,
+        data_key: Option<Secret<32>>,
+    ) -> Result<Self> {
+        if suite.is_keyed() != data_key.is_some() {
+            return Err(Fault::new(
+                FaultClass::Internal,
+                "A data key was given for a suite without one, or is missing for a suite that needs it.",
+            ));
+        }
+        Ok(FileKeys { uuid, key_id, suite, data_key })
+    }
+
+    /// What seals and opens the blocks of this database's files of `kind`.
+    pub fn sealer(&self, kind: FileKind) -> Result<Sealer> {
+        let suite_id = (self.suite as u32).to_le_bytes();
+        let kind_id = (kind as u32).to_le_bytes();
+        // An unkeyed suite ignores its key; the all-zero one says so.
+        let key = self.subkey(&[BLOCK_KEY, &self.key_id, &suite_id, &kind_id]).unwrap_or_else(Secret::zeroed);
+        Ok(Sealer { suite: instantiate(self.suite, &key)?, uuid: self.uuid, key_id: self.key_id, kind })
+    }
+
+    /// The MAC of a superblock copy.
+    pub fn superblock_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        self.mac(SUPERBLOCK_MAC, bytes)
+    }
+
+    /// The MAC of a WAL cell.
+    pub fn cell_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        self.mac(CELL_MAC, bytes)
+    }
+
+    /// The data key, unless the suite has none.
+    pub fn data_key(&self) -> Option<&Secret<32>> {
+        self.data_key.as_ref()
+    }
+
+    fn mac(&self, purpose: &[u8], bytes: &[u8]) -> [u8; 32] {
+        match self.subkey(&[purpose, &self.key_id]) {
+            Some(key) => hmac_sha256(key.expose(), bytes),
+            None => sha256(bytes),
+        }
+    }
+
+    fn subkey(&self, info: &[&[u8]]) -> Option<Secret<32>> {
+        let data_key = self.data_key.as_ref()?;
+        let mut key = Secret::zeroed();
+        hkdf_sha256(data_key.expose(), &self.uuid, info, key.expose_mut());
+        Some(key)
+    }
+}
+
+impl fmt::Debug for FileKeys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileKeys").field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
+/// Seals and opens the blocks of one kind of file. Cheap to clone.
+#[derive(Clone)]
+pub struct Sealer {
+    suite: Arc<dyn Suite>,
+    uuid: [u8; 16],
+    key_id: [u8; 16],
+    kind: FileKind,
+}
+
+impl Sealer {
+    /// A sealer for one temporary file: its key and UUID are drawn here and never stored, so that blocks can
+    /// be swapped neither between temporary files nor with any other.
+    pub fn temporary(suite: SuiteId, kind: FileKind) -> Result<Self> {
+        // Without a key there is nothing to keep temporary content secret with, and without a tag nothing to
+        // tell damage by; the default suite has both and costs a temporary file nothing that lasts.
+        let authenticated = suite.is_keyed() && suite.overhead() > 0;
+        let suite = if authenticated { suite } else { SuiteId::DEFAULT };
+        let mut uuid = [0; 16];
+        nonce::random(&mut uuid)?;
+        Ok(Sealer { suite: instantiate(suite, &Secret::random()?)?, uuid, key_id: [0; 16], kind })
+    }
+
+    /// Bytes that a sealed block is longer than its plaintext.
+    pub fn overhead(&self) -> usize {
+        self.suite.overhead()
+    }
+
+    /// Whether this seals for the database `uuid` under the data key `key_id`.
+    pub fn is_for(&self, uuid: &[u8; 16], key_id: &[u8; 16]) -> bool {
+        self.uuid == *uuid && self.key_id == *key_id
+    }
+
+    /// Seals `plain` as block `index` into `out`, which is longer by [`Sealer::overhead`]. `context` is the
+    /// WAL generation, the journal id, or zero.
+    pub fn seal(&self, index: u64, context: &[u8; 16], plain: &[u8], out: &mut [u8]) -> Result<()> {
+        self.suite.seal(&self.aad(index, context), plain, out)
+    }
+
+    /// Opens what [`Sealer::seal`] made, at the same place.
+    pub fn open(
+        &self,
+        index: u64,
+        context: &[u8; 16],
+        sealed: &[u8],
+        out: &mut [u8],
+    ) -> std::result::Result<(), Unauthentic> {
+        self.suite.open(&self.aad(index, context), sealed, out)
+    }
+
+    fn aad(&self, index: u64, context: &[u8; 16]) -> [u8; AAD_LEN] {
+        let mut aad = [0; AAD_LEN];
+        aad[..16].copy_from_slice(&self.uuid);
+        aad[16..32].copy_from_slice(&self.key_id);
+        aad[32..36].copy_from_slice(&(self.kind as u32).to_le_bytes());
+        aad[40..48].copy_from_slice(&index.to_le_bytes());
+        aad[48..].copy_from_slice(context);
+        aad
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(uuid: u8, key_id: u8, suite: SuiteId, data_key: u8) -> FileKeys {
+        let data_key = suite.is_keyed().then(|| Secret::from_slice(&[data_key; 32]).unwrap());
+        FileKeys::new([uuid; 16], [key_id; 16], suite, data_key).unwrap()
+    }
+
+    #[test]
+    fn the_aad_is_laid_out_as_the_format_says() {
+        let sealer = keys(1, 2, SuiteId::DEFAULT, 3).sealer(FileKind::Wal).unwrap();
+        let mut expected = [0; 64];
+        expected[..16].fill(1);
+        expected[16..32].fill(2);
+        expected[32] = 3;
+        expected[40..48].copy_from_slice(&0x0102_0304_0506_0708u64.to_le_bytes());
+        expected[48..].fill(9);
+        assert_eq!(sealer.aad(0x0102_0304_0506_0708, &[9; 16]), expected);
+    }
+
+    #[test]
+    fn a_block_opens_only_at_its_own_place() {
+        for suite in SuiteId::ALL.into_iter().filter(|suite| suite.is_available()) {
+            let sealer = keys(1, 2, suite, 3).sealer(FileKind::MainDb).unwrap();
+            let plain = [7; 100];
+            let mut sealed = vec![0; 100 + sealer.overhead()];
+            sealer.seal(5, &[4; 16], &plain, &mut sealed).unwrap();
+            let mut out = [0; 100];
+            sealer.open(5, &[4; 16], &sealed, &mut out).unwrap();
+            assert_eq!(out, plain);
+            assert!(sealer.open(6, &[4; 16], &sealed, &mut out).is_err());
+            assert!(sealer.open(5, &[5; 16], &sealed, &mut out).is_err());
+            for other in [keys(9, 2, suite, 3), keys(1, 9, suite, 3)] {
+                let other = other.sealer(FileKind::MainDb).unwrap();
+                assert!(other.open(5, &[4; 16], &sealed, &mut out).is_err());
+            }
+            let wal = keys(1, 2, suite, 3).sealer(FileKind::Wal).unwrap();
+            assert!(wal.open(5, &[4; 16], &sealed, &mut out).is_err());
+        }
+    }
+
+    #[test]
+    fn subkeys_differ_by_everything_they_are_bound_to() {
+        let base = keys(1, 2, SuiteId::Aegis256, 3);
+        let mac = base.superblock_mac(b"x");
+        assert_ne!(mac, base.cell_mac(b"x"));
+        assert_ne!(mac, keys(9, 2, SuiteId::Aegis256, 3).superblock_mac(b"x"));
+        assert_ne!(mac, keys(1, 9, SuiteId::Aegis256, 3).superblock_mac(b"x"));
+        assert_ne!(mac, keys(1, 2, SuiteId::Aegis256, 9).superblock_mac(b"x"));
+        assert_eq!(keys(1, 0, SuiteId::Checksum, 0).superblock_mac(b"x"), sha256(b"x"));
+    }
+
+    #[test]
+    fn a_keyed_suite_needs_a_data_key_and_the_other_way_round() {
+        assert!(FileKeys::new([0; 16], [0; 16], SuiteId::DEFAULT, None).is_err());
+        assert!(FileKeys::new([0; 16], [0; 16], SuiteId::Checksum, Some(Secret::zeroed())).is_err());
+    }
+
+    #[test]
+    fn temporary_files_share_nothing() {
+        for suite in [SuiteId::Aegis256, SuiteId::Checksum] {
+            let one = Sealer::temporary(suite, FileKind::TempDb).unwrap();
+            let two = Sealer::temporary(suite, FileKind::TempDb).unwrap();
+            assert_eq!(one.overhead(), SuiteId::DEFAULT.overhead());
+            let mut sealed = vec![0; 32 + one.overhead()];
+            one.seal(0, &[0; 16], &[1; 32], &mut sealed).unwrap();
+            assert_ne!(sealed[..32], [1; 32]);
+            assert!(two.open(0, &[0; 16], &sealed, &mut [0; 32]).is_err());
+        }
+    }
+}

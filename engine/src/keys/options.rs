@@ -1,0 +1,218 @@
+//! How a database is to be opened or made: the options of `docs/c-abi.md`.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::limits::{KdfLimits, check_floor};
+use super::material::Key;
+use crate::crypto::kdf::Argon2Cost;
+use crate::crypto::suite::SuiteId;
+use crate::error::{Fault, FaultClass, Result};
+use crate::format::keyslot::check_label;
+use crate::format::superblock::is_block_size;
+
+/// How the main file is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoMode {
+    /// Through a memory map.
+    Map,
+    /// With positioned reads.
+    Pread,
+}
+
+/// What a connection is opened with. `None` is "as the file says" or the default.
+#[derive(Clone, Debug, Default)]
+pub struct OpenOptions {
+    /// The key.
+    pub key: Option<Arc<Key>>,
+    /// The suite of a new database.
+    pub suite: Option<SuiteId>,
+    /// The cost of a new passphrase slot.
+    pub kdf: Option<Argon2Cost>,
+    /// The block size of a new database.
+    pub block_size: Option<u32>,
+    /// How the main file is read.
+    pub io: Option<IoMode>,
+    /// The label of a new keyslot.
+    pub label: Option<String>,
+    /// What existing keyslots may cost.
+    pub limits: KdfLimits,
+}
+
+impl OpenOptions {
+    /// Reads the JSON form; the key is not part of it. Unknown members are refused, because a misspelt
+    /// option that is ignored is worse than an error.
+    pub fn from_json(json: &str) -> Result<OpenOptions> {
+        let mut options = OpenOptions::default();
+        let members = match serde_json::from_str(json) {
+            Ok(Value::Object(members)) => members,
+            Ok(Value::Null) => return Ok(options),
+            _ => return Err(invalid("The options are not a JSON object.".to_owned())),
+        };
+        for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+            match name.as_str() {
+                "cipher" => options.suite = Some(suite(value)?),
+                "kdf" => options.kdf = Some(cost(value)?),
+                "block_size" => options.block_size = Some(block_size(value)?),
+                "io" => options.io = Some(io_mode(value)?),
+                "label" => options.label = Some(label(value)?),
+                "kdf_limit" => options.limits = limits(value)?,
+                _ => return Err(unknown(name)),
+            }
+        }
+        // A slot that its own writer could not open again would lock everybody out.
+        if let Some(kdf) = &options.kdf {
+            options.limits.check([kdf].into_iter()).map_err(|fault| invalid(fault.message))?;
+        }
+        Ok(options)
+    }
+}
+
+fn suite(value: &Value) -> Result<SuiteId> {
+    let known = || SuiteId::ALL.iter().map(|suite| suite.name()).collect::<Vec<_>>().join(", ");
+    value
+        .as_str()
+        .and_then(SuiteId::from_name)
+        .ok_or_else(|| invalid(format!("There is no suite {value}; choose one of {}.", known())))
+}
+
+fn cost(value: &Value) -> Result<Argon2Cost> {
+    let mut cost = Argon2Cost::INTERACTIVE;
+    for (name, value) in object("kdf", value)? {
+        match name.as_str() {
+            "t" => cost.t = number("kdf", name, value)?,
+            "m" => cost.m_kib = number("kdf", name, value)?,
+            "p" => cost.p = number("kdf", name, value)?,
+            _ => return Err(unknown(name)),
+        }
+    }
+    check_floor(&cost)?;
+    Ok(cost)
+}
+
+fn limits(value: &Value) -> Result<KdfLimits> {
+    let mut limits = KdfLimits::default();
+    for (name, value) in object("kdf_limit", value)?.iter().filter(|(_, value)| !value.is_null()) {
+        match name.as_str() {
+            "t" => limits.t = number("kdf_limit", name, value)?,
+            "m" => limits.m_kib = number("kdf_limit", name, value)?,
+            "p" => limits.p = number("kdf_limit", name, value)?,
+            "work" => limits.work_kib = number("kdf_limit", name, value)?,
+            _ => return Err(unknown(name)),
+        }
+    }
+    Ok(limits)
+}
+
+fn block_size(value: &Value) -> Result<u32> {
+    value.as_u64().and_then(|size| u32::try_from(size).ok()).filter(|size| is_block_size(*size)).ok_or_else(
+        || {
+            invalid(format!(
+                "A block size of {value} is not possible; choose a power of two from 512 to 65536."
+            ))
+        },
+    )
+}
+
+fn io_mode(value: &Value) -> Result<IoMode> {
+    match value.as_str() {
+        Some("map") => Ok(IoMode::Map),
+        Some("pread") => Ok(IoMode::Pread),
+        _ => Err(invalid(format!("There is no io mode {value}; choose \"map\" or \"pread\"."))),
+    }
+}
+
+fn label(value: &Value) -> Result<String> {
+    let label = value.as_str().ok_or_else(|| invalid("A keyslot label is a string.".to_owned()))?;
+    check_label(label)?;
+    Ok(label.to_owned())
+}
+
+fn object<'a>(option: &str, value: &'a Value) -> Result<&'a Map<String, Value>> {
+    value.as_object().ok_or_else(|| invalid(format!("The option {option} is an object of numbers.")))
+}
+
+fn number<T: TryFrom<u64>>(option: &str, name: &str, value: &Value) -> Result<T> {
+    value
+        .as_u64()
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| invalid(format!("{option}.{name} = {value} is not a number in range.")))
+}
+
+fn unknown(name: &str) -> Fault {
+    invalid(format!("There is no option {name:?}."))
+}
+
+fn invalid(message: String) -> Fault {
+    Fault::new(FaultClass::InvalidArgument, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_can_be_said() {
+        let options = OpenOptions::from_json(
+            r#"{"cipher": "aegis-256", "kdf": {"t": 4, "m": 65536, "p": 2}, "block_size": 8192, "io": "pread",
+                "label": "me", "kdf_limit": {"t": 5, "m": 100000, "p": 6, "work": 7000000}}"#,
+        )
+        .unwrap();
+        assert_eq!(options.suite, Some(SuiteId::Aegis256));
+        assert_eq!(options.kdf, Some(Argon2Cost { t: 4, m_kib: 65536, p: 2 }));
+        assert_eq!(options.block_size, Some(8192));
+        assert_eq!(options.io, Some(IoMode::Pread));
+        assert_eq!(options.label.as_deref(), Some("me"));
+        assert_eq!(options.limits, KdfLimits { t: 5, m_kib: 100_000, p: 6, work_kib: 7_000_000 });
+        assert!(options.key.is_none());
+    }
+
+    #[test]
+    fn nothing_needs_to_be_said() {
+        for json in ["{}", "null", r#"{"cipher": null, "kdf": null, "io": null, "kdf_limit": null}"#] {
+            let options = OpenOptions::from_json(json).unwrap();
+            assert!(options.suite.is_none() && options.kdf.is_none() && options.io.is_none());
+            assert_eq!(options.limits, KdfLimits::default());
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        for json in [
+            "",
+            "[]",
+            "{",
+            "7",
+            r#"{"key": "x"}"#,
+            r#"{"ciphre": "aegis-256"}"#,
+            r#"{"unknown": null, "other": 1}"#,
+            r#"{"cipher": "rot13"}"#,
+            r#"{"cipher": 1}"#,
+            r#"{"kdf": "interactive"}"#,
+            r#"{"kdf": {"t": 1}}"#,
+            r#"{"kdf": {"t": 3, "m": 1024}}"#,
+            r#"{"kdf": {"t": 65}}"#,
+            r#"{"kdf": {"q": 3}}"#,
+            r#"{"kdf": {"t": -3}}"#,
+            r#"{"kdf": {"t": 4294967296}}"#,
+            r#"{"kdf_limit": {"t": 2.5}}"#,
+            r#"{"kdf_limit": {"x": 2}}"#,
+            r#"{"block_size": 1000}"#,
+            r#"{"block_size": 131072}"#,
+            r#"{"block_size": "4096"}"#,
+            r#"{"io": "mmap"}"#,
+            r#"{"label": 7}"#,
+            r#"{"label": "a\nb"}"#,
+        ] {
+            let fault = OpenOptions::from_json(json).expect_err(json);
+            assert_eq!(fault.class, FaultClass::InvalidArgument, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_cost_above_the_default_cap_needs_a_raised_cap() {
+        assert!(OpenOptions::from_json(r#"{"kdf": {"t": 100}}"#).is_err());
+        assert!(OpenOptions::from_json(r#"{"kdf": {"t": 100}, "kdf_limit": {"t": 100}}"#).is_ok());
+    }
+}

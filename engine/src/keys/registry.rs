@@ -1,0 +1,209 @@
+//! What the process holds for others to fetch: keys by number, options by single-use handle or by path.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use super::material::Key;
+pub use super::options::{IoMode, OpenOptions};
+use crate::crypto::nonce;
+use crate::error::Result;
+
+/// How many handles may wait to be taken. A handle whose open never came is pushed out in the end.
+pub const HANDLE_CAPACITY: usize = 1024;
+/// Symlinks followed from the last part of a path; Linux allows as many (`MAXSYMLINKS`).
+const SYMLINK_DEPTH: usize = 40;
+
+static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+
+#[derive(Default)]
+struct Registry {
+    keys: HashMap<u64, Arc<Key>>,
+    last_key: u64,
+    handles: VecDeque<(String, OpenOptions)>,
+    unlocked: HashMap<String, OpenOptions>,
+}
+
+impl Registry {
+    fn hold(&mut self, handle: String, options: OpenOptions) {
+        if self.handles.len() >= HANDLE_CAPACITY {
+            self.handles.pop_front();
+        }
+        self.handles.push_back((handle, options));
+    }
+
+    fn take(&mut self, handle: &str) -> Option<OpenOptions> {
+        let place = self.handles.iter().position(|(known, _)| known == handle)?;
+        self.handles.remove(place).map(|(_, options)| options)
+    }
+}
+
+/// Keeps a key and gives it its number, which is never zero and never used again.
+pub fn store_key(key: Arc<Key>) -> u64 {
+    let mut registry = registry();
+    registry.last_key += 1;
+    let number = registry.last_key;
+    registry.keys.insert(number, key);
+    number
+}
+
+/// The key with this number.
+pub fn get_key(number: u64) -> Option<Arc<Key>> {
+    registry().keys.get(&number).cloned()
+}
+
+/// Gives up a key; it is wiped once its last holder is gone.
+pub fn drop_key(number: u64) -> bool {
+    registry().keys.remove(&number).is_some()
+}
+
+/// A handle, 32 hex digits, that one open can exchange for `options`.
+pub fn issue_handle(options: OpenOptions) -> Result<String> {
+    let mut id = [0; 16];
+    nonce::random(&mut id)?;
+    let handle = format!("{:032x}", u128::from_be_bytes(id));
+    registry().hold(handle.clone(), options);
+    Ok(handle)
+}
+
+/// Exchanges a handle; the second time there is nothing to be had.
+pub fn take_handle(handle: &str) -> Option<OpenOptions> {
+    registry().take(handle)
+}
+
+/// Lets every later open of `path` use `options`.
+pub fn unlock_path(path: &str, options: OpenOptions) {
+    let path = canonical(path);
+    registry().unlocked.insert(path, options);
+}
+
+/// Takes back [`unlock_path`]; whether there was anything to take back.
+pub fn lock_path(path: &str) -> bool {
+    let path = canonical(path);
+    registry().unlocked.remove(&path).is_some()
+}
+
+/// What `path` was unlocked with.
+pub fn unlocked(path: &str) -> Option<OpenOptions> {
+    if registry().unlocked.is_empty() {
+        return None; // the usual case needs no system call
+    }
+    let path = canonical(path);
+    registry().unlocked.get(&path).cloned()
+}
+
+/// The one name of a file, which need not exist yet: absolute and without symlinks. Never opens the file,
+/// because closing a descriptor would drop the process's locks on it.
+pub fn canonical(path: &str) -> String {
+    let mut path = PathBuf::from(path);
+    for _ in 0..SYMLINK_DEPTH {
+        if let Ok(resolved) = path.canonicalize() {
+            return into_text(resolved);
+        }
+        // Absent, or a link to what is absent: the name that creating it would make.
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { break };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let Ok(parent) = parent.canonicalize() else { break };
+        let resolved = parent.join(name);
+        match resolved.read_link() {
+            Ok(target) => path = parent.join(target),
+            Err(_) => return into_text(resolved),
+        }
+    }
+    into_text(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// SQLite's names are bytes and ours UTF-8; what is not UTF-8 is escaped so that different paths stay so.
+fn into_text(path: PathBuf) -> String {
+    path.into_os_string().into_string().unwrap_or_else(|path| format!("{path:?}"))
+}
+
+/// A panic while holding the lock leaves nothing half done.
+fn registry() -> MutexGuard<'static, Registry> {
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labelled(label: &str) -> OpenOptions {
+        OpenOptions { label: Some(label.to_owned()), ..OpenOptions::default() }
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("lumocrypt-registry-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        dir.canonicalize().unwrap()
+    }
+
+    #[test]
+    fn keys_have_numbers_of_their_own() {
+        let key = Arc::new(Key::random().unwrap());
+        let (one, two) = (store_key(Arc::clone(&key)), store_key(key));
+        assert!(one != 0 && two != 0 && one != two);
+        let held = get_key(one).unwrap();
+        assert!(drop_key(one));
+        assert!(!drop_key(one));
+        assert!(get_key(one).is_none() && get_key(two).is_some());
+        assert!(matches!(&*held, Key::Raw(_)));
+        assert!(get_key(0).is_none());
+    }
+
+    #[test]
+    fn a_handle_is_good_once() {
+        let handle = issue_handle(labelled("handle")).unwrap();
+        assert_eq!(handle.len(), 32);
+        assert!(handle.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_ne!(handle, issue_handle(OpenOptions::default()).unwrap());
+        assert_eq!(take_handle(&handle).unwrap().label.as_deref(), Some("handle"));
+        assert!(take_handle(&handle).is_none());
+        assert!(take_handle("").is_none());
+    }
+
+    #[test]
+    fn handles_that_nobody_takes_do_not_pile_up() {
+        let mut registry = Registry::default();
+        for number in 0..=HANDLE_CAPACITY {
+            registry.hold(number.to_string(), OpenOptions::default());
+        }
+        assert!(registry.take("0").is_none());
+        assert!(registry.take("1").is_some());
+        assert_eq!(registry.handles.len(), HANDLE_CAPACITY - 1);
+    }
+
+    #[test]
+    fn paths_are_unlocked_by_their_one_name() {
+        let dir = scratch("paths");
+        std::fs::create_dir(dir.join("real")).unwrap();
+        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        let (direct, linked) = (dir.join("real/new.db"), dir.join("link/../link/new.db"));
+        let (direct, linked) = (direct.to_str().unwrap(), linked.to_str().unwrap());
+        assert!(unlocked(direct).is_none());
+        unlock_path(linked, labelled("path"));
+        assert_eq!(unlocked(direct).unwrap().label.as_deref(), Some("path"));
+        std::fs::write(direct, b"").unwrap();
+        assert!(unlocked(linked).is_some());
+        assert!(lock_path(direct));
+        assert!(!lock_path(linked));
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn links_to_files_that_do_not_exist_yet_are_followed() {
+        let dir = scratch("dangling");
+        std::os::unix::fs::symlink("target.db", dir.join("link.db")).unwrap();
+        let target = dir.join("target.db");
+        assert_eq!(canonical(dir.join("link.db").to_str().unwrap()), target.to_str().unwrap());
+        std::os::unix::fs::symlink("loop.db", dir.join("loop.db")).unwrap();
+        assert!(!canonical(dir.join("loop.db").to_str().unwrap()).is_empty());
+        std::fs::remove_dir_all(dir).unwrap();
+    }
+
+    #[test]
+    fn relative_paths_and_absent_directories_have_absolute_names() {
+        assert!(Path::new(&canonical("no-such-file.db")).is_absolute());
+        assert!(Path::new(&canonical("no-such-directory/no-such-file.db")).is_absolute());
+    }
+}

@@ -1,0 +1,206 @@
+//! From a header and a key to the keys of the database.
+
+use std::sync::Arc;
+
+use super::cache::{self, Cache};
+use super::file_keys::FileKeys;
+use super::limits::KdfLimits;
+use super::material::Key;
+use crate::crypto::secret::Secret;
+use crate::error::{Fault, FaultClass, Result};
+use crate::format::header::{self, Header};
+use crate::format::keyslot::Keyslot;
+use crate::format::superblock::Superblock;
+
+/// Opens the database whose header region is `region` with `key`. `path` is for messages only.
+///
+/// The newest intact copy decides. Only if it proves to be altered, because its MAC is wrong under the very
+/// data key that it belongs to, does the other intact copy stand in for it; so a removed keyslot does not
+/// come back as long as the copy without it is sound. Damage is never reported as a wrong key.
+pub fn unlock(
+    region: &[u8],
+    key: Option<&Key>,
+    limits: &KdfLimits,
+    path: &str,
+) -> Result<(Arc<FileKeys>, Superblock)> {
+    let unlock = || Unlock { cache: cache::global()?, key, limits }.run(&header::parse(region)?);
+    unlock().map_err(|fault| fault.at_path(path))
+}
+
+/// Opens the database whose header region is `region` with the data key of a relative, `known`: a copy made by
+/// `VACUUM INTO` and its original have the same one. `None` if this file has another.
+pub fn unlock_relative(
+    region: &[u8],
+    known: &FileKeys,
+    path: &str,
+) -> Result<Option<(Arc<FileKeys>, Superblock)>> {
+    let unlock = || {
+        let header = header::parse(region)?;
+        let copies = header.newest_first();
+        let related =
+            |superblock: &Superblock| superblock.suite.is_keyed() && superblock.key_id == known.key_id;
+        let Some(data_key) = known.data_key().filter(|_| copies.first().is_some_and(|copy| related(copy.0)))
+        else {
+            return Ok(None);
+        };
+        for (superblock, raw) in copies.into_iter().filter(|copy| related(copy.0)) {
+            let data_key = Some(data_key.duplicate());
+            let keys = FileKeys::new(superblock.uuid, superblock.key_id, superblock.suite, data_key)?;
+            if Superblock::verify_mac(raw, &keys) {
+                return Ok(Some((Arc::new(keys), superblock.clone())));
+            }
+        }
+        Err(altered())
+    };
+    unlock().map_err(|fault: Fault| fault.at_path(path))
+}
+
+/// One attempt.
+struct Unlock<'a> {
+    cache: &'a Cache,
+    key: Option<&'a Key>,
+    limits: &'a KdfLimits,
+}
+
+/// What a key does with a copy.
+enum Verdict {
+    /// Opens it, and the MAC is right.
+    Opens(Box<FileKeys>),
+    /// Opens it, but the copy was altered.
+    Altered,
+    /// Opens none of its slots.
+    WrongKey,
+}
+
+impl Unlock<'_> {
+    fn run(&self, header: &Header) -> Result<(Arc<FileKeys>, Superblock)> {
+        let copies = header.newest_first();
+        let Some(((newest, newest_raw), older)) = copies.split_first() else {
+            return Err(header::damaged("Both copies of the header's superblock are damaged"));
+        };
+        let verdict = self.judge(newest, newest_raw)?;
+        if let Verdict::Opens(keys) = verdict {
+            return Ok((Arc::from(keys), (*newest).clone()));
+        }
+        if let Some((superblock, raw)) = older.first() {
+            let unopened = matches!(verdict, Verdict::WrongKey);
+            // The same slots in both copies, the usual case, cannot tell more.
+            let pointless =
+                unopened && (superblock.slots == newest.slots || !same_data_key(superblock, newest));
+            if !pointless {
+                match self.judge(superblock, raw) {
+                    // The key was removed by a change that did not reach this copy: it must stay out.
+                    Ok(Verdict::Opens(keys)) if unopened && Superblock::verify_mac(newest_raw, &keys) => {}
+                    Ok(Verdict::Opens(keys)) => return Ok((Arc::from(keys), (*superblock).clone())),
+                    Ok(Verdict::Altered) => return Err(altered()),
+                    Ok(Verdict::WrongKey) | Err(_) => {}
+                }
+            }
+        }
+        Err(match verdict {
+            Verdict::WrongKey => Fault::new(
+                FaultClass::WrongKey,
+                "The key opens none of the database's keyslots; check the key.",
+            ),
+            _ => altered(),
+        })
+    }
+
+    fn judge(&self, superblock: &Superblock, raw: &[u8]) -> Result<Verdict> {
+        let data_key = match (self.key, superblock.suite.is_keyed()) {
+            (None, false) => None,
+            (Some(_), false) => {
+                return Err(Fault::new(
+                    FaultClass::NotEncrypted,
+                    "A key was given, but this file is checksum-only and not encrypted; open it without a key if \
+                     that is expected.",
+                ));
+            }
+            (None, true) => {
+                return Err(Fault::new(
+                    FaultClass::KeyRequired,
+                    "The database is encrypted and no key was given; pass key= or set LUMO_KEY.",
+                ));
+            }
+            (Some(key), true) => match self.data_key(superblock, key) {
+                Ok(Some(data_key)) => Some(data_key),
+                Ok(None) => return Ok(Verdict::WrongKey),
+                // A slot that the key belongs to, but whose wrapping was changed.
+                Err(fault) if fault.class == FaultClass::HeaderDamaged => return Ok(Verdict::Altered),
+                Err(fault) => return Err(fault),
+            },
+        };
+        let keys = FileKeys::new(superblock.uuid, superblock.key_id, superblock.suite, data_key)?;
+        Ok(match Superblock::verify_mac(raw, &keys) {
+            true => Verdict::Opens(Box::new(keys)),
+            false => Verdict::Altered,
+        })
+    }
+
+    /// The data key, from the first slot that `key` opens.
+    fn data_key(&self, superblock: &Superblock, key: &Key) -> Result<Option<Secret<32>>> {
+        let slots: Vec<(u32, &Keyslot)> =
+            (0..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)).collect();
+        if matches!(key, Key::Raw(_)) {
+            return self.try_slots(superblock, key, &slots);
+        }
+        // All of them, before the first derivation: their sum has a cap, too.
+        self.limits.check(slots.iter().filter_map(|(_, slot)| slot.cost.as_ref()))?;
+        let cached =
+            || slots.iter().find_map(|(index, slot)| self.cache.get(&self.id(superblock, *index, slot, key)));
+        if let Some(data_key) = cached() {
+            return Ok(Some(data_key));
+        }
+        self.cache.one_at_a_time(&superblock.uuid, key, || {
+            // Whoever had its turn before may have found it.
+            match cached() {
+                Some(data_key) => Ok(Some(data_key)),
+                None => self.try_slots(superblock, key, &slots),
+            }
+        })
+    }
+
+    fn try_slots(
+        &self,
+        superblock: &Superblock,
+        key: &Key,
+        slots: &[(u32, &Keyslot)],
+    ) -> Result<Option<Secret<32>>> {
+        let mut damaged = None;
+        for (index, slot) in slots {
+            let expensive = matches!(key, Key::Passphrase(_));
+            if expensive {
+                self.cache.count_run();
+            }
+            match slot.open(*index, &superblock.key_id, key, self.limits) {
+                Ok(Some(data_key)) => {
+                    if expensive {
+                        self.cache.put(self.id(superblock, *index, slot, key), &superblock.uuid, &data_key);
+                    }
+                    return Ok(Some(data_key));
+                }
+                Ok(None) => {}
+                // The same key may have another, sound slot.
+                Err(fault) if fault.class == FaultClass::HeaderDamaged => damaged = Some(fault),
+                Err(fault) => return Err(fault),
+            }
+        }
+        damaged.map_or(Ok(None), Err)
+    }
+
+    fn id(&self, superblock: &Superblock, index: u32, slot: &Keyslot, key: &Key) -> [u8; 32] {
+        self.cache.id(&superblock.uuid, &superblock.key_id, index, slot, key)
+    }
+}
+
+/// Whether the data key of one copy can say anything about the other's MAC.
+fn same_data_key(one: &Superblock, other: &Superblock) -> bool {
+    (one.uuid, one.key_id, one.suite) == (other.uuid, other.key_id, other.suite)
+}
+
+fn altered() -> Fault {
+    header::damaged("The key is right, but the header was changed by somebody without it")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! The functions of one SQLite library. Several libraries live in one process, so they are held per
+//! registration and never in a global.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+
+use super::abi::{sqlite3, sqlite3_file, sqlite3_vfs};
+use crate::error::{Fault, FaultClass, Result};
+
+/// The oldest SQLite served: 3.34.0 (`sqlite3_filename_database` and friends, all file controls needed).
+pub const OLDEST_SQLITE: c_int = 3_034_000;
+
+/// Function pointers into one SQLite library.
+#[derive(Clone, Copy)]
+pub struct Api {
+    pub(super) libversion_number: unsafe extern "C" fn() -> c_int,
+    pub(super) vfs_find: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_vfs,
+    pub(super) vfs_register: unsafe extern "C" fn(*mut sqlite3_vfs, c_int) -> c_int,
+    pub(super) mprintf: unsafe extern "C" fn(*const c_char, ...) -> *mut c_char,
+    pub(super) log: unsafe extern "C" fn(c_int, *const c_char, ...),
+    pub(super) file_control: unsafe extern "C" fn(*mut sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
+    pub(super) uri_parameter: unsafe extern "C" fn(*const c_char, *const c_char) -> *const c_char,
+    pub(super) database_file_object: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_file,
+    pub(super) filename_wal: unsafe extern "C" fn(*const c_char) -> *const c_char,
+}
+
+/// Positions in `sqlite3_api_routines` (sqlite3ext.h), counted in pointers. The structure only ever grows
+/// at its end.
+mod slot {
+    pub const LIBVERSION_NUMBER: usize = 67;
+    pub const MPRINTF: usize = 69;
+    pub const FILE_CONTROL: usize = 127;
+    pub const VFS_FIND: usize = 141;
+    pub const VFS_REGISTER: usize = 142;
+    pub const LOG: usize = 167;
+    pub const URI_PARAMETER: usize = 189;
+    pub const FILENAME_WAL: usize = 248;
+    pub const DATABASE_FILE_OBJECT: usize = 251;
+}
+
+impl Api {
+    /// The functions in the routines table that SQLite hands to a loadable extension.
+    ///
+    /// # Safety
+    /// `table` is the `sqlite3_api_routines` that SQLite passed to the extension's entry point.
+    pub unsafe fn from_routines(table: *const c_void) -> Result<Api> {
+        let routines = table.cast::<*const c_void>();
+        // SAFETY: the table has had a version function at this place since the first loadable extensions.
+        let version: unsafe extern "C" fn() -> c_int =
+            unsafe { std::mem::transmute(*routines.add(slot::LIBVERSION_NUMBER)) };
+        // SAFETY: it takes no arguments.
+        check_version(unsafe { version() })?;
+        // SAFETY: a library of that version has all these entries, each of the type given in sqlite3ext.h.
+        unsafe {
+            Ok(Api {
+                libversion_number: version,
+                vfs_find: std::mem::transmute::<*const c_void, _>(*routines.add(slot::VFS_FIND)),
+                vfs_register: std::mem::transmute::<*const c_void, _>(*routines.add(slot::VFS_REGISTER)),
+                mprintf: std::mem::transmute::<*const c_void, _>(*routines.add(slot::MPRINTF)),
+                log: std::mem::transmute::<*const c_void, _>(*routines.add(slot::LOG)),
+                file_control: std::mem::transmute::<*const c_void, _>(*routines.add(slot::FILE_CONTROL)),
+                uri_parameter: std::mem::transmute::<*const c_void, _>(*routines.add(slot::URI_PARAMETER)),
+                database_file_object: std::mem::transmute::<*const c_void, _>(
+                    *routines.add(slot::DATABASE_FILE_OBJECT),
+                ),
+                filename_wal: std::mem::transmute::<*const c_void, _>(*routines.add(slot::FILENAME_WAL)),
+            })
+        }
+    }
+
+    /// The functions that `shared_object` links, or that the process exports where it is `None`.
+    pub fn from_library(shared_object: Option<&str>) -> Result<Api> {
+        let handle = match shared_object {
+            None => libc::RTLD_DEFAULT,
+            Some(path) => {
+                let c_path = CString::new(path)
+                    .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a path with a NUL byte"))?;
+                // SAFETY: only an object that is loaded already is opened; it stays loaded for ever because
+                // the handle is never closed.
+                let handle = unsafe { libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_NOLOAD) };
+                if handle.is_null() {
+                    return Err(Fault::new(
+                        FaultClass::InvalidArgument,
+                        format!("{path} is not loaded in this process, so SQLite cannot be found through it"),
+                    ));
+                }
+                handle
+            }
+        };
+        let symbol = |name: &CStr| -> Result<*const c_void> {
+            // SAFETY: a valid handle and a NUL-terminated name.
+            let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
+            if address.is_null() {
+                return Err(Fault::new(
+                    FaultClass::InvalidArgument,
+                    format!(
+                        "SQLite's {} is not visible to this process: its library is linked without exported symbols",
+                        name.to_string_lossy()
+                    ),
+                ));
+            }
+            Ok(address.cast_const())
+        };
+        // SAFETY: the symbols are SQLite's public functions of these types.
+        unsafe {
+            let libversion_number: unsafe extern "C" fn() -> c_int =
+                std::mem::transmute(symbol(c"sqlite3_libversion_number")?);
+            check_version(libversion_number())?;
+            Ok(Api {
+                libversion_number,
+                vfs_find: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_vfs_find")?),
+                vfs_register: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_vfs_register")?),
+                mprintf: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_mprintf")?),
+                log: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_log")?),
+                file_control: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_file_control")?),
+                uri_parameter: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_uri_parameter")?),
+                database_file_object: std::mem::transmute::<*const c_void, _>(symbol(
+                    c"sqlite3_database_file_object",
+                )?),
+                filename_wal: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_filename_wal")?),
+            })
+        }
+    }
+
+    /// The library's version number, as in `sqlite3_libversion_number`.
+    pub fn version(&self) -> c_int {
+        // SAFETY: it takes no arguments.
+        unsafe { (self.libversion_number)() }
+    }
+
+    /// Is this the same library as `other`?
+    pub fn is_same_library(&self, other: &Api) -> bool {
+        std::ptr::fn_addr_eq(self.vfs_register, other.vfs_register)
+    }
+
+    /// The VFS of that name, or the default one; null if there is none.
+    pub fn find_vfs(&self, name: Option<&CStr>) -> *mut sqlite3_vfs {
+        // SAFETY: null asks for the default VFS.
+        unsafe { (self.vfs_find)(name.map_or(std::ptr::null(), CStr::as_ptr)) }
+    }
+
+    /// A line in SQLite's error log.
+    pub fn write_log(&self, code: c_int, message: &str) {
+        if let Ok(message) = CString::new(message) {
+            // SAFETY: one string for one %s.
+            unsafe { (self.log)(code, c"%s".as_ptr(), message.as_ptr()) }
+        }
+    }
+
+    /// A string in memory of SQLite's, for results that SQLite frees; null without memory.
+    pub fn sqlite_string(&self, text: &str) -> *mut c_char {
+        let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+        // SAFETY: one string for one %s.
+        unsafe { (self.mprintf)(c"%s".as_ptr(), text.as_ptr()) }
+    }
+
+    /// The value of a URI parameter of a database name that SQLite passed to `xOpen`.
+    ///
+    /// # Safety
+    /// `name` is a name that SQLite passed to `xOpen` for a main database, a journal or a WAL.
+    pub unsafe fn uri_parameter(&self, name: *const c_char, parameter: &CStr) -> Option<String> {
+        // SAFETY: as the caller promises.
+        let value = unsafe { (self.uri_parameter)(name, parameter.as_ptr()) };
+        // SAFETY: SQLite returns null or a string that lives as long as the name.
+        (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned())
+    }
+}
+
+fn check_version(version: c_int) -> Result<()> {
+    if version < OLDEST_SQLITE {
+        let (major, minor, patch) = (version / 1_000_000, version / 1000 % 1000, version % 1000);
+        return Err(Fault::new(
+            FaultClass::UnsupportedFormat,
+            format!("SQLite {major}.{minor}.{patch} is too old: lumocrypt needs 3.34.0 or newer"),
+        ));
+    }
+    Ok(())
+}

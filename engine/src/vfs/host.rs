@@ -1,0 +1,345 @@
+//! The SQLite libraries of the process, and the VFSs registered in each.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::sync::Mutex;
+
+use super::abi::*;
+use super::api::Api;
+use super::base::BaseFile;
+use super::database::{Database, Link, Phase};
+use super::file::{Content, OpenFile};
+use super::shim;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+
+/// One SQLite library.
+pub struct Host {
+    /// Its number in the C ABI.
+    pub id: u32,
+    /// Its functions.
+    pub api: Api,
+    shims: Mutex<Vec<&'static Shim>>,
+}
+
+/// One VFS of ours, over one VFS of the library.
+pub struct Shim {
+    host: &'static Host,
+    /// The VFS below.
+    pub base: *mut sqlite3_vfs,
+    /// What SQLite has registered; its `app_data` points back here.
+    pub vfs: Box<sqlite3_vfs>,
+    name: CString,
+    /// Plaintext databases pass through (`lumocrypt.install`).
+    pub pass_through: bool,
+}
+
+// SAFETY: SQLite's VFS objects are shared between threads by design; ours are never changed once registered.
+unsafe impl Sync for Shim {}
+// SAFETY: as above.
+unsafe impl Send for Shim {}
+// SAFETY: function pointers and a mutex.
+unsafe impl Sync for Host {}
+// SAFETY: as above.
+unsafe impl Send for Host {}
+
+/// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
+static HOSTS: Mutex<Vec<&'static Host>> = Mutex::new(Vec::new());
+
+/// WAL names by address and the main database each belongs to. `xDelete` gets a name only; the pager
+/// passes the very string that belongs to the open database, and no other string can be asked for its
+/// database safely.
+static WAL_NAMES: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+
+/// The name of the VFS over a library's default one.
+pub const VFS_NAME: &str = "lumocrypt";
+/// The name of the pass-through flavour.
+const PASS_THROUGH_NAME: &str = "lumocrypt+plain";
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Serves the library behind `api`: registers a VFS over its default and one over each named VFS.
+/// Once per library; again, it returns what is there.
+pub fn serve(api: Api) -> Result<&'static Host> {
+    pin_in_memory();
+    let host = {
+        let mut hosts = locked(&HOSTS);
+        if let Some(host) = hosts.iter().find(|host| host.api.is_same_library(&api)) {
+            return Ok(host);
+        }
+        let id = hosts.len() as u32;
+        let host: &'static Host = Box::leak(Box::new(Host { id, api, shims: Mutex::new(Vec::new()) }));
+        hosts.push(host);
+        host
+    };
+    let default = api.find_vfs(None);
+    if default.is_null() {
+        return Err(Fault::new(FaultClass::InvalidArgument, "this SQLite has no VFS to build on"));
+    }
+    host.add(default, VFS_NAME, false)?;
+    let mut next = default;
+    while !next.is_null() {
+        // SAFETY: SQLite's list of registered VFSs, whose members have names.
+        let name = unsafe { CStr::from_ptr((*next).name) }.to_string_lossy().into_owned();
+        if !is_our_vfs(next) && name != "memdb" {
+            host.add(next, &format!("{VFS_NAME}-{name}"), false)?;
+        }
+        // SAFETY: as above.
+        next = unsafe { (*next).next };
+    }
+    Ok(host)
+}
+
+/// The library with that number.
+pub fn host(id: u32) -> Result<&'static Host> {
+    locked(&HOSTS).get(id as usize).copied().ok_or_else(|| {
+        Fault::new(FaultClass::InvalidArgument, format!("no SQLite library is registered as number {id}"))
+    })
+}
+
+/// Is this VFS one of ours, in any library?
+pub fn is_our_vfs(vfs: *mut sqlite3_vfs) -> bool {
+    // SAFETY: a VFS that SQLite handed out.
+    !vfs.is_null() && unsafe { shim::is_ours(&*vfs) }
+}
+
+/// Keeps the engine loaded for ever: SQLite holds pointers into it once a VFS is registered.
+fn pin_in_memory() {
+    static PIN: std::sync::Once = std::sync::Once::new();
+    PIN.call_once(|| {
+        // SAFETY: asks where this function is loaded from, and opens that object once more, never to close it.
+        unsafe {
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            if libc::dladdr(pin_in_memory as fn() as *const libc::c_void, &mut info) != 0
+                && !info.dli_fname.is_null()
+            {
+                libc::dlopen(info.dli_fname, libc::RTLD_NOW | libc::RTLD_NOLOAD | libc::RTLD_NODELETE);
+            }
+        }
+    });
+}
+
+impl Host {
+    /// The names of the VFSs registered in this library.
+    pub fn vfs_names(&self) -> Vec<String> {
+        locked(&self.shims).iter().map(|shim| shim.name().to_owned()).collect()
+    }
+
+    /// Registers a VFS over the one called `base`; returns its name, `lumocrypt-<base>`.
+    pub fn add_over(&'static self, base: &str) -> Result<String> {
+        let name = format!("{VFS_NAME}-{base}");
+        if self.vfs_names().contains(&name) {
+            return Ok(name);
+        }
+        let c_base = CString::new(base)
+            .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
+        let below = self.api.find_vfs(Some(&c_base));
+        if below.is_null() || is_our_vfs(below) {
+            return Err(Fault::new(
+                FaultClass::InvalidArgument,
+                format!("this SQLite has no VFS called {base:?} to encrypt"),
+            ));
+        }
+        self.add(below, &name, false)?;
+        Ok(name)
+    }
+
+    /// Makes the pass-through VFS this library's default, or restores the default that was there before.
+    pub fn set_default(&'static self, on: bool) -> Result<()> {
+        let plain = locked(&self.shims).iter().find(|shim| shim.pass_through).copied();
+        let target = match (plain, on) {
+            (Some(shim), true) => std::ptr::from_ref(&*shim.vfs).cast_mut(),
+            (None, true) => {
+                let below = self.base_of_default();
+                let shim = self.add(below, PASS_THROUGH_NAME, true)?;
+                std::ptr::from_ref(&*shim.vfs).cast_mut()
+            }
+            (_, false) => self.base_of_default(),
+        };
+        // SAFETY: a registered VFS; registering it again only moves it.
+        let code = unsafe { (self.api.vfs_register)(target, c_int::from(true)) };
+        if code != SQLITE_OK {
+            return Err(Fault::new(FaultClass::Io, "SQLite refused the default VFS").with_code(code));
+        }
+        Ok(())
+    }
+
+    /// The VFS that `lumocrypt` was put over.
+    pub fn base_of_default(&self) -> *mut sqlite3_vfs {
+        locked(&self.shims).first().map_or(std::ptr::null_mut(), |shim| shim.base)
+    }
+
+    fn add(&'static self, base: *mut sqlite3_vfs, name: &str, pass_through: bool) -> Result<&'static Shim> {
+        let c_name = CString::new(name)
+            .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
+        // SAFETY: a VFS of the library.
+        let vfs = unsafe { shim::vfs_over(&*base) };
+        let shim = Box::leak(Box::new(Shim {
+            host: self,
+            base,
+            vfs: Box::new(vfs),
+            name: c_name,
+            pass_through,
+        }));
+        shim.vfs.name = shim.name.as_ptr();
+        shim.vfs.app_data = std::ptr::from_ref::<Shim>(shim).cast_mut().cast();
+        let vfs: *mut sqlite3_vfs = &mut *shim.vfs;
+        // SAFETY: a complete VFS object that lives for ever.
+        let code = unsafe { (self.api.vfs_register)(vfs, 0) };
+        if code != SQLITE_OK {
+            return Err(Fault::new(FaultClass::Io, "SQLite refused to register the VFS").with_code(code));
+        }
+        let shim: &'static Shim = shim;
+        locked(&self.shims).push(shim);
+        Ok(shim)
+    }
+}
+
+impl Shim {
+    /// The library this VFS is registered in.
+    pub fn host(&self) -> &'static Host {
+        self.host
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.name.to_str().unwrap_or(VFS_NAME)
+    }
+
+    /// Is there a file with content of that name, below us?
+    fn exists(&self, path: &str) -> bool {
+        let Ok(path) = CString::new(path) else { return false };
+        let mut answer = 0;
+        // SAFETY: the VFS below, a name and a place for the answer.
+        let code = unsafe {
+            (*self.base).access.map_or(SQLITE_ERROR, |access| {
+                access(self.base, path.as_ptr(), SQLITE_ACCESS_EXISTS, &mut answer)
+            })
+        };
+        code == SQLITE_OK && answer != 0
+    }
+
+    /// An empty main file beside a log with content is no new database: SQLite would delete the log.
+    pub fn check_companions(&self, database: &mut Database, path: &str) -> Result<()> {
+        if !matches!(database.phase, Phase::New) {
+            return Ok(());
+        }
+        for suffix in ["-wal", "-journal"] {
+            if self.exists(&format!("{path}{suffix}")) {
+                let fault = Fault::new(
+                    FaultClass::Tampered,
+                    format!(
+                        "the database file is empty, but its {suffix} file is not: the database was truncated, or the \
+                         log belongs to another one. Restore the database, or move the log away to start a new one"
+                    ),
+                )
+                .in_file(FileKind::MainDb)
+                .at_path(path);
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers that `wal_name` belongs to the main database `main`.
+    pub fn remember_wal_name(&self, wal_name: *const c_char, main: *mut OpenFile) {
+        if !wal_name.is_null() {
+            locked(&WAL_NAMES).push((wal_name as usize, main as usize));
+        }
+    }
+
+    /// The main database is closing.
+    pub fn forget_wal_name(&self, main: *mut OpenFile) {
+        locked(&WAL_NAMES).retain(|(_, owner)| *owner != main as usize);
+    }
+
+    /// SQLite is about to delete `name`. If it is a WAL, everything in it is in the main file: the database
+    /// stops naming it first, durably.
+    pub fn before_delete(&self, name: *const c_char) -> Result<()> {
+        let owner = locked(&WAL_NAMES).iter().find(|(wal, _)| *wal == name as usize).map(|(_, owner)| *owner);
+        let Some(owner) = owner else { return Ok(()) };
+        // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a WAL from the
+        // thread that uses its connection.
+        let main = unsafe { &mut *(owner as *mut OpenFile) };
+        let OpenFile { content: Content::Main(database), base, path, .. } = main else { return Ok(()) };
+        let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
+        retire_wal(Link { file, base }, path)
+    }
+}
+
+fn retire_wal(mut link: Link<'_>, path: &str) -> Result<()> {
+    use crate::files::wal::MainLink;
+    let cell = link.cell()?;
+    if !cell.active {
+        return Ok(());
+    }
+    if link.slots()? == 0 {
+        return Err(Fault::new(
+            FaultClass::Tampered,
+            "the database file was cut to nothing while its write-ahead log holds commits; restore it from a backup",
+        )
+        .in_file(FileKind::MainDb)
+        .at_path(path));
+    }
+    link.set_cell(false, [0; 16], cell.current, Some(SQLITE_SYNC_NORMAL))
+}
+
+/// A file opened through a library's own default VFS, for the engine's own use. A second descriptor on a
+/// database would drop the process's locks on it when closed; SQLite's VFS knows how not to.
+pub struct OwnFile {
+    _name: Vec<u8>,
+    _memory: Vec<u64>,
+    /// The open file.
+    pub base: BaseFile,
+}
+
+/// Zero bytes around a name: what SQLite's VFSs look for in front of it and behind it (main.c,
+/// sqlite3_create_filename).
+const NAME_PADDING: usize = 8;
+
+impl OwnFile {
+    /// Opens `path` for reading. `None`: there is no such file.
+    pub fn open(host: &'static Host, path: &str) -> Result<Option<OwnFile>> {
+        let base_vfs = host.base_of_default();
+        // SAFETY: a registered VFS.
+        let vfs = unsafe { &*base_vfs };
+        let mut name = vec![0; NAME_PADDING];
+        name.extend_from_slice(path.as_bytes());
+        name.extend_from_slice(&[0; NAME_PADDING]);
+        let mut memory = vec![0u64; (vfs.os_file_size.max(0) as usize).div_ceil(8)];
+        let file: *mut sqlite3_file = memory.as_mut_ptr().cast();
+        let name_ptr: *const c_char = name[NAME_PADDING..].as_ptr().cast();
+        let mut exists = 0;
+        // SAFETY: the VFS, a padded name, and places for the answers.
+        unsafe {
+            if let Some(access) = vfs.access {
+                access(base_vfs, name_ptr, SQLITE_ACCESS_EXISTS, &mut exists);
+            }
+            if exists == 0 && !std::path::Path::new(path).exists() {
+                return Ok(None);
+            }
+            let code = match vfs.open {
+                Some(open) => open(
+                    base_vfs,
+                    name_ptr,
+                    file,
+                    SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB,
+                    std::ptr::null_mut(),
+                ),
+                None => SQLITE_CANTOPEN,
+            };
+            if code != SQLITE_OK {
+                return Err(Fault::new(FaultClass::Io, "the file cannot be opened for reading")
+                    .with_code(code)
+                    .at_path(path));
+            }
+            Ok(Some(OwnFile { _name: name, _memory: memory, base: BaseFile::new(file) }))
+        }
+    }
+}
+
+impl Drop for OwnFile {
+    fn drop(&mut self) {
+        self.base.close();
+    }
+}

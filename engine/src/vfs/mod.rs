@@ -1,0 +1,17 @@
+//! SQLite's C interface: a thin VFS over whatever VFS is below.
+//!
+//! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`file`] holds the
+//! callbacks; [`database`] takes a main database from a name to a key; [`control`] says which file control
+//! and device characteristic is forwarded, translated or masked; [`base`] is the file below; [`report`] turns
+//! faults into codes. All `unsafe` of the VFS is here.
+
+pub mod abi;
+pub mod api;
+pub mod base;
+pub mod control;
+pub mod database;
+pub mod file;
+pub mod host;
+pub mod probe;
+pub mod report;
+pub mod shim;

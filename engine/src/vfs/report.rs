@@ -1,0 +1,53 @@
+//! From a fault to the result code that SQLite sees, the thread's record and a line in SQLite's log.
+
+use std::ffi::c_int;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::abi::*;
+use super::api::Api;
+use crate::error::{Fault, FaultClass, Result};
+use crate::failure;
+use crate::stats::{STATS, Stats};
+
+/// The code that a class travels as (docs/c-abi.md).
+fn code_of(fault: &Fault) -> c_int {
+    match fault.class {
+        FaultClass::KeyRequired | FaultClass::WrongKey => SQLITE_AUTH,
+        FaultClass::NotEncrypted | FaultClass::HeaderDamaged | FaultClass::UnsupportedFormat => SQLITE_NOTADB,
+        FaultClass::Tampered => SQLITE_IOERR_DATA,
+        FaultClass::InUse => SQLITE_BUSY,
+        FaultClass::InvalidArgument => SQLITE_ERROR,
+        FaultClass::NoMemory => SQLITE_NOMEM,
+        FaultClass::Io if fault.code != 0 => fault.code,
+        FaultClass::Io => SQLITE_IOERR,
+        FaultClass::Internal => SQLITE_INTERNAL,
+    }
+}
+
+/// Records and logs `fault`; returns its code. What failed below us is SQLite's to report, with its own code.
+pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
+    let code = code_of(&fault);
+    if matches!(fault.class, FaultClass::Io | FaultClass::NoMemory) {
+        return code;
+    }
+    if fault.class == FaultClass::Tampered {
+        Stats::count(&STATS.unauthentic);
+    }
+    let fault = fault.at_path(path).with_code(code);
+    api.write_log(code, &format!("lumocrypt: {fault}"));
+    failure::record(fault);
+    code
+}
+
+/// Runs a callback's body: faults become codes, and no panic reaches C.
+pub fn guard(api: &Api, path: &str, body: impl FnOnce() -> Result<c_int>) -> c_int {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(code)) => code,
+        Ok(Err(fault)) => report(api, path, fault),
+        Err(_) => report(
+            api,
+            path,
+            Fault::new(FaultClass::Internal, "an internal error in lumocrypt; please report it with the log"),
+        ),
+    }
+}

@@ -1,0 +1,466 @@
+//! The VFS object: `xOpen` decides what a file is to us; everything else is passed down.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+
+use super::abi::*;
+use super::base::BaseFile;
+use super::database::{Database, Phase};
+use super::file::{Content, OpenFile, ShimFile, methods_for, ours_of};
+use super::host::Shim;
+use super::report::guard;
+use crate::crypto::suite::SuiteId;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::failure;
+use crate::files::journal::JournalFile;
+use crate::files::storage::Storage;
+use crate::files::temp::TempFile;
+use crate::files::wal::WalFile;
+use crate::format::header;
+use crate::keys::material::Key;
+use crate::keys::registry::{self, IoMode, OpenOptions};
+use crate::stats::{STATS, Stats};
+
+/// The environment variable of last resort.
+const KEY_VARIABLE: &str = "LUMO_KEY";
+
+/// A VFS object of ours over `base`. The name and the way back to the shim are the caller's to fill in.
+pub fn vfs_over(base: &sqlite3_vfs) -> sqlite3_vfs {
+    sqlite3_vfs {
+        // Version 3 adds overriding system calls, which is the business of the VFS below.
+        version: base.version.min(2),
+        os_file_size: base.os_file_size + size_of::<ShimFile>() as c_int,
+        max_pathname: base.max_pathname,
+        next: std::ptr::null_mut(),
+        name: std::ptr::null(),
+        app_data: std::ptr::null_mut(),
+        open: Some(x_open),
+        delete: Some(x_delete),
+        access: Some(x_access),
+        full_pathname: Some(x_full_pathname),
+        dl_open: base.dl_open.map(|_| x_dl_open as _),
+        dl_error: base.dl_error.map(|_| x_dl_error as _),
+        dl_sym: base.dl_sym.map(|_| x_dl_sym as _),
+        dl_close: base.dl_close.map(|_| x_dl_close as _),
+        randomness: Some(x_randomness),
+        sleep: Some(x_sleep),
+        current_time: Some(x_current_time),
+        get_last_error: Some(x_get_last_error),
+        current_time_int64: base.current_time_int64.map(|_| x_current_time_int64 as _),
+        set_system_call: None,
+        get_system_call: None,
+        next_system_call: None,
+    }
+}
+
+/// Is this VFS object ours? Its `xOpen` tells.
+pub fn is_ours(vfs: &sqlite3_vfs) -> bool {
+    vfs.open.is_some_and(|open| std::ptr::fn_addr_eq(open, x_open as XOpen))
+}
+
+type XOpen =
+    unsafe extern "C" fn(*mut sqlite3_vfs, *const c_char, *mut sqlite3_file, c_int, *mut c_int) -> c_int;
+
+/// The shim behind a VFS object of ours.
+///
+/// # Safety
+/// `vfs` was made by `vfs_over` and registered.
+unsafe fn shim_of(vfs: *mut sqlite3_vfs) -> &'static Shim {
+    // SAFETY: its app_data is the leaked shim.
+    unsafe { &*(*vfs).app_data.cast::<Shim>() }
+}
+
+unsafe extern "C" fn x_open(
+    vfs: *mut sqlite3_vfs,
+    name: *const c_char,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out_flags: *mut c_int,
+) -> c_int {
+    // SAFETY: SQLite calls a registered VFS of ours.
+    let shim = unsafe { shim_of(vfs) };
+    // SAFETY: SQLite's memory for the file; without methods SQLite will not close it.
+    unsafe { (*file).methods = std::ptr::null() };
+    let path = if name.is_null() {
+        String::new()
+    } else {
+        // SAFETY: a string of SQLite's.
+        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+    };
+    if flags & SQLITE_OPEN_MAIN_DB != 0 {
+        failure::clear();
+    }
+    // SAFETY: SQLite allocated os_file_size bytes; the file below lies behind ours, eight-byte aligned.
+    let below: *mut sqlite3_file = unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() };
+    // SAFETY: SQLite's memory; a VFS may leave it untouched when it fails.
+    unsafe { (*below).methods = std::ptr::null() };
+    let code = match unsafe { (*shim.base).open } {
+        // SAFETY: the VFS below, with the name that SQLite passed: it keeps the pointer.
+        Some(open) => unsafe { open(shim.base, name, below, flags, out_flags) },
+        None => SQLITE_CANTOPEN,
+    };
+    if code != SQLITE_OK {
+        // SAFETY: some VFSs set the methods of a file that they fail to open, and expect a close.
+        unsafe {
+            if let Some(methods) = (*below).methods.as_ref() {
+                if let Some(close) = methods.close {
+                    close(below);
+                }
+            }
+        }
+        return code;
+    }
+    let api = &shim.host().api;
+    let path_for_report = path.clone();
+    guard(api, &path_for_report, || {
+        // SAFETY: just opened; our file keeps it until it is closed.
+        let mut base = unsafe { BaseFile::new(below) };
+        // SAFETY: the name that SQLite passed.
+        let content = match unsafe { content_of(shim, name, &path, &mut base, flags) } {
+            Ok(content) => content,
+            Err(fault) => {
+                base.close();
+                return Err(fault);
+            }
+        };
+        let methods = methods_for(&base);
+        let open = Box::into_raw(OpenFile::new(shim, path, base, content));
+        // SAFETY: both were just made; the main database of a log outlives it.
+        unsafe { introduce(shim, name, open) };
+        let file = file.cast::<ShimFile>();
+        // SAFETY: SQLite's memory for our part of the file.
+        unsafe {
+            (*file).open = open;
+            (*file).head.methods = methods;
+        }
+        Ok(SQLITE_OK)
+    })
+}
+
+/// Makes a log known to its main database, and a main database known by the name of its WAL.
+///
+/// # Safety
+/// `open` is valid; `name` is what SQLite passed for it.
+unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFile) {
+    // SAFETY: as the caller promises; main databases outlive their logs.
+    unsafe {
+        match &(*open).content {
+            Content::Main(_) => {
+                let wal_name = (shim.host().api.filename_wal)(name);
+                shim.remember_wal_name(wal_name, open);
+            }
+            Content::Journal(_, main) => {
+                if let Some(main) = main.as_mut() {
+                    main.journal = open;
+                }
+            }
+            Content::Wal(_, main) => {
+                if let Some(main) = main.as_mut() {
+                    main.wal = open;
+                }
+            }
+            Content::Plain | Content::Temp(_) => {}
+        }
+    }
+}
+
+/// What the file being opened is to us.
+///
+/// # Safety
+/// `name` is what SQLite passed to `xOpen` with `flags`.
+unsafe fn content_of(
+    shim: &'static Shim,
+    name: *const c_char,
+    path: &str,
+    base: &mut BaseFile,
+    flags: c_int,
+) -> Result<Content> {
+    // A super-journal holds names of journals, and SQLite reads other databases' journals under this flag to
+    // find the names that those end in: both are clear.
+    if flags & SQLITE_OPEN_SUPER_JOURNAL != 0 {
+        return Ok(Content::Plain);
+    }
+    let temporary = |kind| {
+        Stats::count(&STATS.temporary);
+        TempFile::new(SuiteId::DEFAULT, kind).map(|file| Content::Temp(Box::new(file)))
+    };
+    if flags & (SQLITE_OPEN_TEMP_DB | SQLITE_OPEN_TRANSIENT_DB) != 0 {
+        return temporary(FileKind::TempDb);
+    }
+    if flags & SQLITE_OPEN_SUBJOURNAL != 0 {
+        return temporary(FileKind::SubJournal);
+    }
+    if flags & SQLITE_OPEN_TEMP_JOURNAL != 0 || name.is_null() {
+        return temporary(FileKind::TempJournal);
+    }
+    if flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL) != 0 {
+        // SAFETY: the name of a log that SQLite passed to xOpen.
+        return unsafe { log_content(shim, name, flags) };
+    }
+    if flags & SQLITE_OPEN_MAIN_DB != 0 {
+        // SAFETY: the name of a main database that SQLite passed to xOpen.
+        return unsafe { main_content(shim, name, path, base) };
+    }
+    Ok(Content::Plain)
+}
+
+/// # Safety
+/// `name` is the name of a journal or WAL that SQLite passed to `xOpen`.
+unsafe fn log_content(shim: &'static Shim, name: *const c_char, flags: c_int) -> Result<Content> {
+    // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
+    let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
+    let Some(main) = main else {
+        return Err(Fault::new(FaultClass::Internal, "a log without its database"));
+    };
+    let owner = std::ptr::from_mut(main);
+    let OpenFile { content: Content::Main(database), base: main_base, .. } = main else {
+        return Ok(Content::Plain);
+    };
+    // A journal's keys are the database's, so a new database comes into being with its first journal; that
+    // one has nothing to roll back.
+    if matches!(database.phase, Phase::New) && flags & SQLITE_OPEN_READONLY == 0 {
+        database.create(main_base)?;
+    }
+    let discard_wal = database.discard_wal;
+    let keys = database.ready()?.keys().clone();
+    Ok(if flags & SQLITE_OPEN_WAL != 0 {
+        Content::Wal(Box::new(WalFile::new(keys, discard_wal)?), owner)
+    } else {
+        Content::Journal(Box::new(JournalFile::new(keys)?), owner)
+    })
+}
+
+/// # Safety
+/// `name` is the name of a main database that SQLite passed to `xOpen`.
+unsafe fn main_content(
+    shim: &'static Shim,
+    name: *const c_char,
+    path: &str,
+    base: &mut BaseFile,
+) -> Result<Content> {
+    let api = &shim.host().api;
+    // SAFETY: as the caller promises.
+    let parameter = |parameter: &CStr| unsafe { api.uri_parameter(name, parameter) };
+    let is_set =
+        |name: &CStr| parameter(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "no" | "off"));
+    if is_set(c"lumo_plain") {
+        return Ok(Content::Plain);
+    }
+    let size = base.size()?;
+    let mut options = options_for(shim, path, &parameter)?;
+    let explicit = options.explicit;
+    if size > 0 && !explicit && shim.pass_through && is_plaintext(base)? {
+        // LUMO_KEY is for whatever is encrypted; a plaintext database that exists stays what it is.
+        return Ok(Content::Plain);
+    }
+    if let Some(io) = parameter(c"lumo_io") {
+        options.open.io = Some(match io.as_str() {
+            "map" => IoMode::Map,
+            "pread" => IoMode::Pread,
+            other => return Err(bad_parameter("lumo_io", other, "map or pread")),
+        });
+    }
+    if let Some(cipher) = parameter(c"lumo_cipher") {
+        let suite = SuiteId::from_name(&cipher).filter(|suite| suite.is_available());
+        options.open.suite =
+            Some(suite.ok_or_else(|| bad_parameter("lumo_cipher", &cipher, "the name of a cipher"))?);
+    }
+    if options.open.io != Some(IoMode::Pread) {
+        base.enable_map();
+    }
+    let keyless = options.open.key.is_none();
+    let mut database = Database {
+        phase: Phase::New,
+        path: path.to_owned(),
+        options: options.open,
+        heir_of: None,
+        superblock: None,
+        may_stay_plain: size == 0 && keyless && shim.pass_through && !explicit,
+        discard_wal: is_set(c"lumo_discard_wal"),
+        counted: false,
+    };
+    if size > 0 {
+        database.unlock(base)?;
+    }
+    Ok(Content::Main(Box::new(database)))
+}
+
+fn bad_parameter(name: &str, value: &str, wanted: &str) -> Fault {
+    Fault::new(FaultClass::InvalidArgument, format!("{name}={value:?} in the URI: it must be {wanted}"))
+}
+
+fn is_plaintext(base: &mut BaseFile) -> Result<bool> {
+    let mut magic = [0u8; header::SQLITE_MAGIC.len()];
+    Ok(base.read(&mut magic, 0)? && magic == *header::SQLITE_MAGIC)
+}
+
+/// Options and whether somebody named this very file.
+struct Given {
+    open: OpenOptions,
+    explicit: bool,
+}
+
+/// The key of a file, in the order of the documentation: a handle from `connect`, the URI, `unlock`, the
+/// environment. (`PRAGMA lumo_key` comes later, to a file that opened without one.)
+fn options_for(
+    shim: &Shim,
+    path: &str,
+    parameter: &impl Fn(&CStr) -> Option<String>,
+) -> Result<Given> {
+    let mut open = OpenOptions::default();
+    let mut explicit = false;
+    if let Some(handle) = parameter(c"lumo_handle") {
+        open = registry::take_handle(&handle).ok_or_else(|| {
+            Fault::new(
+                FaultClass::InvalidArgument,
+                "the lumo_handle in the URI is unknown or used up: a handle opens one database once",
+            )
+        })?;
+        explicit = open.key.is_some();
+    }
+    if open.key.is_none() {
+        if let Some(text) = parameter(c"lumo_key") {
+            shim.host().api.write_log(
+                SQLITE_WARNING,
+                "lumocrypt: a key in a URI is visible to everything that sees the file name; use \
+                 lumocrypt.connect(key=…)",
+            );
+            open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
+            explicit = true;
+        }
+    }
+    if open.key.is_none() {
+        if let Some(known) = registry::unlocked(path) {
+            let given = std::mem::replace(&mut open, known);
+            open.io = given.io.or(open.io);
+            explicit = true;
+        }
+    }
+    if open.key.is_none() {
+        if let Some(text) = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty()) {
+            use std::os::unix::ffi::OsStrExt;
+            open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
+        }
+    }
+    Ok(Given { open, explicit })
+}
+
+/// SQLITE_WARNING (sqlite3.h): the code under which SQLite logs warnings.
+const SQLITE_WARNING: c_int = 28;
+
+unsafe extern "C" fn x_delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_dir: c_int) -> c_int {
+    // SAFETY: SQLite calls a registered VFS of ours.
+    let shim = unsafe { shim_of(vfs) };
+    let api = &shim.host().api;
+    guard(api, "", || {
+        shim.before_delete(name)?;
+        // SAFETY: passing on what SQLite passed.
+        Ok(unsafe { (*shim.base).delete.map_or(SQLITE_ERROR, |delete| delete(shim.base, name, sync_dir)) })
+    })
+}
+
+unsafe extern "C" fn x_access(
+    vfs: *mut sqlite3_vfs,
+    name: *const c_char,
+    flags: c_int,
+    answer: *mut c_int,
+) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).access.map_or(SQLITE_ERROR, |access| access(base, name, flags, answer))
+    }
+}
+
+unsafe extern "C" fn x_full_pathname(
+    vfs: *mut sqlite3_vfs,
+    name: *const c_char,
+    len: c_int,
+    out: *mut c_char,
+) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).full_pathname.map_or(SQLITE_ERROR, |full_pathname| full_pathname(base, name, len, out))
+    }
+}
+
+unsafe extern "C" fn x_dl_open(vfs: *mut sqlite3_vfs, name: *const c_char) -> *mut c_void {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).dl_open.map_or(std::ptr::null_mut(), |dl_open| dl_open(base, name))
+    }
+}
+
+unsafe extern "C" fn x_dl_error(vfs: *mut sqlite3_vfs, len: c_int, out: *mut c_char) {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        if let Some(dl_error) = (*base).dl_error {
+            dl_error(base, len, out);
+        }
+    }
+}
+
+unsafe extern "C" fn x_dl_sym(
+    vfs: *mut sqlite3_vfs,
+    handle: *mut c_void,
+    name: *const c_char,
+) -> sqlite3_syscall_ptr {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).dl_sym.and_then(|dl_sym| dl_sym(base, handle, name))
+    }
+}
+
+unsafe extern "C" fn x_dl_close(vfs: *mut sqlite3_vfs, handle: *mut c_void) {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        if let Some(dl_close) = (*base).dl_close {
+            dl_close(base, handle);
+        }
+    }
+}
+
+unsafe extern "C" fn x_randomness(vfs: *mut sqlite3_vfs, len: c_int, out: *mut c_char) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).randomness.map_or(0, |randomness| randomness(base, len, out))
+    }
+}
+
+unsafe extern "C" fn x_sleep(vfs: *mut sqlite3_vfs, microseconds: c_int) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).sleep.map_or(0, |sleep| sleep(base, microseconds))
+    }
+}
+
+unsafe extern "C" fn x_current_time(vfs: *mut sqlite3_vfs, time: *mut f64) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).current_time.map_or(SQLITE_ERROR, |current_time| current_time(base, time))
+    }
+}
+
+unsafe extern "C" fn x_get_last_error(vfs: *mut sqlite3_vfs, len: c_int, out: *mut c_char) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).get_last_error.map_or(0, |get_last_error| get_last_error(base, len, out))
+    }
+}
+
+unsafe extern "C" fn x_current_time_int64(vfs: *mut sqlite3_vfs, time: *mut i64) -> c_int {
+    // SAFETY: passing on what SQLite passed.
+    unsafe {
+        let base = shim_of(vfs).base;
+        (*base).current_time_int64.map_or(SQLITE_ERROR, |current_time| current_time(base, time))
+    }
+}
+

@@ -1,0 +1,159 @@
+"""Encryption at rest for the SQLite you already have.
+
+    import lumocrypt
+    conn = lumocrypt.connect("app.db", key="correct horse battery staple")
+
+``conn`` is a ``sqlite3.Connection``. This module can be used wherever a DB-API module is asked for.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from importlib.metadata import version as _version
+from sqlite3 import (
+    PARSE_COLNAMES,
+    PARSE_DECLTYPES,
+    Binary,
+    Blob,
+    Connection,
+    Cursor,
+    DatabaseError,
+    DataError,
+    Date,
+    DateFromTicks,
+    Error,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    NotSupportedError,
+    OperationalError,
+    PrepareProtocol,
+    ProgrammingError,
+    Row,
+    Time,
+    TimeFromTicks,
+    TimestampFromTicks,
+    Warning,
+    adapt,
+    adapters,
+    apilevel,
+    complete_statement,
+    converters,
+    enable_callback_tracebacks,
+    paramstyle,
+    register_adapter,
+    register_converter,
+    sqlite_version,
+    sqlite_version_info,
+    threadsafety,
+)
+from sqlite3.dbapi2 import Timestamp
+from typing import Any
+
+from . import native, translation
+from .attach import attach
+from .connection import connect
+from .convert import Conversion, decrypt, encrypt
+from .errors import (
+    CryptError,
+    HeaderDamagedError,
+    InUseError,
+    KeyRequiredError,
+    NotEncryptedError,
+    TamperedError,
+    UnsupportedFormatError,
+    WrongKeyError,
+)
+from .info import DatabaseInfo, Keyslot, info
+from .kdf import PROFILES, Argon2id
+from .keys import Key
+from .native import Progress
+from .registration import install, load, loadable_path
+from .unlocking import lock, unlock
+from .verify import DamagedPage, VerifyResult, verify
+
+__version__ = _version("lumocrypt")
+
+translation.install(native.take_failure)
+
+
+def stats() -> dict[str, Any]:
+    """Counters of the engine in this process: opened files, reads, writes, failures of authentication."""
+    return native.stats()
+
+
+def __getattr__(name: str) -> Any:
+    # The SQLITE_* constants differ between builds of sqlite3; they are passed on as they are.
+    if name.startswith("SQLITE_"):
+        return getattr(sqlite3, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = [
+    "PARSE_COLNAMES",
+    "PARSE_DECLTYPES",
+    "PROFILES",
+    "Argon2id",
+    "Binary",
+    "Blob",
+    "Connection",
+    "Conversion",
+    "CryptError",
+    "Cursor",
+    "DamagedPage",
+    "DataError",
+    "DatabaseError",
+    "DatabaseInfo",
+    "Date",
+    "DateFromTicks",
+    "Error",
+    "HeaderDamagedError",
+    "InUseError",
+    "IntegrityError",
+    "InterfaceError",
+    "InternalError",
+    "Key",
+    "KeyRequiredError",
+    "Keyslot",
+    "NotEncryptedError",
+    "NotSupportedError",
+    "OperationalError",
+    "PrepareProtocol",
+    "ProgrammingError",
+    "Progress",
+    "Row",
+    "TamperedError",
+    "Time",
+    "TimeFromTicks",
+    "Timestamp",
+    "TimestampFromTicks",
+    "UnsupportedFormatError",
+    "VerifyResult",
+    "Warning",
+    "WrongKeyError",
+    "__version__",
+    "adapt",
+    "adapters",
+    "apilevel",
+    "attach",
+    "complete_statement",
+    "connect",
+    "converters",
+    "decrypt",
+    "enable_callback_tracebacks",
+    "encrypt",
+    "info",
+    "install",
+    "load",
+    "loadable_path",
+    "lock",
+    "paramstyle",
+    "register_adapter",
+    "register_converter",
+    "sqlite_version",
+    "sqlite_version_info",
+    "stats",
+    "threadsafety",
+    "unlock",
+    "verify",
+]

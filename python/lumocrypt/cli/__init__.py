@@ -1,0 +1,57 @@
+"""The command line. See :mod:`lumocrypt.cli.exitcodes` for what its exit codes mean."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from . import exitcodes
+from .conversion import decrypt, encrypt
+from .inspection import info, verify
+from .keysource import KeyEnvironment
+from .output import print_error
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lumocrypt", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Encryption at rest for SQLite databases.
+
+    A key comes from --key-file, --key-fd or --key-stdin, else from the environment variable LUMO_KEY, else
+    from a prompt. Its text is a passphrase, or x'<64 hex digits>' for a raw key; one trailing newline
+    is not part of it.
+
+    Exit codes: 0 ok, 1 failure, 2 usage, 3 wrong or missing key, 4 tampering or damage found.
+    """
+
+
+for _command in (encrypt, decrypt, verify, info):
+    cli.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in arguments
+    try:
+        # Not "standalone": click would print its errors in a form of its own and use 1 for an interrupt.
+        result = cli.main(arguments, prog_name="lumocrypt", standalone_mode=False, obj=KeyEnvironment.take())
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return exitcodes.USAGE
+    except click.ClickException as error:
+        code = exitcodes.USAGE if isinstance(error, click.UsageError) else exitcodes.FAILURE
+        print_error(error, code, as_json=as_json)
+        return code
+    except (click.Abort, KeyboardInterrupt):
+        print_error(KeyboardInterrupt(), exitcodes.FAILURE, as_json=as_json)
+        return exitcodes.FAILURE
+    except (exitcodes.KeySourceError, sqlite3.Error, OSError, ValueError, TypeError) as error:
+        code = exitcodes.exit_code(error)
+        print_error(error, code, as_json=as_json)
+        return code
+    return result if isinstance(result, int) else exitcodes.OK

@@ -1,0 +1,32 @@
+"""Exit codes. They are promised to scripts: their meanings never change."""
+
+from __future__ import annotations
+
+from ..errors import HeaderDamagedError, KeyRequiredError, TamperedError, WrongKeyError
+
+OK = 0
+#: Anything that has no code of its own.
+FAILURE = 1
+#: The command line itself is wrong.
+USAGE = 2
+#: The key is wrong, missing or malformed.
+KEY = 3
+#: Tampering or damage was found.
+DAMAGE = 4
+
+
+class KeySourceError(Exception):
+    """No usable key came from where the command line said."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The code for an error that ends the program."""
+    match error:
+        case KeyRequiredError() | WrongKeyError() | KeySourceError():
+            return KEY
+        case TamperedError() | HeaderDamagedError():
+            return DAMAGE
+        case ValueError() | TypeError():
+            return USAGE
+        case _:
+            return FAILURE

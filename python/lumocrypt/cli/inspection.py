@@ -1,0 +1,83 @@
+"""``lumocrypt verify`` and ``lumocrypt info``."""
+
+from __future__ import annotations
+
+import click
+
+from .. import info as read_info
+from .. import verify as run_verify
+from ..info import CHECKSUM, Keyslot
+from . import exitcodes
+from .keysource import KeySource, key_options
+from .output import print_json, progress_bar
+
+# Enough to see a pattern; --json has them all.
+_SHOWN_PAGES = 20
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@key_options
+def verify(file: str, as_json: bool, key_source: KeySource) -> int:
+    """Check every block of FILE and its logs. Exit code 4 if anything is damaged."""
+    key = None
+    if read_info(file).cipher != CHECKSUM:
+        key = key_source.obtain()
+    with progress_bar("verifying", quiet=as_json) as progress:
+        result = run_verify(file, key=key, progress=progress)
+    code = exitcodes.OK if result.ok else exitcodes.DAMAGE
+    if as_json:
+        print_json(result)
+        return code
+    for page in result.damaged[:_SHOWN_PAGES]:
+        click.echo(f"{page.file_kind} page {page.page}: {page.reason}")
+    if result.damaged_total > _SHOWN_PAGES:
+        click.echo(f"... and {result.damaged_total - _SHOWN_PAGES:,} more")
+    for name, states in (("header", result.header), ("WAL cell", result.cells)):
+        for copy, state in states.items():
+            if state == "damaged":
+                click.echo(f"{name}, copy {copy.upper()}: damaged")
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}")
+    logs = f", {result.wal_frames:,} WAL frames" if result.wal_frames else ""
+    logs += f", {result.journal_extents:,} journal extents" if result.journal_extents else ""
+    verdict = "ok" if result.ok else f"DAMAGED ({result.damaged_total:,} pages)"
+    click.echo(f"{result.path}: {verdict}; {result.blocks:,} blocks{logs} checked, {result.cipher}")
+    return code
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def info(file: str, as_json: bool) -> None:
+    """Show what the header of FILE says. Needs no key."""
+    found = read_info(file)
+    if as_json:
+        print_json(found, ok=True)
+        return
+    rows = {
+        "file": found.path,
+        "format": f"lumocrypt {found.version}",
+        "uuid": str(found.uuid),
+        "key id": found.key_id,
+        "cipher": found.cipher,
+        "block size": f"{found.block_size:,} bytes + {found.overhead}",
+        "blocks": f"{found.blocks:,}",
+        "size": f"{found.size:,} bytes, {found.logical_size:,} of them as SQLite sees it",
+        "header": f"generation {found.generation}; "
+        + ", ".join(f"copy {name.upper()} {state}" for name, state in found.copies.items()),
+    }
+    for name, value in rows.items():
+        click.echo(f"{name:<11} {value}")
+    for slot in found.keyslots:
+        click.echo(f"{'keyslot ' + str(slot.index):<11} {_describe(slot)}")
+
+
+def _describe(slot: Keyslot) -> str:
+    text = f"{slot.type}, made {slot.created:%Y-%m-%d %H:%M:%S} UTC"
+    if slot.label:
+        text += f", {slot.label!r}"
+    if slot.kdf is not None:
+        text += f", Argon2id t={slot.kdf.t} m={slot.kdf.m / 1024:g} MiB p={slot.kdf.p}"
+    return text

@@ -1,0 +1,84 @@
+"""What the command line prints: results on standard output, errors and progress on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Generator
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import click
+
+from ..native import Progress
+
+
+def print_json(result: Any, **more: Any) -> None:
+    """One JSON object on standard output, made from a result's dataclass."""
+    click.echo(json.dumps({**more, **asdict(result)}, default=_plain, indent=2))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def print_error(error: BaseException, code: int, *, as_json: bool) -> None:
+    """One line, or one JSON object on one line, on standard error."""
+    message = " ".join(_text(error).split())
+    if not as_json:
+        click.echo(f"lumocrypt: {message}", err=True)
+        return
+    fields: dict[str, Any] = {
+        "ok": False,
+        "error": type(error).__name__,
+        "message": message,
+        "exit_code": code,
+    }
+    for name in ("path", "file_kind", "page"):
+        value = getattr(error, name, None)
+        if value is not None:
+            fields[name] = value
+    click.echo(json.dumps(fields, default=str), err=True)
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error) or type(error).__name__
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, *, quiet: bool) -> Generator[Progress | None, None, None]:
+    """A progress bar if standard error is a terminal and ``quiet`` is not asked for; else None."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield update

@@ -1,0 +1,103 @@
+"""``connect``: a standard library connection to an encrypted database."""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from typing import Any, Literal
+
+from . import native
+from .kdf import Kdf
+from .kdf import resolve as resolve_kdf
+from .keys import Key, KeyLike, as_key
+from .registration import stdlib_host, vfs_over
+from .uri import VFS, Database, Target, parse
+
+Io = Literal["map", "pread"]
+
+
+def connect(
+    database: Database,
+    key: KeyLike | None = None,
+    *,
+    cipher: str | None = None,
+    kdf: Kdf = "interactive",
+    io: Io | None = None,
+    engine: str = "sqlite",
+    **sqlite3_arguments: Any,
+) -> sqlite3.Connection:
+    """Opens an encrypted database, which is created if the file is absent.
+
+    ``database`` is what ``sqlite3.connect`` takes; with ``uri=True`` a ``file:`` URI whose ``mode``,
+    ``immutable``, ``cache`` and ``vfs`` are kept. ``":memory:"`` ignores the key; ``""``, a temporary
+    database, uses a random one.
+
+    ``key`` is a passphrase, ``"x'<64 hex digits>'"`` for a raw key, or a :class:`lumocrypt.Key`. Without one
+    the key is that of ``lumo_key=`` in the URI (with a UserWarning), of :func:`lumocrypt.unlock`, or of the
+    environment variable ``LUMO_KEY``; without any, the connection opens, and fails with KeyRequiredError
+    unless its first statement is ``PRAGMA lumo_key``.
+
+    ``cipher`` and ``kdf`` (see :data:`lumocrypt.PROFILES`) are for a new database and ignored for an
+    existing one. ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
+    ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
+    ``sqlite3.connect``, ``factory`` included.
+
+    Because parameters reach the engine in a URI, SQLite reads the names that this connection ATTACHes as
+    URIs too if they begin with ``file:``.
+
+    Raises WrongKeyError, NotEncryptedError (a plaintext database is refused with and without a key),
+    HeaderDamagedError, UnsupportedFormatError, TamperedError; what sqlite3.connect raises for a directory
+    or a missing permission; ValueError or TypeError for bad arguments.
+    """
+    if engine != "sqlite":
+        raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
+    given = None if key is None else as_key(key)
+    # From here on no local variable holds the text of a key: tracebacks may record them.
+    del key
+    target = parse(database, uri=bool(sqlite3_arguments.pop("uri", False)))
+    del database
+    target, given = _take_uri_key(target, given)
+    if target.kind != "file":
+        return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
+    options = {"cipher": cipher, "kdf": resolve_kdf(kdf), "io": io}
+    vfs = vfs_over(stdlib_host(), target.vfs)
+    if target.shared_cache:
+        # SQLite may take the cache of another connection, and then opens no file and checks no key.
+        probe = target.private().build(vfs, lumo_handle=_handle(given, options))
+        sqlite3.connect(probe, uri=True).close()
+    return sqlite3.connect(
+        target.build(vfs, lumo_handle=_handle(given, options)), uri=True, **sqlite3_arguments
+    )
+
+
+def _handle(key: Key | None, options: dict[str, Any]) -> str:
+    return native.handle_new(0 if key is None else key.number, options)
+
+
+def _keyless_uri(target: Target) -> str:
+    """The URI of a memory or temporary database.
+
+    It goes through our VFS all the same: its sorter and its spilled pages are in files, which get a random
+    key each.
+    """
+    vfs = "memdb" if target.vfs == "memdb" else vfs_over(stdlib_host(), target.vfs)
+    return target.build(vfs)
+
+
+def _take_uri_key(target: Target, key: Key | None) -> tuple[Target, Key | None]:
+    if target.key_text is None:
+        return target, key
+    warnings.warn(
+        "a key in a URI is visible wherever the URI is logged; give key= to lumocrypt.connect() instead",
+        UserWarning,
+        stacklevel=3,
+    )
+    if key is None:
+        key = as_key(target.key_text)
+    return Target(target.kind, target.location, target.parameters, target.vfs), key
+
+
+def handle_uri(path: str, key: Key | None, options: dict[str, Any], **parameters: str) -> str:
+    """The URI that opens ``path`` once, with ``key``, through the default VFS."""
+    target = parse(path, uri=False)
+    return target.build(VFS, lumo_handle=_handle(key, options), **parameters)

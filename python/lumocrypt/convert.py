@@ -1,0 +1,201 @@
+"""``encrypt`` and ``decrypt``: whole files, in place or to another name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sqlite3
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import native
+from .connection import handle_uri
+from .errors import CryptError, NotEncryptedError, make
+from .info import CHECKSUM, inspect
+from .kdf import Kdf
+from .kdf import resolve as resolve_kdf
+from .keys import Key, KeyLike, as_key
+from .native import Progress
+from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links, sync_directory
+from .quiesce import LOCK_WAIT, Open, Snapshot, Takeover
+from .registration import stdlib_host
+from .unlocking import resolve_key
+from .uri import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What :func:`encrypt` or :func:`decrypt` did."""
+
+    source: str
+    #: The same as ``source`` if it was done in place.
+    destination: str
+    cipher: str
+    #: Bytes of the source and of the result.
+    source_size: int
+    destination_size: int
+
+
+def encrypt(
+    source: StrPath,
+    destination: StrPath | None = None,
+    *,
+    key: KeyLike | None,
+    cipher: str | None = None,
+    kdf: Kdf = "interactive",
+    block_size: int | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Encrypts a plaintext database, in place if there is no ``destination``.
+
+    ``key``, ``cipher`` and ``kdf`` are as for :func:`lumocrypt.connect`; ``cipher="checksum"`` takes no key
+    and only detects damage. ``block_size`` is in bytes, a power of two from 512 to 65536; the default
+    is the source's page size. ``progress(done_bytes, total_bytes)`` is called now and then; an exception that
+    it raises stops the work and comes through.
+
+    In place, the encrypted file is written beside the source and renamed over it; nobody else may
+    have the database open. With a destination, which must not exist, the source is left as it is, except that
+    a WAL is checkpointed. After a failure the source is as it was and nothing else is left behind.
+
+    The blocks of the disk that held the plaintext are freed, not wiped.
+
+    Raises FileNotFoundError, FileExistsError, PermissionError, OSError(ENOSPC), InUseError, CryptError for a
+    source that is empty, encrypted already or not a database, ValueError or TypeError for bad arguments.
+    """
+    if cipher == CHECKSUM and key is not None:
+        raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
+    given = None if key is None else as_key(key)
+    del key
+    path = existing_file(source)
+    _refuse_encrypted(path)
+    if cipher != CHECKSUM:
+        given = resolve_key(path, given)
+    options: dict[str, Any] = {"cipher": cipher, "kdf": resolve_kdf(kdf), "block_size": block_size}
+    number = 0 if given is None else given.number
+    host = stdlib_host()
+
+    def write(new: str) -> dict[str, Any]:
+        return native.encrypt_file(host.number, path, new, number, options, progress)
+
+    return _convert(path, destination, _plaintext_opener(path), write)
+
+
+def decrypt(
+    source: StrPath,
+    destination: StrPath | None = None,
+    *,
+    key: KeyLike | None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Decrypts a database, in place if there is no ``destination``.
+
+    The result is the database as SQLite sees it; of a file made by :func:`encrypt` and not written to
+    since, it is the original bit for bit. ``key=None`` takes the key of :func:`lumocrypt.unlock` or
+    ``LUMO_KEY``. ``progress``, locks and failures are as for :func:`encrypt`.
+
+    Raises WrongKeyError, KeyRequiredError, NotEncryptedError, TamperedError, HeaderDamagedError,
+    UnsupportedFormatError, and what encrypt raises.
+    """
+    given = None if key is None else as_key(key)
+    del key
+    path = existing_file(source)
+    given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
+    number = 0 if given is None else given.number
+    host = stdlib_host()
+
+    def write(new: str) -> dict[str, Any]:
+        return native.decrypt_file(host.number, path, new, number, {}, progress)
+
+    return _convert(path, destination, _encrypted_opener(path, given), write)
+
+
+def _convert(
+    path: str, destination: StrPath | None, opener: Open, write: Callable[[str], dict[str, Any]]
+) -> Conversion:
+    source_size = os.stat(path).st_size
+    if destination is None:
+        refuse_hard_links(path)
+        target = path
+        with Takeover(path, opener) as held, _NewFileBeside(path) as new:
+            answer = write(new)
+            _copy_attributes(path, new)
+            held.replace_by(new)
+    else:
+        target = absolute(destination)
+        refuse_existing(target)
+        with Snapshot(path, opener), _NewFileBeside(target) as new:
+            answer = write(new)
+            _copy_attributes(path, new)
+            _rename_to_new_name(new, target)
+    return Conversion(path, target, str(answer.get("cipher", "")), source_size, os.stat(target).st_size)
+
+
+def _refuse_encrypted(path: str) -> None:
+    try:
+        cipher = inspect(path).cipher
+    except NotEncryptedError:
+        return
+    raise make(CryptError, f"the database is encrypted already (with {cipher})", path=path)
+
+
+def _plaintext_opener(path: str) -> Open:
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    # By name: lumocrypt.install() may have made ours the default.
+    uri = parse(path, uri=False).build(stdlib_host().base_vfs, mode=mode, cache="private")
+    return lambda: _plain_connection(uri)
+
+
+def _encrypted_opener(path: str, key: Key | None) -> Open:
+    mode = "rw" if os.access(path, os.W_OK) else "ro"
+    return lambda: _plain_connection(handle_uri(path, key, {}, mode=mode, cache="private"))
+
+
+def _plain_connection(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=LOCK_WAIT)
+
+
+class _NewFileBeside(contextlib.AbstractContextManager[str]):
+    """A new, empty file in the directory of ``path``, readable by its owner only, gone on leaving."""
+
+    def __init__(self, path: str) -> None:
+        folder, name = os.path.split(path)
+        self._name = os.path.join(folder, f".{name}.lumo-{secrets.token_hex(8)}")
+
+    def __enter__(self) -> str:
+        os.close(os.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        return self._name
+
+    def __exit__(self, *_: object) -> None:
+        # After a rename there is nothing to remove.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._name)
+
+
+def _copy_attributes(old: str, new: str) -> None:
+    """Owner and permission bits, as far as this user may set them; synced."""
+    status = os.stat(old)
+    with contextlib.suppress(PermissionError):
+        shutil.chown(new, status.st_uid, status.st_gid)
+    os.chmod(new, stat.S_IMODE(status.st_mode) & 0o777)
+    descriptor = os.open(new, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename_to_new_name(new: str, target: str) -> None:
+    """Renames without ever replacing a file."""
+    try:
+        os.link(new, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links: the check and the rename are two steps there.
+        refuse_existing(target)
+        os.rename(new, target)
+    sync_directory(target)

@@ -1,0 +1,100 @@
+"""``info``: what a database says about itself without a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from . import native
+from .errors import NotEncryptedError, make
+from .kdf import Argon2id
+from .paths import StrPath, existing_file
+from .registration import stdlib_host
+
+#: The suite that has no key.
+CHECKSUM = "checksum"
+
+
+@dataclass(frozen=True, slots=True)
+class Keyslot:
+    """One way to open a database."""
+
+    index: int
+    #: ``"passphrase"``, ``"raw"`` or ``"kms"``.
+    type: str
+    label: str
+    created: datetime
+    #: None for a key that needs no derivation.
+    kdf: Argon2id | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseInfo:
+    """What :func:`info` returns. Sizes are in bytes."""
+
+    path: str
+    version: int
+    uuid: UUID
+    key_id: str
+    cipher: str
+    block_size: int
+    #: Bytes that each block needs beyond its content.
+    overhead: int
+    #: Blocks in the main file.
+    blocks: int
+    size: int
+    #: The size of the database as SQLite sees it.
+    logical_size: int
+    generation: int
+    #: ``"ok"`` or ``"damaged"`` for each copy of the header, ``"a"`` and ``"b"``.
+    copies: Mapping[str, str]
+    keyslots: tuple[Keyslot, ...]
+
+
+def info(path: StrPath) -> DatabaseInfo:
+    """What the header of a database says. No key is needed, and so nothing of it is authenticated.
+
+    Raises NotEncryptedError for another kind of file, HeaderDamagedError, UnsupportedFormatError,
+    FileNotFoundError, IsADirectoryError, PermissionError.
+    """
+    return inspect(existing_file(path))
+
+
+def inspect(path: str) -> DatabaseInfo:
+    """As :func:`info`, of a path that has been checked."""
+    found = native.inspect(stdlib_host().number, path)
+    if found["format"] != "lumocrypt":
+        what = {
+            "sqlite": "a plaintext SQLite database",
+            "empty": "an empty file",
+        }.get(found["format"], "neither a lumocrypt nor an SQLite database")
+        raise make(NotEncryptedError, f"the file is {what}", path=path)
+    return DatabaseInfo(
+        path=path,
+        version=found["version"],
+        uuid=UUID(found["uuid"]),
+        key_id=found["key_id"],
+        cipher=found["cipher"],
+        block_size=found["block_size"],
+        overhead=found["overhead"],
+        blocks=found["slots"],
+        size=found["size"],
+        logical_size=found["logical_size"],
+        generation=found["generation"],
+        copies=dict(found["copies"]),
+        keyslots=tuple(_keyslot(slot) for slot in found["keyslots"]),
+    )
+
+
+def _keyslot(slot: dict[str, Any]) -> Keyslot:
+    costs = slot.get("kdf")
+    return Keyslot(
+        index=slot["index"],
+        type=slot["type"],
+        label=slot.get("label") or "",
+        created=datetime.fromtimestamp(slot["created"], UTC),
+        kdf=None if costs is None else Argon2id(costs["t"], costs["m"], costs["p"]),
+    )

@@ -1,0 +1,280 @@
+"""The engine: loads the shared object and wraps its C ABI (docs/c-abi.md) in typed functions.
+
+Every function here either succeeds or raises; nothing above this module sees a status or a pointer. Keys
+are passed as numbers, so that no frame of a traceback holds key material.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .errors import CryptError, Failure, exception_from
+
+#: The version of docs/c-abi.md that this package speaks.
+ABI_VERSION = 1
+
+#: ``progress(done_bytes, total_bytes)``; raise from it to stop.
+Progress = Callable[[int, int], object]
+
+
+def _in_subinterpreter() -> bool:
+    # The module was private and renamed between Python 3.12 and 3.13.
+    for name in ("_interpreters", "_xxsubinterpreters"):
+        try:
+            current: Any = importlib.import_module(name).get_current()
+        except ImportError:
+            continue
+        return int(current[0] if isinstance(current, tuple) else current) != 0  # pyright: ignore[reportUnknownArgumentType]
+    return False
+
+
+def _load() -> ModuleType:
+    if _in_subinterpreter():
+        raise ImportError(
+            "lumocrypt cannot be imported in a subinterpreter: its foreign-function layer (cffi) loads in "
+            "the main interpreter only. Use threads or processes instead."
+        )
+    try:
+        module = importlib.import_module("lumocrypt._lumocrypt")
+    except ImportError as error:
+        raise ImportError(
+            f"lumocrypt's native engine could not be loaded ({error}); reinstall the package for this "
+            f"platform (Python {sys.version_info.major}.{sys.version_info.minor}, {sys.platform})"
+        ) from error
+    found = module.lib.lumo_abi_version()
+    if found != ABI_VERSION:
+        raise ImportError(
+            f"lumocrypt's native engine speaks ABI {found}, the package ABI {ABI_VERSION}: "
+            "the installation mixes two versions; reinstall it"
+        )
+    return module
+
+
+_module = _load()
+_ffi: Any = _module.ffi
+_lib: Any = _module.lib
+
+
+def shared_object() -> Path:
+    """The engine's shared object, which is also SQLite's loadable extension."""
+    folder = Path(str(_module.__file__)).parent
+    for name in ("lib_lumocrypt.so", "lib_lumocrypt.dylib", "_lumocrypt.dll"):
+        if (folder / name).exists():
+            return folder / name
+    raise ImportError(f"no shared object of lumocrypt's engine in {folder}; reinstall the package")
+
+
+def take_failure() -> Failure | None:
+    """This thread's failure record, which is cleared."""
+    text = _take_string(_lib.lumo_failure_take())
+    if text is None:
+        return None
+    record = json.loads(text)
+    return Failure(
+        record["class"],
+        record["message"],
+        record.get("path"),
+        record.get("file_kind"),
+        record.get("page"),
+        record.get("code") or 0,
+    )
+
+
+def _take_string(pointer: Any) -> str | None:
+    if pointer == _ffi.NULL:
+        return None
+    try:
+        return _ffi.string(pointer).decode("utf-8", "surrogateescape")
+    finally:
+        _lib.lumo_string_free(pointer)
+
+
+def _check(status: int) -> None:
+    if status != 0:
+        failure = take_failure()
+        if failure is None:
+            raise CryptError(f"the engine reported failure class {status} without details")
+        raise exception_from(failure)
+
+
+def _path(path: str) -> bytes:
+    encoded = os.fsencode(path)
+    if b"\0" in encoded:
+        raise ValueError("embedded null character in path")
+    return encoded
+
+
+def _options(options: dict[str, Any]) -> bytes:
+    return json.dumps({name: value for name, value in options.items() if value is not None}).encode()
+
+
+def _json(pointer: Any) -> Any:
+    text = _take_string(pointer[0])
+    return {} if text is None else json.loads(text)
+
+
+# Registration
+
+
+def register_library(library: str | None) -> dict[str, Any]:
+    """Registers the VFSs with the SQLite that a shared object links; None is the process's own symbols."""
+    answer = _ffi.new("char **")
+    name = _ffi.NULL if library is None else _path(library)
+    _check(_lib.lumo_register_library(name, answer))
+    return _json(answer)
+
+
+def register_over(host: int, base_vfs: str) -> str:
+    """Registers and names the VFS ``lumocrypt-<base>``."""
+    answer = _ffi.new("char **")
+    _check(_lib.lumo_register_over(host, base_vfs.encode(), answer))
+    return _take_string(answer[0]) or f"lumocrypt-{base_vfs}"
+
+
+def set_default(host: int, on: bool) -> None:
+    """Makes the pass-through flavour SQLite's default VFS, or restores the one before."""
+    _check(_lib.lumo_set_default(host, int(on)))
+
+
+# Keys: the callers drop their references to the text before they raise; see keys.py.
+
+
+def key_passphrase(text: bytes) -> tuple[int, int]:
+    """Status and number of a key made from a UTF-8 passphrase."""
+    return _new_key(_lib.lumo_key_passphrase, text)
+
+
+def key_parse(text: bytes) -> tuple[int, int]:
+    """Status and number of a key made from text: ``x'<64 hex digits>'`` or a passphrase."""
+    return _new_key(_lib.lumo_key_parse, text)
+
+
+def key_raw(raw: bytes | bytearray | memoryview) -> tuple[int, int]:
+    """Status and number of a key made from 32 bytes."""
+    return _new_key(_lib.lumo_key_raw, raw)
+
+
+def key_random() -> int:
+    """The number of a new random raw key."""
+    number = _ffi.new("uint64_t *")
+    _check(_lib.lumo_key_random(number))
+    return int(number[0])
+
+
+def _new_key(function: Any, material: bytes | bytearray | memoryview) -> tuple[int, int]:
+    number = _ffi.new("uint64_t *")
+    with _ffi.from_buffer("uint8_t[]", material) as buffer:
+        status = function(buffer, len(buffer), number)
+    return int(status), int(number[0])
+
+
+def key_failure(status: int) -> Exception:
+    """The exception for the status of :func:`key_passphrase`, :func:`key_parse` or :func:`key_raw`."""
+    failure = take_failure()
+    return exception_from(failure or Failure(status, "the key is malformed"))
+
+
+def key_free(number: int) -> None:
+    """Wipes a key; connections that use it keep their own."""
+    _lib.lumo_key_free(number)
+
+
+def handle_new(key: int, options: dict[str, Any]) -> str:
+    """A random handle, good for one open, that stands for a key (0: none) and options in a filename."""
+    answer = _ffi.new("char **")
+    _check(_lib.lumo_handle_new(key, _options(options), answer))
+    return _take_string(answer[0]) or ""
+
+
+def unlock(path: str, key: int, options: dict[str, Any]) -> None:
+    """Keeps a key for every later open of a path in this process."""
+    _check(_lib.lumo_unlock(_path(path), key, _options(options)))
+
+
+def lock(path: str) -> bool:
+    """Forgets the key of a path; whether there was one."""
+    was_unlocked = _ffi.new("int *")
+    _check(_lib.lumo_lock(_path(path), was_unlocked))
+    return bool(was_unlocked[0])
+
+
+# Whole files
+
+
+def inspect(host: int, path: str) -> dict[str, Any]:
+    """What a file says about itself without a key."""
+    answer = _ffi.new("char **")
+    _check(_lib.lumo_inspect(host, _path(path), answer))
+    return _json(answer)
+
+
+def encrypt_file(
+    host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
+) -> dict[str, Any]:
+    """Encrypts a quiescent plaintext database into an empty file."""
+    return _with_progress(
+        progress,
+        lambda callback, answer: _lib.lumo_encrypt_file(
+            host, _path(source), _path(destination), key, _options(options), callback, _ffi.NULL, answer
+        ),
+    )
+
+
+def decrypt_file(
+    host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
+) -> dict[str, Any]:
+    """Decrypts a quiescent database into an empty file."""
+    return _with_progress(
+        progress,
+        lambda callback, answer: _lib.lumo_decrypt_file(
+            host, _path(source), _path(destination), key, _options(options), callback, _ffi.NULL, answer
+        ),
+    )
+
+
+def verify_file(
+    host: int, path: str, key: int, options: dict[str, Any], progress: Progress | None
+) -> dict[str, Any]:
+    """Checks every block of a database and its logs."""
+    return _with_progress(
+        progress,
+        lambda callback, answer: _lib.lumo_verify_file(
+            host, _path(path), key, _options(options), callback, _ffi.NULL, answer
+        ),
+    )
+
+
+def _with_progress(progress: Progress | None, call: Callable[[Any, Any], int]) -> dict[str, Any]:
+    raised: list[BaseException] = []
+
+    # Also without a progress function: Python runs signal handlers in here, so that Ctrl-C can stop it.
+    def step(done: int, total: int, _context: Any) -> int:
+        if progress is not None:
+            progress(int(done), int(total))
+        return 0
+
+    def failed(_type: Any, error: BaseException, _traceback: Any) -> int:
+        raised.append(error)
+        return 1
+
+    callback = _ffi.callback("int(uint64_t, uint64_t, void *)", step, error=1, onerror=failed)
+    answer = _ffi.new("char **")
+    status = call(callback, answer)
+    result = _json(answer)
+    if raised:
+        raise raised[0]
+    _check(status)
+    return result
+
+
+def stats() -> dict[str, Any]:
+    """The engine's counters."""
+    text = _take_string(_lib.lumo_stats())
+    return {} if text is None else json.loads(text)

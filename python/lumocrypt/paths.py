@@ -1,0 +1,79 @@
+"""Checks of the files that whole-file operations take and make."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from .errors import CryptError, make
+
+StrPath = str | os.PathLike[str]
+
+#: The suffixes of the files that belong to a database.
+COMPANIONS = ("-wal", "-journal", "-shm")
+_LOGS = ("-wal", "-journal")
+
+
+def absolute(path: StrPath) -> str:
+    """The absolute path, with symbolic links left as they are."""
+    name: str = os.fspath(path)
+    return os.path.abspath(name)
+
+
+def existing_file(path: StrPath) -> str:
+    """The real path of a regular file that is not empty, with symbolic links resolved.
+
+    The file is not opened: closing it would drop the locks of this process's connections to it.
+
+    Raises FileNotFoundError, IsADirectoryError, PermissionError, CryptError for other kinds of file and for
+    an empty one.
+    """
+    path = absolute(path)
+    real = os.path.realpath(path, strict=True)
+    status = os.stat(real)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(status.st_mode):
+        raise make(CryptError, "not a regular file", path=path)
+    if not os.access(real, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+    if status.st_size == 0:
+        raise make(CryptError, "the file is empty, which is no database yet", path=path)
+    return real
+
+
+def refuse_hard_links(path: str) -> None:
+    """Raises CryptError if the file has other names, which would go on showing what it was."""
+    links = os.stat(path).st_nlink
+    if links > 1:
+        raise make(
+            CryptError,
+            f"the file has {links} names (hard links), and the others would keep the old content; "
+            "remove them, or give a destination",
+            path=path,
+        )
+
+
+def refuse_existing(path: str) -> None:
+    """Raises FileExistsError if a destination, or a log that SQLite would take for its own, exists."""
+    for name in (path, *(path + suffix for suffix in _LOGS)):
+        if os.path.lexists(name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
+
+
+def size(path: str) -> int:
+    """The size in bytes; 0 if there is no such file."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def sync_directory(path: str) -> None:
+    """Makes the names in the directory of ``path`` durable."""
+    descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

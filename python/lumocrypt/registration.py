@@ -1,0 +1,165 @@
+"""Makes the VFSs known to an SQLite library: the standard library's, APSW's, or any connection's.
+
+Several SQLite libraries can live in one process. Each is a *host*, with a number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from . import native
+from .errors import CryptError, make
+from .uri import VFS
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """An SQLite library that knows our VFSs."""
+
+    number: int
+    #: As sqlite3_libversion_number() has it: 3040001 is 3.40.1.
+    sqlite_version: int
+    vfs: tuple[str, ...]
+
+    @property
+    def base_vfs(self) -> str | None:
+        """The VFS that is below ``lumocrypt``: what opens plaintext files."""
+        named = [name.removeprefix(f"{VFS}-") for name in self.vfs if name.startswith(f"{VFS}-")]
+        return named[0] if named else None
+
+
+_lock = threading.Lock()
+_stdlib: Host | None = None
+
+
+def stdlib_host() -> Host:
+    """The host of the standard library's sqlite3, which is registered on the first call.
+
+    Raises sqlite3.NotSupportedError if this Python's SQLite can neither load extensions nor be found as a
+    shared library, or is older than 3.34.
+    """
+    global _stdlib  # noqa: PLW0603
+    with _lock:
+        if _stdlib is None:
+            _stdlib = _register_stdlib()
+        return _stdlib
+
+
+def _register_stdlib() -> Host:
+    if hasattr(sqlite3.Connection, "enable_load_extension"):
+        # SQLite hands its own functions to an extension: nothing has to be found. Where that is
+        # refused (built in, but disabled), the symbols may still be in reach.
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(":memory:")) as connection,
+        ):
+            _load_extension(connection)
+    problems: list[str] = []
+    for library in _stdlib_libraries():
+        try:
+            return _host(native.register_library(library))
+        except (CryptError, ValueError, OSError, sqlite3.Error) as error:
+            problems.append(str(error))
+    raise sqlite3.NotSupportedError(
+        f"lumocrypt cannot reach the SQLite inside this Python's sqlite3 module ({'; '.join(problems)}). "
+        "Use APSW (pip install apsw) or pysqlite3 (pip install pysqlite3-binary) with lumocrypt.load(), "
+        "or a Python whose sqlite3 can load extensions."
+    )
+
+
+def _stdlib_libraries() -> Iterator[str | None]:
+    import _sqlite3
+
+    # The dynamic linker resolves SQLite's names through the extension module that uses them, whatever
+    # libsqlite3 that is. Where the module is built into the interpreter it has no file, but perhaps symbols.
+    file = getattr(_sqlite3, "__file__", None)
+    if file is not None:
+        yield file
+    yield None
+
+
+def _host(answer: dict[str, Any]) -> Host:
+    return Host(answer["host"], answer["sqlite_version"], tuple(answer["vfs"]))
+
+
+def vfs_over(host: Host, base: str | None) -> str:
+    """The name of our VFS over a base VFS that the caller named; of the default one for None.
+
+    Raises sqlite3.OperationalError if there is no such base.
+    """
+    if base is None or base == VFS or base.startswith(f"{VFS}-"):
+        return base or VFS
+    name = f"{VFS}-{base}"
+    if name in host.vfs:
+        return name
+    try:
+        return native.register_over(host.number, base)
+    except ValueError:
+        raise sqlite3.OperationalError(f"no such vfs: {base}") from None
+
+
+def install(default: bool = True) -> None:
+    """Makes lumocrypt the process's default VFS, so that ``sqlite3.connect("app.db")`` opens encrypted files.
+
+    Plaintext databases pass through unchanged; encrypted ones take the key of :func:`lumocrypt.unlock` or
+    ``LUMO_KEY``. ``install(default=False)`` registers the VFSs and makes SQLite's own the default again.
+    """
+    native.set_default(stdlib_host().number, default)
+
+
+def loadable_path() -> str:
+    """The engine's path for ``.load`` and ``load_extension()``, without the suffix that SQLite adds."""
+    return str(native.shared_object().with_suffix(""))
+
+
+def load(connection: Any) -> None:
+    """Registers the VFSs with the SQLite library of a connection: sqlite3, pysqlite3 or APSW.
+
+    The connection only leads to its library, where the VFSs then stay; use a throwaway ``":memory:"`` one
+    and open databases with ``vfs=lumocrypt`` afterwards.
+
+    Raises CryptError for a connection that has a file open through another VFS: loading would not encrypt
+    that file. Raises sqlite3.NotSupportedError if the library cannot be reached.
+    """
+    file = _main_file(connection)
+    if file and not uses_lumocrypt(connection):
+        raise make(
+            CryptError,
+            "load() registers lumocrypt but does not encrypt this connection, whose database was opened "
+            "without it; load into a connection to ':memory:', and open the file with vfs=lumocrypt",
+            path=file,
+        )
+    if isinstance(connection, sqlite3.Connection):
+        stdlib_host()
+        return
+    try:
+        _load_extension(connection)
+    except AttributeError:
+        raise TypeError(f"not an SQLite connection: {type(connection).__name__}") from None
+
+
+def _load_extension(connection: Any) -> None:
+    # APSW's older spelling has no underscores.
+    enable = getattr(connection, "enable_load_extension", None) or connection.enableloadextension
+    load_extension = getattr(connection, "load_extension", None) or connection.loadextension
+    enable(True)
+    try:
+        load_extension(loadable_path())
+    finally:
+        enable(False)
+
+
+def _main_file(connection: Any) -> str:
+    rows = connection.execute("PRAGMA database_list").fetchall()
+    return next((str(row[2] or "") for row in rows if row[1] == "main"), "")
+
+
+def uses_lumocrypt(connection: Any) -> bool:
+    """Whether the main database of a connection is a file that was opened through one of our VFSs."""
+    # SQLite ignores a pragma that neither it nor the file's VFS knows.
+    return bool(connection.execute("PRAGMA main.lumo_status").fetchall())

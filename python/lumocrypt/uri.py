@@ -1,0 +1,127 @@
+"""Builds the URI under which SQLite opens a database.
+
+SQLite sees ``file:<path>?<the caller's parameters>&vfs=lumocrypt&lumo_handle=<random>``; see
+https://sqlite.org/uri.html for the syntax, of which this module follows ``sqlite3ParseUri``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import quote, unquote_to_bytes
+
+#: The name of our VFS over SQLite's default one, and the prefix of those over a named one.
+VFS = "lumocrypt"
+
+Database = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a caller asked to open."""
+
+    kind: Literal["file", "memory", "temporary"]
+    #: Percent-encoded, as it stands between ``file:`` and ``?``.
+    location: str
+    #: Percent-encoded name and value of each parameter that SQLite is to see, but ``vfs``.
+    parameters: tuple[tuple[str, str], ...] = ()
+    #: The VFS that the caller named.
+    vfs: str | None = None
+    #: The text of ``lumo_key=``. Never part of the URI that is built, nor of a repr.
+    key_text: str | None = field(default=None, repr=False)
+
+    @property
+    def path(self) -> str:
+        """The path in the file system."""
+        location = self.location
+        if location.startswith("//"):
+            # file://<authority>/<path>; SQLite refuses authorities other than "" and "localhost".
+            location = "/" + location[2:].partition("/")[2]
+        return os.fsdecode(unquote_to_bytes(location))
+
+    @property
+    def shared_cache(self) -> bool:
+        """Whether SQLite may serve the connection from another one's cache, without opening a file."""
+        return ("cache", "shared") in self.parameters
+
+    def build(self, vfs: str | None, **parameters: str) -> str:
+        """The URI, through ``vfs`` (None: SQLite's default), with more parameters."""
+        pairs = [*self.parameters, *parameters.items()]
+        if vfs is not None:
+            pairs.append(("vfs", quote(vfs)))
+        return f"file:{self.location}?" + "&".join(f"{name}={value}" for name, value in pairs)
+
+    def private(self) -> Target:
+        """The same without ``cache=``."""
+        kept = tuple(pair for pair in self.parameters if pair[0] != "cache")
+        return Target(self.kind, self.location, kept, self.vfs, self.key_text)
+
+
+def parse(database: Database, *, uri: bool) -> Target:
+    """Reads what was given as ``database``; ``uri`` says whether ``file:...`` is a URI, as for sqlite3.
+
+    Raises TypeError for another type, ValueError for an embedded NUL or a malformed ``lumo_key``.
+    """
+    try:
+        name = os.fsdecode(database)
+    except TypeError:
+        raise TypeError(
+            f"database must be a str, bytes or os.PathLike object, not {type(database).__name__}"
+        ) from None
+    if "\0" in name:
+        raise ValueError("embedded null character")
+    if uri and name.startswith("file:"):
+        return _parse_uri(name)
+    if name == "":
+        return Target("temporary", "")
+    if name == ":memory:":
+        return Target("memory", name)
+    return Target("file", encode_path(name))
+
+
+def encode_path(path: str) -> str:
+    """A path as it stands in a URI: ``?``, ``#`` and ``%`` are escaped, and so are bytes beyond ASCII."""
+    encoded = quote(os.fsencode(path), safe="/:")
+    # file:/a would do, but file://a would be read as a host name.
+    return "//" + encoded if path.startswith("/") else encoded
+
+
+def _parse_uri(name: str) -> Target:
+    # The fragment ends the URI; everything before "?" is the path.
+    location, _, query = name.removeprefix("file:").partition("#")[0].partition("?")
+    key_text: str | None = None
+    vfs: str | None = None
+    mode: str | None = None
+    kept: list[tuple[str, str]] = []
+    for part in query.split("&"):
+        if not part:
+            continue
+        raw_name, _, raw_value = part.partition("=")
+        match unquote_to_bytes(raw_name):
+            case b"lumo_key":
+                key_text = _decode_key(raw_value)
+            case b"lumo_handle":
+                raise ValueError("lumo_handle is set by lumocrypt itself")
+            case b"vfs":
+                vfs = os.fsdecode(unquote_to_bytes(raw_value))
+            case b"mode":
+                mode = os.fsdecode(unquote_to_bytes(raw_value))
+                kept.append((raw_name, raw_value))
+            case _:
+                kept.append((raw_name, raw_value))
+    decoded = unquote_to_bytes(location)
+    kind: Literal["file", "memory", "temporary"] = "file"
+    if decoded == b":memory:" or mode == "memory" or vfs == "memdb":
+        kind = "memory"
+    elif decoded == b"":
+        kind = "temporary"
+    return Target(kind, location, tuple(kept), vfs, key_text)
+
+
+def _decode_key(raw: str) -> str:
+    try:
+        return unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        # The original exception carries the text.
+        raise ValueError("lumo_key is not UTF-8") from None
