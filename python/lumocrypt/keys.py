@@ -160,6 +160,7 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError:
-        del text
-        # The original exception carries the text.
-        raise ValueError("a passphrase must be text that UTF-8 can express") from None
+        pass
+    del text
+    # Raised out here because the original exception, which carries the text, would be this one's context.
+    raise ValueError("a passphrase must be text that UTF-8 can express")

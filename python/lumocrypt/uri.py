@@ -123,5 +123,6 @@ def _decode_key(raw: str) -> str:
     try:
         return unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
-        # The original exception carries the text.
-        raise ValueError("lumo_key is not UTF-8") from None
+        pass
+    # Raised out here because the original exception, which carries the text, would be this one's context.
+    raise ValueError("lumo_key is not UTF-8")

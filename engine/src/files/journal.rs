@@ -450,6 +450,17 @@ impl JournalFile {
         storage.sync(flags)
     }
 
+    /// How many extents authenticate, and whether anything but a trailer follows them: for reports.
+    pub fn extents(&mut self, storage: &mut dyn Storage) -> Result<(u64, bool)> {
+        self.load(storage)?;
+        let mut magic = SQLITE_MAGIC;
+        let size = storage.size()?;
+        if size > self.end {
+            storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
+        }
+        Ok((self.extents.len() as u64, self.id.is_some() && magic != SQLITE_MAGIC))
+    }
+
     fn fault(&self, message: &str) -> Fault {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::MainJournal)
     }

@@ -1,0 +1,73 @@
+//! Whole files at once: encrypt, decrypt, verify, inspect. No SQLite connection is involved; the caller
+//! holds whatever lock keeps the source still.
+
+pub mod convert;
+pub mod disk;
+pub mod inspect;
+pub mod logs;
+pub mod progress;
+pub mod verify;
+
+use std::sync::Arc;
+
+use crate::error::{FileKind, Result};
+use crate::files::storage::Storage;
+use crate::format::geometry::{Geometry, HEADER_LEN};
+use crate::format::header::{self, Header};
+use crate::format::superblock::Superblock;
+use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::keys::registry::OpenOptions;
+use crate::keys::unlock;
+
+/// Slots read or written in one go: about a megabyte of 4 KiB blocks.
+pub const RUN: usize = 256;
+
+/// Blocks of the main file have no context in their AAD.
+pub const NO_CONTEXT: [u8; 16] = [0; 16];
+
+/// An unlocked database file.
+pub struct Unlocked {
+    /// Its keys.
+    pub keys: Arc<FileKeys>,
+    /// The superblock copy that counted.
+    pub superblock: Superblock,
+    /// The header region.
+    pub header: Header,
+    /// Where its blocks are.
+    pub geometry: Geometry,
+    /// What opens them.
+    pub sealer: Sealer,
+    /// The logical size in bytes.
+    pub size: u64,
+}
+
+impl Unlocked {
+    /// Reads the header of `file` and unlocks it.
+    pub fn open(file: &mut dyn Storage, options: &OpenOptions, path: &str) -> Result<Unlocked> {
+        let physical = file.size()?;
+        let mut region = vec![0; physical.min(HEADER_LEN) as usize];
+        file.read(&mut region, 0)?;
+        let (keys, superblock) = unlock::unlock(&region, options.key.as_deref(), &options.limits, path)?;
+        let header = header::parse(&region)?;
+        let sealer = keys.sealer(FileKind::MainDb)?;
+        let geometry = Geometry::new(superblock.block_size, sealer.overhead());
+        Ok(Unlocked { size: geometry.logical_size(physical), keys, superblock, header, geometry, sealer })
+    }
+
+    /// How many slots from `first` on lie behind each other on disk, at most [`RUN`] and before `end`.
+    pub fn run_length(&self, first: u64, end: u64) -> usize {
+        run_length(&self.geometry, first, end)
+    }
+}
+
+/// How many slots from `first` on lie behind each other on disk, at most [`RUN`] and before `end`.
+pub fn run_length(geometry: &Geometry, first: u64, end: u64) -> usize {
+    let start = geometry.slot_offset(first);
+    let slot_len = geometry.slot_len() as u64;
+    (1..RUN as u64)
+        .take_while(|count| {
+            first + count < end && geometry.slot_offset(first + count) == start + count * slot_len
+        })
+        .count()
+        + 1
+}

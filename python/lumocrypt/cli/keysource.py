@@ -116,7 +116,6 @@ def _parse(text: bytes, source: str) -> Key:
     try:
         return _key(text.decode("utf-8"), source)
     except UnicodeDecodeError:
-        # The original exception carries the text.
         raise KeySourceError(f"the key from {source} is not UTF-8 text") from None
 
 

@@ -96,6 +96,14 @@ fn short_copies_are_damaged() {
 }
 
 #[test]
+fn a_copy_of_another_length_is_damaged() {
+    let mut bytes = superblock(SuiteId::DEFAULT).encode(&keys(SuiteId::DEFAULT));
+    bytes[LENGTH] = 1;
+    redigest(&mut bytes);
+    assert_eq!(Superblock::decode(&bytes), CopyState::Damaged);
+}
+
+#[test]
 fn a_right_digest_does_not_make_a_right_mac() {
     for suite in [SuiteId::DEFAULT, SuiteId::Checksum] {
         let mut bytes = superblock(suite).encode(&keys(suite));

@@ -1,0 +1,146 @@
+//! From plaintext to encrypted and back, bit for bit.
+
+use super::progress::{Progress, Report};
+use super::{NO_CONTEXT, RUN, Unlocked, run_length};
+use crate::crypto::suite::SuiteId;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::storage::Storage;
+use crate::format::geometry::Geometry;
+use crate::format::header::{self, CreateOptions, SQLITE_MAGIC};
+use crate::format::superblock;
+use crate::keys::registry::OpenOptions;
+
+/// Offset and length of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
+const PAGE_SIZE_AT: usize = 16;
+/// SQLite's header (fileformat2, section 1.3).
+const SQLITE_HEADER_LEN: usize = 100;
+
+/// What a conversion did.
+pub struct Converted {
+    /// The encrypted side's cipher.
+    pub suite: SuiteId,
+    /// The encrypted side's UUID.
+    pub uuid: [u8; 16],
+    /// The encrypted side's block size in bytes.
+    pub block_size: u32,
+    /// The plaintext's length in bytes.
+    pub size: u64,
+    /// The progress function asked to stop; the destination is incomplete.
+    pub stopped: bool,
+}
+
+/// Encrypts the plaintext database in `source` into the empty `destination`, which is synced.
+pub fn encrypt<'a>(
+    source: &mut dyn Storage,
+    destination: &mut dyn Storage,
+    options: &OpenOptions,
+    report: &'a mut Report<'a>,
+) -> Result<Converted> {
+    let size = source.size()?;
+    let mut head = [0u8; SQLITE_HEADER_LEN];
+    let whole = source.read(&mut head, 0)?;
+    if !whole || !head.starts_with(SQLITE_MAGIC) {
+        return Err(not_plaintext(&head, size));
+    }
+    let page_size = match u16::from_be_bytes([head[PAGE_SIZE_AT], head[PAGE_SIZE_AT + 1]]) {
+        1 => 65536,
+        size => u32::from(size),
+    };
+    let defaults = CreateOptions::default();
+    let natural = if superblock::is_block_size(page_size) { page_size } else { defaults.block_size };
+    let create = CreateOptions {
+        suite: options.suite.unwrap_or(defaults.suite),
+        block_size: options.block_size.unwrap_or(natural),
+        kdf: options.kdf.unwrap_or(defaults.kdf),
+        label: options.label.clone().unwrap_or_default(),
+    };
+    let (region, keys, superblock) = header::create(options.key.as_deref(), &create)?;
+    let sealer = keys.sealer(FileKind::MainDb)?;
+    let geometry = Geometry::new(superblock.block_size, sealer.overhead());
+    destination.write(&region, 0)?;
+
+    let mut progress = Progress::new(size, report);
+    let block_size = superblock.block_size as usize;
+    let slots = geometry.block_count(size);
+    let (mut plain, mut sealed) = (vec![0; RUN * block_size], vec![0; RUN * geometry.slot_len()]);
+    let mut next = 0;
+    let mut stopped = false;
+    while next < slots && !stopped {
+        let count = run_length(&geometry, next, slots);
+        let start = next * block_size as u64;
+        let have = (size - start).min((count * block_size) as u64) as usize;
+        if !source.read(&mut plain[..have], start)? {
+            return Err(Fault::new(
+                FaultClass::InUse,
+                "the database became shorter while it was being encrypted; something else writes to it",
+            ));
+        }
+        let mut filled = 0;
+        for (block, index) in plain[..have].chunks(block_size).zip(next..) {
+            let sealed_len = block.len() + sealer.overhead();
+            sealer.seal(index, &NO_CONTEXT, block, &mut sealed[filled..filled + sealed_len])?;
+            filled += sealed_len;
+        }
+        destination.write(&sealed[..filled], geometry.slot_offset(next))?;
+        next += count as u64;
+        stopped = !progress.advance(have as u64);
+    }
+    destination.sync(0)?;
+    Ok(Converted { suite: superblock.suite, uuid: superblock.uuid, block_size: superblock.block_size, size, stopped })
+}
+
+fn not_plaintext(head: &[u8], size: u64) -> Fault {
+    let (class, message) = if head.starts_with(&superblock::MAGIC) {
+        (FaultClass::InvalidArgument, "the database is encrypted already")
+    } else if size == 0 {
+        (FaultClass::InvalidArgument, "the file is empty; lumocrypt.connect makes new encrypted databases")
+    } else {
+        (FaultClass::InvalidArgument, "the file is not a SQLite database, so there is nothing to encrypt")
+    };
+    Fault::new(class, message)
+}
+
+/// Decrypts the database in `source` into the empty `destination`, which is synced.
+pub fn decrypt<'a>(
+    source: &mut dyn Storage,
+    destination: &mut dyn Storage,
+    options: &OpenOptions,
+    path: &str,
+    report: &'a mut Report<'a>,
+) -> Result<Converted> {
+    let file = Unlocked::open(source, options, path)?;
+    let (geometry, size) = (file.geometry, file.size);
+    let mut progress = Progress::new(size, report);
+    let block_size = file.superblock.block_size as usize;
+    let slots = geometry.block_count(size);
+    let (mut plain, mut sealed) = (vec![0; RUN * block_size], vec![0; RUN * geometry.slot_len()]);
+    let mut next = 0;
+    let mut stopped = false;
+    while next < slots && !stopped {
+        let count = file.run_length(next, slots);
+        let start = next * block_size as u64;
+        let have = (size - start).min((count * block_size) as u64) as usize;
+        let sealed_len = have + count * file.sealer.overhead();
+        source.read(&mut sealed[..sealed_len], geometry.slot_offset(next))?;
+        let blocks = plain[..have].chunks_mut(block_size).zip(sealed[..sealed_len].chunks(geometry.slot_len()));
+        for ((block, slot), index) in blocks.zip(next..) {
+            file.sealer.open(index, &NO_CONTEXT, slot, block).map_err(|_| {
+                Fault::new(
+                    FaultClass::Tampered,
+                    format!(
+                        "block {index} of the database does not authenticate: it was changed, moved or damaged; \
+                         `lumocrypt verify` lists every such block"
+                    ),
+                )
+                .in_file(FileKind::MainDb)
+                .at_page(index)
+            })?;
+        }
+        destination.write(&plain[..have], start)?;
+        next += count as u64;
+        stopped = !progress.advance(have as u64);
+    }
+    destination.sync(0)?;
+    let superblock = file.superblock;
+    Ok(Converted { suite: superblock.suite, uuid: superblock.uuid, block_size: superblock.block_size, size, stopped })
+}

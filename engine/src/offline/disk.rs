@@ -1,0 +1,67 @@
+//! A file that no SQLite has open: the destination of a conversion.
+
+use std::fs::{File, OpenOptions};
+use std::io::Error;
+use std::os::unix::fs::FileExt;
+
+use crate::error::{Fault, FaultClass, Result};
+use crate::files::storage::Storage;
+
+/// A file opened by the operating system.
+pub struct DiskFile(File);
+
+impl DiskFile {
+    /// Opens the empty file at `path`, which the caller has made, for writing.
+    pub fn open_empty(path: &str) -> Result<DiskFile> {
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| fault("opening", path, &e))?;
+        let mut file = DiskFile(file);
+        if file.size()? != 0 {
+            return Err(Fault::new(
+                FaultClass::InvalidArgument,
+                "the destination is not empty; nothing was written to it",
+            )
+            .at_path(path));
+        }
+        Ok(file)
+    }
+}
+
+/// An error of the operating system, with its own words: "No space left on device" says what to do.
+fn fault(what: &str, path: &str, error: &Error) -> Fault {
+    let fault = Fault::new(FaultClass::Io, format!("{what} failed: {error}"));
+    if path.is_empty() { fault } else { fault.at_path(path) }
+}
+
+impl Storage for DiskFile {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.0.read_at(&mut buf[done..], offset + done as u64) {
+                Ok(0) => {
+                    buf[done..].fill(0);
+                    return Ok(false);
+                }
+                Ok(read) => done += read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(fault("reading", "", &error)),
+            }
+        }
+        Ok(true)
+    }
+
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.0.write_all_at(data, offset).map_err(|error| fault("writing", "", &error))
+    }
+
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.0.set_len(size).map_err(|error| fault("truncating", "", &error))
+    }
+
+    fn sync(&mut self, _flags: i32) -> Result<()> {
+        self.0.sync_all().map_err(|error| fault("syncing", "", &error))
+    }
+
+    fn size(&mut self) -> Result<u64> {
+        self.0.metadata().map(|meta| meta.len()).map_err(|error| fault("asking for the size", "", &error))
+    }
+}

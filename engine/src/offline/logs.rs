@@ -1,0 +1,145 @@
+//! What the logs beside a database hold, for `verify`.
+
+use crate::error::{FaultClass, FileKind, Result};
+use crate::files::journal::JournalFile;
+use crate::files::storage::Storage;
+use crate::files::wal::FRAME_HEADER;
+use crate::format::cell::Cell;
+use crate::format::wal_header::{
+    LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,
+};
+use crate::keys::file_keys::FileKeys;
+
+/// What is wrong with a log, or noteworthy.
+#[derive(Default)]
+pub struct LogReport {
+    /// Authentic frames or extents.
+    pub authentic: u64,
+    /// Frame or extent, and what is wrong with it.
+    pub damaged: Vec<(Option<u64>, String)>,
+    /// What is odd but may be honest.
+    pub warnings: Vec<String>,
+    /// Slots of the main file from here on may be honest holes.
+    pub holes_from: Option<u64>,
+}
+
+/// Judges a WAL. `None` for a file that is not there.
+pub fn verify_wal(
+    wal: Option<&mut dyn Storage>,
+    keys: &std::sync::Arc<FileKeys>,
+    cell: Option<Cell>,
+) -> Result<LogReport> {
+    let mut report = LogReport::default();
+    let active = cell.is_some_and(|cell| cell.active);
+    let Some(wal) = wal else {
+        if active {
+            report.damaged.push((None, "the database names a write-ahead log that is missing".to_owned()));
+        }
+        return Ok(report);
+    };
+    let size = wal.size()?;
+    let sealer = keys.sealer(FileKind::Wal)?;
+    let mut newest: Option<WalHeader> = None;
+    for offset in [WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET] {
+        let mut bytes = vec![0; WalHeader::stored_len(sealer.overhead())];
+        wal.read(&mut bytes, offset)?;
+        match WalHeader::parse_preamble(&bytes) {
+            LogPreamble::Valid(preamble) if !sealer.is_for(&preamble.uuid, &preamble.key_id) => {
+                report.damaged.push((None, "it belongs to another database or another key".to_owned()));
+                return Ok(report);
+            }
+            LogPreamble::Valid(preamble) => {
+                if let Ok(header) = WalHeader::open(preamble, &bytes, &sealer) {
+                    if newest.as_ref().is_none_or(|other| other.preamble.sequence < header.preamble.sequence) {
+                        newest = Some(header);
+                    }
+                } else {
+                    report.damaged.push((None, format!("the header at {offset} does not authenticate")));
+                }
+            }
+            LogPreamble::Plaintext if offset == WAL_HEADER_A_OFFSET => {
+                report.damaged.push((None, "it is a plaintext write-ahead log".to_owned()));
+                return Ok(report);
+            }
+            LogPreamble::Absent => {}
+            _ => report.damaged.push((None, format!("the header at {offset} is damaged"))),
+        }
+    }
+    let Some(header) = newest else {
+        if active && report.damaged.is_empty() {
+            report.damaged.push((None, "it has no header, but the database's last commits are in it".to_owned()));
+        }
+        return Ok(report);
+    };
+    if let Some(cell) = cell {
+        let generation = header.preamble.generation;
+        let latest = if cell.active { cell.current } else { cell.previous };
+        let counts = (cell.active && generation == cell.current) || header.previous == latest;
+        if !counts {
+            if cell.active || generation != cell.previous {
+                report.damaged.push((None, "it is not the log that the database names".to_owned()));
+            }
+            return Ok(report);
+        }
+    }
+    report.holes_from = Some(header.main_slots);
+    count_frames(wal, &header, &sealer, size, &mut report)?;
+    Ok(report)
+}
+
+fn count_frames(
+    wal: &mut dyn Storage,
+    header: &WalHeader,
+    sealer: &crate::keys::file_keys::Sealer,
+    size: u64,
+    report: &mut LogReport,
+) -> Result<()> {
+    let plain_len = FRAME_HEADER + header.page_size() as usize;
+    let slot_len = plain_len + sealer.overhead();
+    let (mut plain, mut slot) = (vec![0; plain_len], vec![0; slot_len]);
+    let frames = size.saturating_sub(WAL_FRAMES_OFFSET) / slot_len as u64;
+    let mut gap = None;
+    for index in 0..frames {
+        wal.read(&mut slot, WAL_FRAMES_OFFSET + index * slot_len as u64)?;
+        // Frames of earlier generations lie behind the current ones until they are overwritten: they do
+        // not authenticate, and that is the end of the log.
+        if sealer.open(index, &header.preamble.generation, &slot, &mut plain).is_err() {
+            gap.get_or_insert(index);
+        } else if let Some(first) = gap {
+            let text = format!("frame {first} does not authenticate although frame {index} behind it does");
+            report.damaged.push((Some(first), text));
+            report.authentic += 1;
+            return Ok(());
+        } else {
+            report.authentic += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Judges a rollback journal.
+pub fn verify_journal(journal: &mut dyn Storage, keys: &std::sync::Arc<FileKeys>) -> Result<LogReport> {
+    let mut report = LogReport::default();
+    let mut file = JournalFile::new(keys.clone())?;
+    match file.extents(journal) {
+        Ok((authentic, rest)) => {
+            report.authentic = authentic;
+            if authentic > 0 {
+                report.warnings.push(
+                    "a rollback journal lies beside the database: its last transaction was not finished and will be \
+                     rolled back when it is opened"
+                        .to_owned(),
+                );
+            }
+            if rest {
+                report.warnings.push(format!(
+                    "behind extent {authentic} the rollback journal holds bytes that do not authenticate: a torn \
+                     write, or a change"
+                ));
+            }
+        }
+        Err(fault) if fault.class == FaultClass::Tampered => report.damaged.push((None, fault.message)),
+        Err(fault) => return Err(fault),
+    }
+    Ok(report)
+}

@@ -1,0 +1,172 @@
+//! Does every byte of a database authenticate?
+
+use serde_json::{Value, json};
+
+use super::inspect::copy_state;
+use super::logs::{LogReport, verify_journal, verify_wal};
+use super::progress::{Progress, Report};
+use super::{NO_CONTEXT, RUN, Unlocked};
+use crate::error::{FileKind, Result};
+use crate::files::storage::{Storage, is_zero};
+use crate::format::cell;
+use crate::keys::registry::OpenOptions;
+
+/// The most damages that are listed one by one.
+const LISTED: usize = 10_000;
+/// How often a block that does not authenticate is read again, in case a checkpoint is writing it.
+const TRIES: u32 = 5;
+
+/// Collects damages, listing the first [`LISTED`].
+#[derive(Default)]
+struct Findings {
+    damaged: Vec<Value>,
+    total: u64,
+    warnings: Vec<String>,
+}
+
+impl Findings {
+    fn add(&mut self, kind: FileKind, page: Option<u64>, reason: &str) {
+        self.total += 1;
+        if self.damaged.len() < LISTED {
+            self.damaged.push(json!({"file_kind": kind.name(), "page": page, "reason": reason}));
+        }
+    }
+
+    fn add_log(&mut self, kind: FileKind, report: &LogReport) {
+        for (page, reason) in &report.damaged {
+            self.add(kind, *page, reason);
+        }
+        self.warnings.extend(report.warnings.iter().cloned());
+    }
+}
+
+/// The files of one database.
+pub struct Files<'a> {
+    /// The database.
+    pub main: &'a mut dyn Storage,
+    /// Its WAL, if there is one with content.
+    pub wal: Option<&'a mut dyn Storage>,
+    /// Its rollback journal, likewise.
+    pub journal: Option<&'a mut dyn Storage>,
+}
+
+/// Verifies the header, every slot and the logs. The result is the JSON of docs/c-abi.md.
+pub fn verify<'a>(
+    files: Files<'_>,
+    options: &OpenOptions,
+    path: &str,
+    report: &'a mut Report<'a>,
+) -> Result<Value> {
+    let file = Unlocked::open(files.main, options, path)?;
+    let mut findings = Findings::default();
+    let generation = file.superblock.generation;
+    let header_a = copy_state(&file.header.a, generation);
+    let header_b = copy_state(&file.header.b, generation);
+    for (name, state) in [("A", header_a), ("B", header_b)] {
+        if state != "ok" {
+            findings.add(FileKind::MainDb, None, &format!("copy {name} of the superblock is {state}"));
+        }
+    }
+    findings.warnings.extend(file.header.warnings.iter().cloned());
+    let (cell_a, cell_b) = file.header.cells(&file.keys);
+    for (name, state) in [("A", &cell_a), ("B", &cell_b)] {
+        if state.is_none() {
+            findings.add(FileKind::MainDb, None, &format!("copy {name} of the WAL cell is damaged"));
+        }
+    }
+    let current = cell::choose(cell_a, cell_b).map(|(cell, _)| cell);
+    let wal = verify_wal(files.wal, &file.keys, current)?;
+    findings.add_log(FileKind::Wal, &wal);
+    let mut extents = 0;
+    if let Some(journal) = files.journal {
+        let journal = verify_journal(journal, &file.keys)?;
+        extents = journal.authentic;
+        findings.add_log(FileKind::MainJournal, &journal);
+    }
+    let stopped = !verify_slots(&file, files.main, wal.holes_from, &mut findings, report)?;
+    Ok(json!({
+        "ok": findings.total == 0 && !stopped,
+        "cipher": file.superblock.suite.name(),
+        "slots": file.geometry.block_count(file.size),
+        "damaged": findings.damaged,
+        "damaged_total": findings.total,
+        "header": {"a": header_a, "b": header_b},
+        "cells": {
+            "a": if cell_a.is_some() { "ok" } else { "damaged" },
+            "b": if cell_b.is_some() { "ok" } else { "damaged" },
+        },
+        "wal_frames": wal.authentic,
+        "journal_extents": extents,
+        "warnings": findings.warnings,
+        "stopped": stopped,
+    }))
+}
+
+/// Opens every slot. `false`: stopped.
+fn verify_slots<'a>(
+    file: &Unlocked,
+    main: &mut dyn Storage,
+    holes_from: Option<u64>,
+    findings: &mut Findings,
+    report: &'a mut Report<'a>,
+) -> Result<bool> {
+    let geometry = file.geometry;
+    let block_size = u64::from(geometry.block_size);
+    let slots = geometry.block_count(file.size);
+    let mut progress = Progress::new(file.size, report);
+    let mut sealed = vec![0; RUN * geometry.slot_len()];
+    let mut plain = vec![0; block_size as usize];
+    let mut next = 0;
+    while next < slots {
+        let count = file.run_length(next, slots);
+        let have = (file.size - next * block_size).min(count as u64 * block_size);
+        let sealed_len = have as usize + count * file.sealer.overhead();
+        main.read(&mut sealed[..sealed_len], geometry.slot_offset(next))?;
+        for (slot, index) in sealed[..sealed_len].chunks(geometry.slot_len()).zip(next..) {
+            let plain = &mut plain[..slot.len() - file.sealer.overhead()];
+            if file.sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
+                continue;
+            }
+            let hole = is_zero(slot);
+            if hole && holes_from.is_some_and(|from| index >= from) {
+                continue;
+            }
+            let mut again = slot.to_vec();
+            if !authenticates_later(file, main, index, &mut again, plain)? {
+                let reason = if hole { "erased" } else { "does not authenticate" };
+                findings.add(FileKind::MainDb, Some(index), reason);
+            }
+        }
+        next += count as u64;
+        if !progress.advance(have) {
+            return Ok(false);
+        }
+    }
+    let torn = main.size()?.saturating_sub(geometry.physical_size(file.size));
+    if torn > 0 && file.size > 0 {
+        findings.add(
+            FileKind::MainDb,
+            Some(slots),
+            &format!("the file ends in {torn} bytes that are no whole block: it was cut"),
+        );
+    }
+    Ok(true)
+}
+
+/// A block may be read while a checkpoint writes it.
+fn authenticates_later(
+    file: &Unlocked,
+    main: &mut dyn Storage,
+    index: u64,
+    slot: &mut [u8],
+    plain: &mut [u8],
+) -> Result<bool> {
+    for _ in 0..TRIES {
+        std::thread::sleep(std::time::Duration::from_micros(200));
+        main.read(slot, file.geometry.slot_offset(index))?;
+        if file.sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
