@@ -6,12 +6,12 @@ use super::base::BaseFile;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::MainFile;
-use crate::files::storage::Storage;
+use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
 use crate::format::header::{self, CreateOptions};
-use crate::format::superblock::Superblock;
+use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
 use crate::keys::file_keys::FileKeys;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
@@ -67,35 +67,24 @@ impl Database {
     /// Reads the header of a file that is not empty and unlocks it with the key at hand, if any.
     pub fn unlock(&mut self, base: &mut BaseFile) -> Result<()> {
         let region = read_header(base)?;
+        if is_unfinished(&region, base.size()?) {
+            return Ok(());
+        }
         let key = self.options.key.clone();
         match unlock::unlock(&region, key.as_deref(), &self.options.limits, &self.path) {
             Ok((keys, superblock)) => self.adopt(base, keys, superblock),
             Err(fault) if fault.class == FaultClass::KeyRequired => {
-                if let Some((keys, superblock)) = self.inherited_keys(&region)? {
-                    return self.adopt(base, keys, superblock);
+                // A file that shares its data key with the connection's main database needs no key of its own.
+                if let Some((_, parent)) = &self.heir_of {
+                    if let Some((keys, superblock)) = unlock::unlock_relative(&region, parent, &self.path)? {
+                        return self.adopt(base, keys, superblock);
+                    }
                 }
                 self.phase = Phase::Locked;
                 Ok(())
             }
             Err(fault) => Err(fault.at_path(&self.path)),
         }
-    }
-
-    /// A file that shares its data key with the connection's main database needs no key of its own.
-    fn inherited_keys(&self, region: &[u8]) -> Result<Option<(Arc<FileKeys>, Superblock)>> {
-        let Some((_, parent)) = &self.heir_of else { return Ok(None) };
-        let Some(data_key) = parent.data_key() else { return Ok(None) };
-        for (superblock, raw) in header::parse(region)?.newest_first() {
-            if superblock.key_id != parent.key_id {
-                continue;
-            }
-            let data_key = Some(data_key.duplicate());
-            let keys = FileKeys::new(superblock.uuid, superblock.key_id, superblock.suite, data_key)?;
-            if Superblock::verify_mac(raw, &keys) {
-                return Ok(Some((Arc::new(keys), superblock.clone())));
-            }
-        }
-        Ok(None)
     }
 
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
@@ -124,6 +113,7 @@ impl Database {
     /// connection since we looked.
     pub fn settle(&mut self, base: &mut BaseFile) -> Result<()> {
         if matches!(self.phase, Phase::New) && base.size()? > 0 {
+            // Another connection has created the database, or is about to.
             self.unlock(base)?;
         }
         match &mut self.phase {
@@ -145,7 +135,10 @@ impl Database {
             return self.ready().map(|_| ());
         }
         if base.size()? > 0 {
-            return self.settle(base);
+            self.settle(base)?;
+            if !matches!(self.phase, Phase::New) {
+                return Ok(());
+            }
         }
         let (region, keys, superblock) = match &self.heir_of {
             Some((parent, keys)) if self.options.key.is_none() => header::create_copy_of(parent, keys)?,
@@ -164,7 +157,11 @@ impl Database {
                 header::create(self.options.key.as_deref(), &options)?
             }
         };
-        base.write(&region, 0)?;
+        // Copy A comes last: until it begins to be there, the file is an unfinished creation and not a damaged
+        // database.
+        base.write(&region[SUPERBLOCK_LEN..], SUPERBLOCK_LEN as u64)?;
+        base.sync(SYNC_NORMAL)?;
+        base.write(&region[..SUPERBLOCK_LEN], 0)?;
         base.sync(SYNC_NORMAL)?;
         Stats::count(&STATS.created);
         self.adopt(base, Arc::new(keys), superblock)
@@ -175,7 +172,7 @@ impl Database {
         let key = Arc::new(key);
         match &self.phase {
             Phase::Refused(fault) => Err(fault.clone()),
-            Phase::New if base.size()? == 0 => {
+            Phase::New if base.size()? == 0 || is_unfinished(&read_header(base)?, base.size()?) => {
                 self.options.key = Some(key);
                 self.may_stay_plain = false;
                 Ok(())
@@ -233,6 +230,14 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     let mut region = vec![0; len];
     base.read(&mut region, 0)?;
     Ok(region)
+}
+
+/// Did a crash leave the creation of a database behind? Then superblock copy A, which is written last, is
+/// still all zeros, copy B is not intact, and there are no slots.
+fn is_unfinished(region: &[u8], size: u64) -> bool {
+    size <= HEADER_LEN
+        && is_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
+        && header::parse(region).is_err()
 }
 
 /// What a connection without a key is told.
