@@ -216,6 +216,7 @@ impl OpenFile {
             }
             Content::Main(database) => match &database.phase {
                 Phase::Ready(file) => file.size(&mut self.base),
+                Phase::New => Ok(0),
                 // Never zero for a file with content: SQLite would delete its logs.
                 _ => self.base.size(),
             },
