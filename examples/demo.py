@@ -43,10 +43,14 @@ def run(folder: Path) -> None:
     step("Encrypt a database that pyproj ships")
     done = timed(lambda: lumocrypt.encrypt(plain, encrypted, key=PASSPHRASE))
     found = lumocrypt.info(encrypted)
-    say(f"{plain.name}: {done.source_size:,} bytes, encrypted: {done.destination_size:,} bytes, {found.cipher}")
+    say(
+        f"{plain.name}: {done.source_size:,} bytes, encrypted: {done.destination_size:,} bytes, {found.cipher}"
+    )
     content = encrypted.read_bytes()
     check(b"SQLite format 3" not in content, "no SQLite header in the file")
-    check(b"WGS 84" in plain.read_bytes() and b"WGS 84" not in content, "no text of the catalogue in the file")
+    check(
+        b"WGS 84" in plain.read_bytes() and b"WGS 84" not in content, "no text of the catalogue in the file"
+    )
 
     step("Query it through the standard library's sqlite3")
     connection = timed(lambda: lumocrypt.connect(encrypted, key=PASSPHRASE))
@@ -55,7 +59,9 @@ def run(folder: Path) -> None:
     for name, count in rows:
         say(f"{name:<6} {count:>6,} coordinate systems")
     check(rows == expected, "the same rows as from the plaintext")
-    check(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",), "PRAGMA integrity_check says ok")
+    check(
+        connection.execute("PRAGMA integrity_check").fetchone() == ("ok",), "PRAGMA integrity_check says ok"
+    )
     connection.execute("CREATE TABLE visits (who, place)")
     connection.execute("INSERT INTO visits VALUES ('me', 'EPSG:4326')")
     connection.commit()

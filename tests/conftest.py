@@ -37,7 +37,8 @@ def fill(connection: sqlite3.Connection, rows: int = 500) -> None:
     """A table with an index, over several pages."""
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, data BLOB)")
     connection.executemany(
-        "INSERT INTO t (name, data) VALUES (?, ?)", ((f"{MARKER} {i}", bytes([i % 256]) * 200) for i in range(rows))
+        "INSERT INTO t (name, data) VALUES (?, ?)",
+        ((f"{MARKER} {i}", bytes([i % 256]) * 200) for i in range(rows)),
     )
     connection.execute("CREATE INDEX by_name ON t (name)")
     connection.commit()
@@ -79,7 +80,9 @@ def flip(path: Path, offset: int, mask: int = 1) -> None:
 class Peer:
     """Another process with a connection of its own; ``run`` executes SQL there."""
 
-    def __init__(self, database: Path | str, raw_key: bytes | None, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, database: Path | str, raw_key: bytes | None, environment: dict[str, str] | None = None
+    ) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-u", str(Path(__file__).with_name("peer.py")), str(database)],
             stdin=subprocess.PIPE,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import FAST, MARKER, RAW, Peer, fill
 
 import lumocrypt
+from conftest import FAST, MARKER, RAW, Peer, fill
 
 not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
 
@@ -38,7 +38,9 @@ def test_creates_and_reopens(tmp_path: Path) -> None:
     assert count(lumocrypt.connect(path, "pass")) == 500
 
 
-def test_every_way_to_name_a_file(tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_to_name_a_file(
+    tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "100% of a?b#c d.db"
     monkeypatch.chdir(tmp_path)
     fill(lumocrypt.connect(path, key=key))
@@ -90,7 +92,7 @@ def test_sqlite3_arguments_pass_through(encrypted: Path, key: lumocrypt.Key) -> 
     assert seen == [500]
     typed = lumocrypt.connect(encrypted, key=key, detect_types=lumocrypt.PARSE_COLNAMES)
     lumocrypt.register_converter("shout", lambda raw: raw.decode().upper())
-    assert typed.execute('SELECT \'a\' AS "x [shout]"').fetchone() == ("A",)
+    assert typed.execute("SELECT 'a' AS \"x [shout]\"").fetchone() == ("A",)
     typed.close()
     with pytest.raises(TypeError):
         lumocrypt.connect(encrypted, key=key, no_such_argument=1)
@@ -116,7 +118,7 @@ def test_bad_arguments(tmp_path: Path, key: lumocrypt.Key) -> None:
         {"engine": "lmdb"},
         {"engine": "nonsense"},
     ):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             lumocrypt.connect(path, key=key, **arguments)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         lumocrypt.connect(path, key=key, kdf={"t": "3", "m": 65536, "p": 1})  # type: ignore[dict-item]
@@ -364,7 +366,15 @@ def test_usable_as_a_db_api_module() -> None:
         assert getattr(lumocrypt, name) is getattr(sqlite3, name)
     for name in ("IntegrityError", "InternalError", "ProgrammingError", "NotSupportedError"):
         assert getattr(lumocrypt, name) is getattr(sqlite3, name)
-    for name in ("Date", "Time", "Timestamp", "DateFromTicks", "TimeFromTicks", "TimestampFromTicks", "Binary"):
+    for name in (
+        "Date",
+        "Time",
+        "Timestamp",
+        "DateFromTicks",
+        "TimeFromTicks",
+        "TimestampFromTicks",
+        "Binary",
+    ):
         assert getattr(lumocrypt, name) is getattr(sqlite3, name)
     for name in ("Row", "Connection", "Cursor", "Blob", "sqlite_version_info", "SQLITE_DENY", "SQLITE_AUTH"):
         assert getattr(lumocrypt, name) == getattr(sqlite3, name)

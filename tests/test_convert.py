@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import FAST, MARKER, RAW, Peer, fill, flip, make_plain
 
 import lumocrypt
+from conftest import FAST, MARKER, RAW, Peer, fill, flip, make_plain
 
 SUITES = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm", "checksum"]
 
@@ -81,7 +81,7 @@ def test_block_sizes(plain: Path, tmp_path: Path, key: lumocrypt.Key) -> None:
     lumocrypt.decrypt(tmp_path / "small.db", tmp_path / "back.db", key=key)
     assert (tmp_path / "back.db").read_bytes() == plain.read_bytes()
     for wrong in (0, 100, 1000, 131072, -512):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             lumocrypt.encrypt(plain, tmp_path / "wrong.db", key=key, block_size=wrong)
     assert "wrong.db" not in names(tmp_path)
 
@@ -449,7 +449,9 @@ def test_destinations_are_never_replaced(plain: Path, tmp_path: Path, key: lumoc
         lumocrypt.encrypt(plain, tmp_path / "no-folder" / "x.db", key=key)
 
 
-def test_a_read_only_source(plain: Path, tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_only_source(
+    plain: Path, tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
     lumocrypt.encrypt(plain, tmp_path / "b.db", key=key)

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import FAST, RAW, fill, flip
 
 import lumocrypt
+from conftest import FAST, RAW, fill, flip
 from lumocrypt import errors, native
 
 OURS = [
@@ -120,9 +120,11 @@ def test_a_changed_byte(encrypted: Path, key: lumocrypt.Key, io: str) -> None:
 
 def test_a_changed_byte_met_while_rows_are_fetched(encrypted: Path, key: lumocrypt.Key) -> None:
     connection = lumocrypt.connect(encrypted, key=key)
-    pages = [row[0] for row in connection.execute("SELECT pgno FROM dbstat WHERE name = 't'")] if _has_dbstat(
-        connection
-    ) else list(range(5, 20))
+    pages = (
+        [row[0] for row in connection.execute("SELECT pgno FROM dbstat WHERE name = 't'")]
+        if _has_dbstat(connection)
+        else list(range(5, 20))
+    )
     connection.close()
     flip(encrypted, slot(pages[len(pages) // 2] - 1) + 7)
     connection = lumocrypt.connect(encrypted, key=key)
@@ -282,7 +284,12 @@ def test_pragma_and_attach_texts(record: Callable[..., None]) -> None:
 
 def test_except_clauses_go_on_catching(record: Callable[..., None]) -> None:
     """Whatever class SQLite's code stands for, ours is caught by the clause for it."""
-    texts = {1: "SQL logic error", 5: "database is locked", 8202: "disk I/O error", 14: "unable to open database file"}
+    texts = {
+        1: "SQL logic error",
+        5: "database is locked",
+        8202: "disk I/O error",
+        14: "unable to open database file",
+    }
     for status, ours in enumerate(OURS, start=1):
         for code, text in texts.items():
             record(status, code)

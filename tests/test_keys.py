@@ -9,9 +9,9 @@ import traceback
 from pathlib import Path
 
 import pytest
-from conftest import FAST, RAW
 
 import lumocrypt
+from conftest import FAST, RAW
 from lumocrypt import Key, native
 
 SECRET = "a secret that must not be seen"
@@ -29,7 +29,9 @@ def test_hex_text_is_the_raw_key(tmp_path: Path) -> None:
 def test_a_passphrase_may_look_like_hex(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     text = f"x'{RAW.hex()}'"
-    lumocrypt.connect(path, key=Key.passphrase(text), kdf=FAST).execute("CREATE TABLE t (a)").connection.close()
+    lumocrypt.connect(path, key=Key.passphrase(text), kdf=FAST).execute(
+        "CREATE TABLE t (a)"
+    ).connection.close()
     lumocrypt.connect(path, key=Key.passphrase(text)).close()
     with pytest.raises(lumocrypt.WrongKeyError):
         lumocrypt.connect(path, key=text)
@@ -55,10 +57,11 @@ def test_other_types_are_type_errors(tmp_path: Path, number: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "\0", "a\0b", "x''", "x'00'", f"x'{'0' * 63}'", f"x'{'0' * 65}'", f"x'{'g' * 64}'", "x'", "\ud800"]
+    "text",
+    ["", "\0", "a\0b", "x''", "x'00'", f"x'{'0' * 63}'", f"x'{'0' * 65}'", f"x'{'g' * 64}'", "x'", "\ud800"],
 )
 def test_malformed_texts_are_value_errors(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         lumocrypt.connect(tmp_path / "a.db", key=text)
     assert list(tmp_path.iterdir()) == []
 
@@ -171,7 +174,10 @@ def test_tracebacks_do_not_show_keys(tmp_path: Path, encrypted: Path) -> None:
         lambda: Key.raw(SECRET),  # type: ignore[arg-type]
     ]
     for number, use in enumerate(uses):
-        with pytest.raises((lumocrypt.Error, ValueError, TypeError)) as caught, pytest.warns(UserWarning) if number == 4 else _quiet():
+        with (
+            pytest.raises((lumocrypt.Error, ValueError, TypeError)) as caught,
+            pytest.warns(UserWarning) if number == 4 else _quiet(),
+        ):
             use()
         shown = _shown(caught.value)
         assert SECRET not in shown, number

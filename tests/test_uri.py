@@ -42,7 +42,20 @@ def test_every_name_reaches_sqlite_unchanged(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["a b", "100%", "%41", "what?", "#1", "a&b=c", "file:x", "file:x?mode=memory", "x?vfs=unix", "ä€😀", "+", "a:b"],
+    [
+        "a b",
+        "100%",
+        "%41",
+        "what?",
+        "#1",
+        "a&b=c",
+        "file:x",
+        "file:x?mode=memory",
+        "x?vfs=unix",
+        "ä€😀",
+        "+",
+        "a:b",
+    ],
 )
 def test_relative_names_with_special_characters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -88,7 +101,9 @@ def test_a_callers_uri_is_kept() -> None:
     assert target.private().parameters == (("mode", "ro"), ("immutable", "1"), ("my%20own", "1"))
 
 
-@pytest.mark.parametrize("uri", ["file:///x/y.db", "file:/x/y.db", "file://localhost/x/y.db", "file:///x/y.db?a=b"])
+@pytest.mark.parametrize(
+    "uri", ["file:///x/y.db", "file:/x/y.db", "file://localhost/x/y.db", "file:///x/y.db?a=b"]
+)
 def test_the_forms_of_an_absolute_uri(uri: str) -> None:
     assert parse(uri, uri=True).path == "/x/y.db"
 

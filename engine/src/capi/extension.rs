@@ -20,12 +20,11 @@ pub unsafe extern "C" fn sqlite3_lumocrypt_init(
     let served = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: SQLite passes its routines.
         let api = unsafe { Api::from_routines(routines) }?;
-        host::serve(api).map_err(|fault| {
+        host::serve(api).inspect_err(|fault| {
             if !error_message.is_null() {
                 // SAFETY: SQLite's place for a message in its own memory.
                 unsafe { *error_message = api.sqlite_string(&fault.to_string()) };
             }
-            fault
         })
     }));
     match served {

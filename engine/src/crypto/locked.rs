@@ -221,11 +221,11 @@ mod tests {
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let mut inside = false;
         for line in maps.lines() {
-            if let Some((range, _)) = line.split_once(' ') {
-                if let Some((from, to)) = range.split_once('-') {
-                    let at = |s| usize::from_str_radix(s, 16).unwrap_or(0);
-                    inside = (at(from)..at(to)).contains(&address);
-                }
+            if let Some((range, _)) = line.split_once(' ')
+                && let Some((from, to)) = range.split_once('-')
+            {
+                let at = |s| usize::from_str_radix(s, 16).unwrap_or(0);
+                inside = (at(from)..at(to)).contains(&address);
             }
             if inside && line.starts_with("VmFlags:") {
                 assert!(line.split_whitespace().any(|flag| flag == "dd"), "{line}");

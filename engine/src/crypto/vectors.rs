@@ -20,7 +20,7 @@ pub(super) fn load<T: DeserializeOwned>(file: &str) -> Vec<T> {
 
 /// Bytes from hexadecimal digits.
 pub(super) fn hex(digits: &str) -> Vec<u8> {
-    assert!(digits.len() % 2 == 0, "an odd number of digits");
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits");
     (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
 }
 

@@ -382,8 +382,7 @@ impl JournalFile {
         let mut image = std::mem::take(&mut self.sealed);
         image.clear();
         let start = if self.preamble_due {
-            let preamble =
-                JournalPreamble { uuid: self.keys.uuid, key_id: self.keys.key_id, journal_id: id };
+            let preamble = JournalPreamble { uuid: self.keys.uuid, key_id: self.keys.key_id, journal_id: id };
             image.extend_from_slice(&preamble.encode());
             0
         } else {

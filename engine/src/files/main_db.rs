@@ -206,11 +206,11 @@ impl MainFile {
                 return Ok(out.len());
             }
         }
-        if self.cache_still_holds(storage, index) {
-            if let Some(cached) = &self.cached {
-                out.copy_from_slice(&cached.data[within..within + out.len()]);
-                return Ok(out.len());
-            }
+        if self.cache_still_holds(storage, index)
+            && let Some(cached) = &self.cached
+        {
+            out.copy_from_slice(&cached.data[within..within + out.len()]);
+            return Ok(out.len());
         }
         let mut block = std::mem::take(&mut self.block);
         let have = self.read_block(storage, index, &mut block);
@@ -233,10 +233,11 @@ impl MainFile {
         if !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes)) {
             return false;
         }
-        if let Some(cached) = &self.cached {
-            if cached.index == index && cached.trailer == *trailer {
-                return true;
-            }
+        if let Some(cached) = &self.cached
+            && cached.index == index
+            && cached.trailer == *trailer
+        {
+            return true;
         }
         let mut data = self.cached.take().map_or_else(|| vec![0; block_size], |cached| cached.data);
         match self.read_block(storage, index, &mut data) {
@@ -351,10 +352,10 @@ impl MainFile {
         for unit in within.div_ceil(COVER)..(within + part.len()) / COVER {
             overlay.covered[unit] = true;
         }
-        if overlay.covered.iter().all(|covered| *covered) {
-            if let Some(overlay) = self.overlays.remove(&index) {
-                return self.write_block(storage, index, &overlay.data);
-            }
+        if overlay.covered.iter().all(|covered| *covered)
+            && let Some(overlay) = self.overlays.remove(&index)
+        {
+            return self.write_block(storage, index, &overlay.data);
         }
         Ok(())
     }

@@ -10,7 +10,9 @@ use super::storage::Storage;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
-use crate::format::wal_header::{LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
+use crate::format::wal_header::{
+    LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble,
+};
 use crate::keys::file_keys::{FileKeys, Sealer};
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
@@ -220,7 +222,9 @@ impl WalFile {
                 LogPreamble::Unsupported(version) => {
                     return Err(Fault::new(
                         FaultClass::UnsupportedFormat,
-                        format!("the write-ahead log has format version {version}; a newer lumocrypt wrote it"),
+                        format!(
+                            "the write-ahead log has format version {version}; a newer lumocrypt wrote it"
+                        ),
                     )
                     .in_file(FileKind::Wal));
                 }
@@ -286,7 +290,9 @@ impl WalFile {
         if storage.size()? <= self.slot_offset(index) {
             return Ok(false);
         }
-        Err(self.fault("a frame of the write-ahead log does not authenticate: it was changed or damaged").at_page(index))
+        Err(self
+            .fault("a frame of the write-ahead log does not authenticate: it was changed or damaged")
+            .at_page(index))
     }
 
     fn wrote(&self, index: u64) -> bool {
@@ -426,12 +432,13 @@ impl WalFile {
         let current = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
         let cell = main.cell()?;
         let mut latest = if cell.active { cell.current } else { cell.previous };
-        if let Some(header) = &current {
-            if cell.active && header.previous == cell.current {
-                // A crash lost the cell's last change. The new header must follow a named generation.
-                main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
-                latest = header.preamble.generation;
-            }
+        if let Some(header) = &current
+            && cell.active
+            && header.previous == cell.current
+        {
+            // A crash lost the cell's last change. The new header must follow a named generation.
+            main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
+            latest = header.preamble.generation;
         }
         let mut generation = [0u8; 16];
         nonce::random(&mut generation)?;

@@ -86,7 +86,13 @@ pub fn encrypt<'a>(
         stopped = !progress.advance(have as u64);
     }
     destination.sync(0)?;
-    Ok(Converted { suite: superblock.suite, uuid: superblock.uuid, block_size: superblock.block_size, size, stopped })
+    Ok(Converted {
+        suite: superblock.suite,
+        uuid: superblock.uuid,
+        block_size: superblock.block_size,
+        size,
+        stopped,
+    })
 }
 
 fn not_plaintext(head: &[u8], size: u64) -> Fault {
@@ -122,7 +128,8 @@ pub fn decrypt<'a>(
         let have = (size - start).min((count * block_size) as u64) as usize;
         let sealed_len = have + count * file.sealer.overhead();
         source.read(&mut sealed[..sealed_len], geometry.slot_offset(next))?;
-        let blocks = plain[..have].chunks_mut(block_size).zip(sealed[..sealed_len].chunks(geometry.slot_len()));
+        let blocks =
+            plain[..have].chunks_mut(block_size).zip(sealed[..sealed_len].chunks(geometry.slot_len()));
         for ((block, slot), index) in blocks.zip(next..) {
             file.sealer.open(index, &NO_CONTEXT, slot, block).map_err(|_| {
                 Fault::new(
@@ -142,5 +149,11 @@ pub fn decrypt<'a>(
     }
     destination.sync(0)?;
     let superblock = file.superblock;
-    Ok(Converted { suite: superblock.suite, uuid: superblock.uuid, block_size: superblock.block_size, size, stopped })
+    Ok(Converted {
+        suite: superblock.suite,
+        uuid: superblock.uuid,
+        block_size: superblock.block_size,
+        size,
+        stopped,
+    })
 }

@@ -13,7 +13,8 @@ pub struct DiskFile(File);
 impl DiskFile {
     /// Opens the empty file at `path`, which the caller has made, for writing.
     pub fn open_empty(path: &str) -> Result<DiskFile> {
-        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|e| fault("opening", path, &e))?;
+        let file =
+            OpenOptions::new().read(true).write(true).open(path).map_err(|e| fault("opening", path, &e))?;
         let mut file = DiskFile(file);
         if file.size()? != 0 {
             return Err(Fault::new(

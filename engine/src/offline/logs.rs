@@ -50,7 +50,8 @@ pub fn verify_wal(
             }
             LogPreamble::Valid(preamble) => {
                 if let Ok(header) = WalHeader::open(preamble, &bytes, &sealer) {
-                    if newest.as_ref().is_none_or(|other| other.preamble.sequence < header.preamble.sequence) {
+                    if newest.as_ref().is_none_or(|other| other.preamble.sequence < header.preamble.sequence)
+                    {
                         newest = Some(header);
                     }
                 } else {
@@ -67,7 +68,9 @@ pub fn verify_wal(
     }
     let Some(header) = newest else {
         if active && report.damaged.is_empty() {
-            report.damaged.push((None, "it has no header, but the database's last commits are in it".to_owned()));
+            report
+                .damaged
+                .push((None, "it has no header, but the database's last commits are in it".to_owned()));
         }
         return Ok(report);
     };

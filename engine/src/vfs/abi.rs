@@ -126,8 +126,7 @@ pub struct sqlite3_vfs {
     // Version 2.
     pub current_time_int64: Option<unsafe extern "C" fn(Vfs, *mut i64) -> c_int>,
     // Version 3.
-    pub set_system_call:
-        Option<unsafe extern "C" fn(Vfs, *const c_char, sqlite3_syscall_ptr) -> c_int>,
+    pub set_system_call: Option<unsafe extern "C" fn(Vfs, *const c_char, sqlite3_syscall_ptr) -> c_int>,
     pub get_system_call: Option<unsafe extern "C" fn(Vfs, *const c_char) -> sqlite3_syscall_ptr>,
     pub next_system_call: Option<unsafe extern "C" fn(Vfs, *const c_char) -> *const c_char>,
 }

@@ -23,19 +23,22 @@ pub struct Api {
     pub(super) filename_wal: unsafe extern "C" fn(*const c_char) -> *const c_char,
 }
 
-/// Positions in `sqlite3_api_routines` (sqlite3ext.h), counted in pointers. The structure only ever grows
-/// at its end.
-mod slot {
-    pub const LIBVERSION_NUMBER: usize = 67;
-    pub const MPRINTF: usize = 69;
-    pub const FILE_CONTROL: usize = 127;
-    pub const VFS_FIND: usize = 141;
-    pub const VFS_REGISTER: usize = 142;
-    pub const LOG: usize = 167;
-    pub const URI_PARAMETER: usize = 189;
-    pub const FILENAME_WAL: usize = 248;
-    pub const DATABASE_FILE_OBJECT: usize = 251;
+/// A function of SQLite: its exported name and its position in `sqlite3_api_routines` (sqlite3ext.h), counted in
+/// pointers. That structure only ever grows at its end.
+struct Symbol {
+    name: &'static CStr,
+    position: usize,
 }
+
+const LIBVERSION_NUMBER: Symbol = Symbol { name: c"sqlite3_libversion_number", position: 67 };
+const MPRINTF: Symbol = Symbol { name: c"sqlite3_mprintf", position: 69 };
+const FILE_CONTROL: Symbol = Symbol { name: c"sqlite3_file_control", position: 127 };
+const VFS_FIND: Symbol = Symbol { name: c"sqlite3_vfs_find", position: 141 };
+const VFS_REGISTER: Symbol = Symbol { name: c"sqlite3_vfs_register", position: 142 };
+const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
+const URI_PARAMETER: Symbol = Symbol { name: c"sqlite3_uri_parameter", position: 189 };
+const FILENAME_WAL: Symbol = Symbol { name: c"sqlite3_filename_wal", position: 248 };
+const DATABASE_FILE_OBJECT: Symbol = Symbol { name: c"sqlite3_database_file_object", position: 251 };
 
 impl Api {
     /// The functions in the routines table that SQLite hands to a loadable extension.
@@ -44,27 +47,8 @@ impl Api {
     /// `table` is the `sqlite3_api_routines` that SQLite passed to the extension's entry point.
     pub unsafe fn from_routines(table: *const c_void) -> Result<Api> {
         let routines = table.cast::<*const c_void>();
-        // SAFETY: the table has had a version function at this place since the first loadable extensions.
-        let version: unsafe extern "C" fn() -> c_int =
-            unsafe { std::mem::transmute(*routines.add(slot::LIBVERSION_NUMBER)) };
-        // SAFETY: it takes no arguments.
-        check_version(unsafe { version() })?;
-        // SAFETY: a library of that version has all these entries, each of the type given in sqlite3ext.h.
-        unsafe {
-            Ok(Api {
-                libversion_number: version,
-                vfs_find: std::mem::transmute::<*const c_void, _>(*routines.add(slot::VFS_FIND)),
-                vfs_register: std::mem::transmute::<*const c_void, _>(*routines.add(slot::VFS_REGISTER)),
-                mprintf: std::mem::transmute::<*const c_void, _>(*routines.add(slot::MPRINTF)),
-                log: std::mem::transmute::<*const c_void, _>(*routines.add(slot::LOG)),
-                file_control: std::mem::transmute::<*const c_void, _>(*routines.add(slot::FILE_CONTROL)),
-                uri_parameter: std::mem::transmute::<*const c_void, _>(*routines.add(slot::URI_PARAMETER)),
-                database_file_object: std::mem::transmute::<*const c_void, _>(
-                    *routines.add(slot::DATABASE_FILE_OBJECT),
-                ),
-                filename_wal: std::mem::transmute::<*const c_void, _>(*routines.add(slot::FILENAME_WAL)),
-            })
-        }
+        // SAFETY: the version is asked for first, and a library of a version served has all the entries.
+        unsafe { Api::resolve(&|symbol| Ok(*routines.add(symbol.position))) }
     }
 
     /// The functions that `shared_object` links, or that the process exports where it is `None`.
@@ -86,37 +70,45 @@ impl Api {
                 handle
             }
         };
-        let symbol = |name: &CStr| -> Result<*const c_void> {
+        let find = |symbol: &Symbol| -> Result<*const c_void> {
             // SAFETY: a valid handle and a NUL-terminated name.
-            let address = unsafe { libc::dlsym(handle, name.as_ptr()) };
+            let address = unsafe { libc::dlsym(handle, symbol.name.as_ptr()) };
             if address.is_null() {
                 return Err(Fault::new(
                     FaultClass::InvalidArgument,
                     format!(
-                        "SQLite's {} is not visible to this process: its library is linked without exported symbols",
-                        name.to_string_lossy()
+                        "{} is not visible to this process: SQLite is linked in without exported symbols",
+                        symbol.name.to_string_lossy()
                     ),
                 ));
             }
             Ok(address.cast_const())
         };
-        // SAFETY: the symbols are SQLite's public functions of these types.
+        // SAFETY: the symbols are SQLite's public functions.
+        unsafe { Api::resolve(&find) }
+    }
+
+    /// Collects the functions; the version comes first, because an older library lacks some.
+    ///
+    /// # Safety
+    /// `find` returns, for each symbol, the function of that name.
+    #[allow(clippy::missing_transmute_annotations)] // The field's type says what each address is.
+    unsafe fn resolve(find: &dyn Fn(&Symbol) -> Result<*const c_void>) -> Result<Api> {
+        // SAFETY: as the caller promises; the types are those of sqlite3.h.
         unsafe {
             let libversion_number: unsafe extern "C" fn() -> c_int =
-                std::mem::transmute(symbol(c"sqlite3_libversion_number")?);
+                std::mem::transmute(find(&LIBVERSION_NUMBER)?);
             check_version(libversion_number())?;
             Ok(Api {
                 libversion_number,
-                vfs_find: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_vfs_find")?),
-                vfs_register: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_vfs_register")?),
-                mprintf: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_mprintf")?),
-                log: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_log")?),
-                file_control: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_file_control")?),
-                uri_parameter: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_uri_parameter")?),
-                database_file_object: std::mem::transmute::<*const c_void, _>(symbol(
-                    c"sqlite3_database_file_object",
-                )?),
-                filename_wal: std::mem::transmute::<*const c_void, _>(symbol(c"sqlite3_filename_wal")?),
+                vfs_find: std::mem::transmute(find(&VFS_FIND)?),
+                vfs_register: std::mem::transmute(find(&VFS_REGISTER)?),
+                mprintf: std::mem::transmute(find(&MPRINTF)?),
+                log: std::mem::transmute(find(&LOG)?),
+                file_control: std::mem::transmute(find(&FILE_CONTROL)?),
+                uri_parameter: std::mem::transmute(find(&URI_PARAMETER)?),
+                database_file_object: std::mem::transmute(find(&DATABASE_FILE_OBJECT)?),
+                filename_wal: std::mem::transmute(find(&FILENAME_WAL)?),
             })
         }
     }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::abi::*;
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile, is_ours, ours_of};
+use super::file::{Content, OpenFile, ours_of};
 use super::host::is_our_vfs;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
@@ -149,12 +149,13 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
             ) == SQLITE_OK
     };
     // SAFETY: a file object that SQLite handed out.
-    let main_open = if attached && is_ours(main) { unsafe { ours_of(main) } } else { None };
+    let main_open = if attached { unsafe { ours_of(main) } } else { None };
     if main_open.as_ref().is_some_and(|main| std::ptr::eq(*main, this)) || !attached {
         // The connection's own main database. A new one without a key stays plain, where that is allowed.
         return Ok(());
     }
-    if !is_our_vfs(vfs) && !database.may_stay_plain {
+    // SAFETY: SQLite's answer.
+    if !unsafe { is_our_vfs(vfs) } && !database.may_stay_plain {
         // SQLite puts the temporary files of a whole connection through its main database's VFS.
         database.phase = Phase::Refused(
             Fault::new(
@@ -174,15 +175,16 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         },
         _ => None,
     };
-    if let Some((superblock, keys)) = parent {
-        if superblock.suite.is_keyed() && database.options.key.is_none() {
-            // Never in clear beside an encrypted main database: VACUUM INTO and ATTACH of a new file take
-            // over its keys.
-            database.may_stay_plain = false;
-            database.heir_of = Some((superblock, keys));
-            if matches!(database.phase, Phase::Locked) {
-                database.unlock(&mut open.base)?;
-            }
+    if let Some((superblock, keys)) = parent
+        && superblock.suite.is_keyed()
+        && database.options.key.is_none()
+    {
+        // Never in clear beside an encrypted main database: VACUUM INTO and ATTACH of a new file take
+        // over its keys.
+        database.may_stay_plain = false;
+        database.heir_of = Some((superblock, keys));
+        if matches!(database.phase, Phase::Locked) {
+            database.unlock(&mut open.base)?;
         }
     }
     Ok(())
@@ -232,7 +234,10 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
 
 fn key_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
     let Some(text) = value else {
-        return Err(Fault::new(FaultClass::InvalidArgument, "PRAGMA lumo_key needs a key: PRAGMA lumo_key = '…'"));
+        return Err(Fault::new(
+            FaultClass::InvalidArgument,
+            "PRAGMA lumo_key needs a key: PRAGMA lumo_key = '…'",
+        ));
     };
     let key = Key::parse(text)?;
     match &mut open.content {

@@ -75,10 +75,10 @@ impl Database {
             Ok((keys, superblock)) => self.adopt(base, keys, superblock),
             Err(fault) if fault.class == FaultClass::KeyRequired => {
                 // A file that shares its data key with the connection's main database needs no key of its own.
-                if let Some((_, parent)) = &self.heir_of {
-                    if let Some((keys, superblock)) = unlock::unlock_relative(&region, parent, &self.path)? {
-                        return self.adopt(base, keys, superblock);
-                    }
+                if let Some((_, parent)) = &self.heir_of
+                    && let Some((keys, superblock)) = unlock::unlock_relative(&region, parent, &self.path)?
+                {
+                    return self.adopt(base, keys, superblock);
                 }
                 self.phase = Phase::Locked;
                 Ok(())

@@ -83,10 +83,10 @@ impl OpenFile {
     fn flush_journal(&mut self) -> Result<()> {
         // SAFETY: set while the journal is open, cleared by its close; SQLite uses one connection's files
         // from one thread at a time.
-        if let Some(journal) = unsafe { self.journal.as_mut() } {
-            if let Content::Journal(file, _) = &mut journal.content {
-                file.flush(&mut journal.base)?;
-            }
+        if let Some(journal) = unsafe { self.journal.as_mut() }
+            && let Content::Journal(file, _) = &mut journal.content
+        {
+            file.flush(&mut journal.base)?;
         }
         Ok(())
     }
@@ -276,10 +276,10 @@ impl OpenFile {
         // SAFETY: an open file below.
         let code = unsafe { shm_lock(self.base.as_ptr(), first, count, flags) };
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
-            if let Content::Main(database) = &mut self.content {
-                if let Phase::Ready(file) = &mut database.phase {
-                    file.lock_taken();
-                }
+            if let Content::Main(database) = &mut self.content
+                && let Phase::Ready(file) = &mut database.phase
+            {
+                file.lock_taken();
             }
             if exclusive_write {
                 nonce::discard_pool();
@@ -306,10 +306,10 @@ impl OpenFile {
                 // SAFETY: as above.
                 if let Some(main) = unsafe { main.as_mut() } {
                     main.wal = std::ptr::null_mut();
-                    if let Content::Main(database) = &mut main.content {
-                        if let Phase::Ready(file) = &mut database.phase {
-                            file.set_holes_from(None);
-                        }
+                    if let Content::Main(database) = &mut main.content
+                        && let Phase::Ready(file) = &mut database.phase
+                    {
+                        file.set_holes_from(None);
                     }
                 }
             }
@@ -373,7 +373,10 @@ unsafe fn open_of<'a>(file: *mut sqlite3_file) -> &'a mut OpenFile {
 }
 
 /// Is this file object ours? Its methods tell.
-pub fn is_ours(file: *mut sqlite3_file) -> bool {
+///
+/// # Safety
+/// `file` is null or a file object that SQLite handed out.
+pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
     if file.is_null() {
         return false;
     }
@@ -387,8 +390,8 @@ pub fn is_ours(file: *mut sqlite3_file) -> bool {
 /// # Safety
 /// `file` is null or a file object that SQLite handed out.
 pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
-    // SAFETY: ours, and open since it has methods.
-    is_ours(file).then(|| unsafe { open_of(file) })
+    // SAFETY: as the caller promises; ours, and open since it has methods.
+    unsafe { is_ours(file).then(|| open_of(file)) }
 }
 
 /// Defines a callback: the body sees the open file, and nothing unwinds out of it.
@@ -421,12 +424,7 @@ unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_in
     guard_fast(open, |open| open.read(buf, offset as u64))
 }
 
-unsafe extern "C" fn x_write(
-    file: *mut sqlite3_file,
-    data: *const c_void,
-    len: c_int,
-    offset: i64,
-) -> c_int {
+unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: c_int, offset: i64) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes a buffer of that length.

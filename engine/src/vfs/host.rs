@@ -81,7 +81,8 @@ pub fn serve(api: Api) -> Result<&'static Host> {
     while !next.is_null() {
         // SAFETY: SQLite's list of registered VFSs, whose members have names.
         let name = unsafe { CStr::from_ptr((*next).name) }.to_string_lossy().into_owned();
-        if !is_our_vfs(next) && name != "memdb" {
+        // SAFETY: as above.
+        if !unsafe { is_our_vfs(next) } && name != "memdb" {
             host.add(next, &format!("{VFS_NAME}-{name}"), false)?;
         }
         // SAFETY: as above.
@@ -98,7 +99,10 @@ pub fn host(id: u32) -> Result<&'static Host> {
 }
 
 /// Is this VFS one of ours, in any library?
-pub fn is_our_vfs(vfs: *mut sqlite3_vfs) -> bool {
+///
+/// # Safety
+/// `vfs` is null or a VFS that SQLite handed out.
+pub unsafe fn is_our_vfs(vfs: *mut sqlite3_vfs) -> bool {
     // SAFETY: a VFS that SQLite handed out.
     !vfs.is_null() && unsafe { shim::is_ours(&*vfs) }
 }
@@ -134,7 +138,8 @@ impl Host {
         let c_base = CString::new(base)
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
         let below = self.api.find_vfs(Some(&c_base));
-        if below.is_null() || is_our_vfs(below) {
+        // SAFETY: SQLite's answer.
+        if below.is_null() || unsafe { is_our_vfs(below) } {
             return Err(Fault::new(
                 FaultClass::InvalidArgument,
                 format!("this SQLite has no VFS called {base:?} to encrypt"),
@@ -174,13 +179,8 @@ impl Host {
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
         // SAFETY: a VFS of the library.
         let vfs = unsafe { shim::vfs_over(&*base) };
-        let shim = Box::leak(Box::new(Shim {
-            host: self,
-            base,
-            vfs: Box::new(vfs),
-            name: c_name,
-            pass_through,
-        }));
+        let shim =
+            Box::leak(Box::new(Shim { host: self, base, vfs: Box::new(vfs), name: c_name, pass_through }));
         shim.vfs.name = shim.name.as_ptr();
         shim.vfs.app_data = std::ptr::from_ref::<Shim>(shim).cast_mut().cast();
         let vfs: *mut sqlite3_vfs = &mut *shim.vfs;

@@ -91,20 +91,22 @@ unsafe extern "C" fn x_open(
     }
     // SAFETY: SQLite allocated os_file_size bytes; the file below lies behind ours, eight-byte aligned.
     let below: *mut sqlite3_file = unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() };
-    // SAFETY: SQLite's memory; a VFS may leave it untouched when it fails.
-    unsafe { (*below).methods = std::ptr::null() };
-    let code = match unsafe { (*shim.base).open } {
-        // SAFETY: the VFS below, with the name that SQLite passed: it keeps the pointer.
-        Some(open) => unsafe { open(shim.base, name, below, flags, out_flags) },
-        None => SQLITE_CANTOPEN,
+    // SAFETY: SQLite's memory, which a VFS may leave untouched when it fails; then the VFS below, with the very
+    // name that SQLite passed: it keeps the pointer.
+    let code = unsafe {
+        (*below).methods = std::ptr::null();
+        match (*shim.base).open {
+            Some(open) => open(shim.base, name, below, flags, out_flags),
+            None => SQLITE_CANTOPEN,
+        }
     };
     if code != SQLITE_OK {
         // SAFETY: some VFSs set the methods of a file that they fail to open, and expect a close.
         unsafe {
-            if let Some(methods) = (*below).methods.as_ref() {
-                if let Some(close) = methods.close {
-                    close(below);
-                }
+            if let Some(methods) = (*below).methods.as_ref()
+                && let Some(close) = methods.close
+            {
+                close(below);
             }
         }
         return code;
@@ -301,11 +303,7 @@ struct Given {
 
 /// The key of a file, in the order of the documentation: a handle from `connect`, the URI, `unlock`, the
 /// environment. (`PRAGMA lumo_key` comes later, to a file that opened without one.)
-fn options_for(
-    shim: &Shim,
-    path: &str,
-    parameter: &impl Fn(&CStr) -> Option<String>,
-) -> Result<Given> {
+fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<String>) -> Result<Given> {
     let mut open = OpenOptions::default();
     let mut explicit = false;
     if let Some(handle) = parameter(c"lumo_handle") {
@@ -317,29 +315,29 @@ fn options_for(
         })?;
         explicit = open.key.is_some();
     }
-    if open.key.is_none() {
-        if let Some(text) = parameter(c"lumo_key") {
-            shim.host().api.write_log(
-                SQLITE_WARNING,
-                "lumocrypt: a key in a URI is visible to everything that sees the file name; use \
+    if open.key.is_none()
+        && let Some(text) = parameter(c"lumo_key")
+    {
+        shim.host().api.write_log(
+            SQLITE_WARNING,
+            "lumocrypt: a key in a URI is visible to everything that sees the file name; use \
                  lumocrypt.connect(key=…)",
-            );
-            open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
-            explicit = true;
-        }
+        );
+        open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
+        explicit = true;
     }
-    if open.key.is_none() {
-        if let Some(known) = registry::unlocked(path) {
-            let given = std::mem::replace(&mut open, known);
-            open.io = given.io.or(open.io);
-            explicit = true;
-        }
+    if open.key.is_none()
+        && let Some(known) = registry::unlocked(path)
+    {
+        let given = std::mem::replace(&mut open, known);
+        open.io = given.io.or(open.io);
+        explicit = true;
     }
-    if open.key.is_none() {
-        if let Some(text) = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty()) {
-            use std::os::unix::ffi::OsStrExt;
-            open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
-        }
+    if open.key.is_none()
+        && let Some(text) = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty())
+    {
+        use std::os::unix::ffi::OsStrExt;
+        open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
     }
     Ok(Given { open, explicit })
 }
@@ -463,4 +461,3 @@ unsafe extern "C" fn x_current_time_int64(vfs: *mut sqlite3_vfs, time: *mut i64)
         (*base).current_time_int64.map_or(SQLITE_ERROR, |current_time| current_time(base, time))
     }
 }
-
