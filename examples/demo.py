@@ -43,9 +43,7 @@ def run(folder: Path) -> None:
     step("Encrypt a database that pyproj ships")
     done = timed(lambda: lumocrypt.encrypt(plain, encrypted, key=PASSPHRASE))
     found = lumocrypt.info(encrypted)
-    say(
-        f"{plain.name}: {done.source_size:,} bytes, encrypted: {done.destination_size:,} bytes, {found.cipher}"
-    )
+    say(f"{done.source_size:,} bytes became {done.destination_size:,} bytes, {found.cipher}")
     content = encrypted.read_bytes()
     check(b"SQLite format 3" not in content, "no SQLite header in the file")
     check(

@@ -97,8 +97,7 @@ def test_no_key_for_a_new_file(tmp_path: Path) -> None:
 def test_a_plaintext_database(plain: Path, key: lumocrypt.Key, with_key: bool) -> None:
     before = plain.read_bytes()
     with pytest.raises(lumocrypt.NotEncryptedError) as caught:
-        connection = lumocrypt.connect(plain, key=key if with_key else None)
-        connection.execute("SELECT * FROM t")
+        lumocrypt.connect(plain, key=key if with_key else None).execute("SELECT * FROM t")
     assert caught.value.sqlite_errorcode == sqlite3.SQLITE_NOTADB
     assert str(plain) in str(caught.value)
     assert plain.read_bytes() == before
@@ -121,7 +120,7 @@ def test_a_changed_byte(encrypted: Path, key: lumocrypt.Key, io: str) -> None:
 def test_a_changed_byte_met_while_rows_are_fetched(encrypted: Path, key: lumocrypt.Key) -> None:
     connection = lumocrypt.connect(encrypted, key=key)
     pages = (
-        [row[0] for row in connection.execute("SELECT pgno FROM dbstat WHERE name = 't'")]
+        [row[0] for row in connection.execute("SELECT pageno FROM dbstat WHERE name = 't'")]
         if _has_dbstat(connection)
         else list(range(5, 20))
     )
@@ -160,7 +159,7 @@ def test_both_headers_damaged(encrypted: Path, key: lumocrypt.Key) -> None:
         lumocrypt.connect(encrypted, key="wrong")
 
 
-@pytest.mark.parametrize("keep", [1, 100, 16384, 40000, 65535])
+@pytest.mark.parametrize("keep", [2, 100, 16384, 40000, 65535])
 def test_a_truncated_header_is_not_a_wrong_key(encrypted: Path, key: lumocrypt.Key, keep: int) -> None:
     content = encrypted.read_bytes()[:keep]
     encrypted.write_bytes(content)

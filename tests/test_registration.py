@@ -145,7 +145,8 @@ import sys, apsw, lumocrypt
 path = sys.argv[1]
 key = lumocrypt.Key.raw(bytes(range(32)))
 lumocrypt.load(apsw.Connection(":memory:"))
-connection = apsw.Connection(":memory:", flags=apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI)
+flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_URI
+connection = apsw.Connection(":memory:", flags=flags, vfs="lumocrypt")
 lumocrypt.attach(connection, path, "x", key=key)
 print(connection.execute("SELECT count(*) FROM x.t").fetchall())
 lumocrypt.unlock(path, key)
@@ -188,7 +189,7 @@ INSERT INTO t VALUES (42);
 
 
 def _interpreter_with_extensions() -> str | None:
-    code = "import sqlite3, sys; sys.exit(not (sys.version_info >= (3, 11) and hasattr(sqlite3.Connection, 'enable_load_extension')))"
+    code = "import sqlite3, sys; sys.exit(not hasattr(sqlite3.Connection, 'enable_load_extension'))"
     for candidate in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
         if Path(candidate).exists() and subprocess.run([candidate, "-c", code], check=False).returncode == 0:
             return candidate
@@ -207,7 +208,7 @@ connection.enable_load_extension(True)
 connection.load_extension({lumocrypt.loadable_path()!r})
 connection.close()
 connection = sqlite3.connect("file:{encrypted}?vfs=lumocrypt", uri=True)
-connection.execute('PRAGMA lumo_key = "{HEX}"').fetchall()
+connection.execute({f'PRAGMA lumo_key = "{HEX}"'!r}).fetchall()
 print(connection.execute("SELECT count(*) FROM t").fetchone())
 """
     done = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, check=False)
@@ -254,7 +255,7 @@ try:
 except ImportError as error:
     print(error)
 else:
-    print("imported")
+    print("no error")
 '''
 number = interpreters.create()
 failure = getattr(interpreters, "run_string")(number, run)
@@ -263,7 +264,7 @@ if failure is not None:
 """
     )
     assert "subinterpreter" in out
-    assert "imported" not in out
+    assert "no error" not in out
 
 
 def test_old_sqlite_is_named(monkeypatch: pytest.MonkeyPatch, key: lumocrypt.Key, tmp_path: Path) -> None:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .connection import handle_uri
-from .errors import CryptError, make
 from .kdf import Kdf
 from .kdf import resolve as resolve_kdf
-from .keys import KeyLike, as_key
+from .keys import Hidden, KeyLike
 from .paths import StrPath, absolute
-from .registration import stdlib_host, uses_lumocrypt
+from .registration import stdlib_host
 
 
 def attach(
@@ -27,33 +26,17 @@ def attach(
     ``connection`` is an sqlite3 or APSW connection; one that :func:`lumocrypt.connect` did not make must have
     been opened with ``uri=True``. ``key``, ``cipher`` and ``kdf`` are as for :func:`lumocrypt.connect`.
 
-    SQLite writes the temporary files of a connection through the VFS of its main database. If that is not
-    ours, they are kept in memory (``PRAGMA temp_store=MEMORY``), so that rows of the attached database do not
-    spill in clear; a connection that already has temporary tables is refused, because the setting drops them.
+    SQLite writes the temporary files of a connection through the VFS of its main database, and would sort
+    the attached rows into clear files. So the main database must be on one of our VFSs, too: opened by
+    lumocrypt.connect (``":memory:"`` is enough) or with ``vfs=lumocrypt``; any other is an InUseError.
 
-    Raises what lumocrypt.connect raises, and CryptError for the last case.
+    Raises what lumocrypt.connect raises.
     """
-    given = None if key is None else as_key(key)
+    hidden = Hidden(key)
     del key
+    given = hidden.key()
     stdlib_host()
     # An absolute path: were the URI taken for a plain name, it would lead to a directory "file:" that does
     # not exist, instead of creating a plaintext file with a strange name.
-    file = absolute(path)
-    if not uses_lumocrypt(connection):
-        _keep_temporary_files_in_memory(connection, file)
-    uri = handle_uri(file, given, {"cipher": cipher, "kdf": resolve_kdf(kdf)})
+    uri = handle_uri(absolute(path), given, {"cipher": cipher, "kdf": resolve_kdf(kdf)})
     connection.execute("ATTACH DATABASE ? AS ?", (uri, name)).close()
-
-
-def _keep_temporary_files_in_memory(connection: Any, path: str) -> None:
-    in_memory = 2
-    if connection.execute("PRAGMA temp_store").fetchall() == [(in_memory,)]:
-        return
-    if connection.execute("SELECT count(*) FROM sqlite_temp_master").fetchall() != [(0,)]:
-        raise make(
-            CryptError,
-            "this connection has temporary tables in clear files; attach before creating them, or run "
-            "PRAGMA temp_store=MEMORY first",
-            path=path,
-        )
-    connection.execute(f"PRAGMA temp_store={in_memory}").close()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from . import native
 from .kdf import Kdf
 from .kdf import resolve as resolve_kdf
-from .keys import Key, KeyLike, as_key
+from .keys import Hidden, Key, KeyLike
 from .registration import stdlib_host, vfs_over
 from .uri import VFS, Database, Target, parse
 
@@ -51,10 +51,11 @@ def connect(
     """
     if engine != "sqlite":
         raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
-    given = None if key is None else as_key(key)
-    # From here on no local variable holds the text of a key: tracebacks may record them.
+    hidden = Hidden(key)
     del key
+    given = hidden.key()
     target = parse(database, uri=bool(sqlite3_arguments.pop("uri", False)))
+    # It may hold a key, too.
     del database
     target, given = _take_uri_key(target, given)
     if target.kind != "file":
@@ -93,7 +94,7 @@ def _take_uri_key(target: Target, key: Key | None) -> tuple[Target, Key | None]:
         stacklevel=3,
     )
     if key is None:
-        key = as_key(target.key_text)
+        key = Hidden(target.key_text).key()
     return Target(target.kind, target.location, target.parameters, target.vfs), key
 
 

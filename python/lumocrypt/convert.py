@@ -18,7 +18,7 @@ from .errors import CryptError, NotEncryptedError, make
 from .info import CHECKSUM, inspect
 from .kdf import Kdf
 from .kdf import resolve as resolve_kdf
-from .keys import Key, KeyLike, as_key
+from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links, sync_directory
 from .quiesce import LOCK_WAIT, Open, Snapshot, Takeover
@@ -66,10 +66,11 @@ def encrypt(
     Raises FileNotFoundError, FileExistsError, PermissionError, OSError(ENOSPC), InUseError, CryptError for a
     source that is empty, encrypted already or not a database, ValueError or TypeError for bad arguments.
     """
-    if cipher == CHECKSUM and key is not None:
-        raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
-    given = None if key is None else as_key(key)
+    hidden = Hidden(key)
     del key
+    given = hidden.key()
+    if cipher == CHECKSUM and given is not None:
+        raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
     path = existing_file(source)
     _refuse_encrypted(path)
     if cipher != CHECKSUM:
@@ -100,8 +101,9 @@ def decrypt(
     Raises WrongKeyError, KeyRequiredError, NotEncryptedError, TamperedError, HeaderDamagedError,
     UnsupportedFormatError, and what encrypt raises.
     """
-    given = None if key is None else as_key(key)
+    hidden = Hidden(key)
     del key
+    given = hidden.key()
     path = existing_file(source)
     given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
     number = 0 if given is None else given.number

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Any, NoReturn, final
 
 from . import native
@@ -34,7 +35,9 @@ class Key:
 
     def __new__(cls, text: str) -> Key:
         """As :meth:`parse`."""
-        return cls.parse(text)
+        hidden = Hidden(text)
+        del text
+        return cls._make(native.key_parse, hidden)
 
     @classmethod
     def _own(cls, number: int, kind: str) -> Key:
@@ -45,18 +48,23 @@ class Key:
         return self
 
     @classmethod
+    def _make(cls, function: Callable[[bytes], tuple[int, int]], hidden: Hidden) -> Key:
+        kind = "raw" if function is native.key_parse and hidden.looks_raw() else "passphrase"
+        status, number = function(hidden.utf8())
+        if status:
+            raise native.key_failure(status)
+        return cls._own(number, kind)
+
+    @classmethod
     def parse(cls, text: str) -> Key:
         """A key from text: ``x'<64 hex digits>'`` is a raw key, anything else a passphrase.
 
         Raises ValueError for an empty text, a NUL, and for ``x'...'`` that is not 64 hex digits;
         TypeError for bytes.
         """
-        kind = "raw" if _is_hex_form(text) else "passphrase"
-        status, number = native.key_parse(_utf8(text))
-        del text  # tracebacks may record local variables
-        if status:
-            raise native.key_failure(status) from None
-        return cls._own(number, kind)
+        hidden = Hidden(text)
+        del text
+        return cls._make(native.key_parse, hidden)
 
     @classmethod
     def passphrase(cls, text: str) -> Key:
@@ -64,11 +72,9 @@ class Key:
 
         Raises ValueError if it is empty or holds a NUL, TypeError for bytes.
         """
-        status, number = native.key_passphrase(_utf8(text))
+        hidden = Hidden(text)
         del text
-        if status:
-            raise native.key_failure(status) from None
-        return cls._own(number, "passphrase")
+        return cls._make(native.key_passphrase, hidden)
 
     @classmethod
     def raw(cls, key: bytes | bytearray | memoryview) -> Key:
@@ -77,14 +83,11 @@ class Key:
         The engine keeps a copy; the caller may wipe a bytearray afterwards. Raises ValueError for another
         length, TypeError for text.
         """
-        if not isinstance(key, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"Key.raw() takes 32 bytes, not {type(key).__name__}")
-        if len(key) != RAW_KEY_BYTES:
-            raise ValueError(f"a raw key is {RAW_KEY_BYTES} bytes, not {len(key)}")
-        status, number = native.key_raw(key)
+        hidden = Hidden(key)
         del key
+        status, number = native.key_raw(hidden.raw())
         if status:
-            raise native.key_failure(status) from None
+            raise native.key_failure(status)
         return cls._own(number, "raw")
 
     @classmethod
@@ -101,7 +104,7 @@ class Key:
         """
         if name not in os.environ:
             raise make(KeyRequiredError, f"the environment variable {name} is not set")
-        return cls.parse(os.environ[name])
+        return cls._make(native.key_parse, Hidden(os.environ[name]))
 
     @property
     def kind(self) -> str:
@@ -130,37 +133,57 @@ class Key:
 KeyLike = str | Key
 
 
-def as_key(key: KeyLike) -> Key:
-    """A Key for anything that ``key=`` takes.
+@final
+class Hidden:
+    """What a caller gave as a key, out of sight.
 
-    Raises TypeError for bytes (a passphrase or a raw key? say which) and other types, ValueError for a
-    malformed text.
+    Tracebacks can record the local variables of every frame, and do in many error reporters. A function that
+    takes a key puts it in here first and deletes its own variable, so that an exception finds no key.
     """
-    if isinstance(key, Key):
-        return key
-    kind = type(key)
-    if kind is str or isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        return Key.parse(key)
-    del key
-    if issubclass(kind, bytes | bytearray | memoryview):
-        raise TypeError("key must be a str or a Key, not bytes: use Key.raw(...) for a raw key of 32 bytes")
-    raise TypeError(f"key must be a str or a Key, not {kind.__name__}")
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value: Any = value
+
+    def __repr__(self) -> str:
+        return "<hidden>"
+
+    def key(self) -> Key | None:
+        """The Key; None stays None.
+
+        Raises TypeError for bytes (a passphrase or a raw key? say which) and other types, ValueError for a
+        malformed text.
+        """
+        if self._value is None or isinstance(self._value, Key):
+            return self._value
+        return Key._make(native.key_parse, self)  # pyright: ignore[reportPrivateUsage]
+
+    def looks_raw(self) -> bool:
+        """Whether it is the text form of a raw key, well formed or not."""
+        return isinstance(self._value, str) and self._value[:2].lower() == "x'"
+
+    def utf8(self) -> bytes:
+        """The text's bytes. Raises TypeError if it is no text, ValueError if UTF-8 cannot express it."""
+        if isinstance(self._value, str):
+            try:
+                return self._value.encode("utf-8")
+            except UnicodeEncodeError:
+                pass
+            # Raised out here: the original exception, which carries the text, would become its context.
+            raise ValueError("a passphrase must be text that UTF-8 can express")
+        kind: type[object] = type(self._value)
+        hint = ": use Key.raw(...) for a raw key" if issubclass(kind, _BYTES) else ""
+        raise TypeError(f"a key must be a str or a Key, not {kind.__name__}{hint}")
+
+    def raw(self) -> bytes | bytearray | memoryview:
+        """The bytes of a raw key. Raises TypeError for text, ValueError for another length."""
+        kind: type[object] = type(self._value)
+        if not issubclass(kind, _BYTES):
+            raise TypeError(f"Key.raw() takes {RAW_KEY_BYTES} bytes, not {kind.__name__}")
+        if len(self._value) != RAW_KEY_BYTES:
+            raise ValueError(f"a raw key is {RAW_KEY_BYTES} bytes, not {len(self._value)}")
+        return self._value
 
 
-def _is_hex_form(text: object) -> bool:
-    return isinstance(text, str) and text[:2].lower() == "x'"
-
-
-def _utf8(text: str) -> bytes:
-    kind = type(text)
-    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        del text
-        hint = ": use Key.raw(...) for a raw key" if issubclass(kind, bytes | bytearray | memoryview) else ""
-        raise TypeError(f"a key's text must be a str, not {kind.__name__}{hint}")
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        pass
-    del text
-    # Raised out here because the original exception, which carries the text, would be this one's context.
-    raise ValueError("a passphrase must be text that UTF-8 can express")
+_BYTES = (bytes, bytearray, memoryview)

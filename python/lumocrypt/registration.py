@@ -127,7 +127,7 @@ def load(connection: Any) -> None:
     that file. Raises sqlite3.NotSupportedError if the library cannot be reached.
     """
     file = _main_file(connection)
-    if file and not uses_lumocrypt(connection):
+    if file and not _uses_lumocrypt(connection):
         raise make(
             CryptError,
             "load() registers lumocrypt but does not encrypt this connection, whose database was opened "
@@ -159,7 +159,7 @@ def _main_file(connection: Any) -> str:
     return next((str(row[2] or "") for row in rows if row[1] == "main"), "")
 
 
-def uses_lumocrypt(connection: Any) -> bool:
+def _uses_lumocrypt(connection: Any) -> bool:
     """Whether the main database of a connection is a file that was opened through one of our VFSs."""
     # SQLite ignores a pragma that neither it nor the file's VFS knows.
     return bool(connection.execute("PRAGMA main.lumo_status").fetchall())

@@ -6,7 +6,7 @@ import os
 
 from . import native
 from .errors import KeyRequiredError, make
-from .keys import ENVIRONMENT_VARIABLE, Key, KeyLike, as_key
+from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike
 from .paths import StrPath, absolute
 from .registration import stdlib_host
 
@@ -22,8 +22,11 @@ def unlock(path: StrPath, key: KeyLike) -> None:
 
     Raises WrongKeyError, NotEncryptedError, HeaderDamagedError, UnsupportedFormatError.
     """
-    given = as_key(key)
+    hidden = Hidden(key)
     del key
+    given = hidden.key()
+    if given is None:
+        raise TypeError("unlock() needs a key")
     stdlib_host()
     name = absolute(path)
     native.unlock(name, given.number, {})
@@ -37,13 +40,13 @@ def lock(path: StrPath) -> bool:
     return native.lock(name)
 
 
-def resolve_key(path: str, key: KeyLike | None) -> Key:
+def resolve_key(path: str, key: Key | None) -> Key:
     """The key for a whole-file operation: the one given, of :func:`unlock`, or of ``LUMO_KEY``.
 
     Raises KeyRequiredError if there is none.
     """
     if key is not None:
-        return as_key(key)
+        return key
     kept = _unlocked.get(os.path.realpath(path))
     if kept is not None:
         return kept

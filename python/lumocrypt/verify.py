@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from . import native
 from .info import CHECKSUM, inspect
-from .keys import KeyLike, as_key
+from .keys import Hidden, KeyLike
 from .native import Progress
 from .paths import StrPath, existing_file
 from .registration import stdlib_host
@@ -54,8 +54,9 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     Damaged blocks do not raise: they are in the result. Raises WrongKeyError, KeyRequiredError,
     NotEncryptedError, HeaderDamagedError (nothing can be checked then), UnsupportedFormatError, InUseError.
     """
-    given = None if key is None else as_key(key)
+    hidden = Hidden(key)
     del key
+    given = hidden.key()
     real = existing_file(path)
     given = None if inspect(real).cipher == CHECKSUM and given is None else resolve_key(real, given)
     number = 0 if given is None else given.number

@@ -464,3 +464,6 @@ impl JournalFile {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::MainJournal)
     }
 }
+
+#[cfg(test)]
+mod tests;

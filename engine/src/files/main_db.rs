@@ -498,3 +498,6 @@ impl MainFile {
         .at_page(index)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -210,3 +210,6 @@ impl TempFile {
         storage.sync(flags)
     }
 }
+
+#[cfg(test)]
+mod tests;

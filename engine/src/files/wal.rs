@@ -506,3 +506,6 @@ impl WalFile {
 
 /// SQLITE_SYNC_NORMAL (sqlite3.h).
 const SYNC_NORMAL: i32 = 2;
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use super::{NO_CONTEXT, RUN, Unlocked};
 use crate::error::{FileKind, Result};
 use crate::files::storage::{Storage, is_zero};
 use crate::format::cell;
+use crate::format::header::SQLITE_MAGIC;
 use crate::keys::registry::OpenOptions;
 
 /// The most damages that are listed one by one.
@@ -67,7 +68,9 @@ pub fn verify<'a>(
             findings.add(FileKind::MainDb, None, &format!("copy {name} of the superblock is {state}"));
         }
     }
-    findings.warnings.extend(file.header.warnings.iter().cloned());
+    for reserved in &file.header.warnings {
+        findings.add(FileKind::MainDb, None, reserved);
+    }
     let (cell_a, cell_b) = file.header.cells(&file.keys);
     for (name, state) in [("A", &cell_a), ("B", &cell_b)] {
         if state.is_none() {
@@ -84,6 +87,14 @@ pub fn verify<'a>(
         findings.add_log(FileKind::MainJournal, &journal);
     }
     let stopped = !verify_slots(&file, files.main, wal.holes_from, &mut findings, report)?;
+    if file.size == 0 {
+        findings.warnings.push(
+            "the database has a header and no content: its creation was not finished, or it was cut"
+                .to_owned(),
+        );
+    } else if wal.authentic == 0 && extents == 0 {
+        verify_length(&file, files.main, &mut findings)?;
+    }
     Ok(json!({
         "ok": findings.total == 0 && !stopped,
         "cipher": file.superblock.suite.name(),
@@ -143,7 +154,7 @@ fn verify_slots<'a>(
         }
     }
     let torn = main.size()?.saturating_sub(geometry.physical_size(file.size));
-    if torn > 0 && file.size > 0 {
+    if torn > 0 {
         findings.add(
             FileKind::MainDb,
             Some(slots),
@@ -151,6 +162,41 @@ fn verify_slots<'a>(
         );
     }
     Ok(true)
+}
+
+/// Does the file have as many pages as SQLite's header counts? With a log in force the header may be ahead.
+fn verify_length(file: &Unlocked, main: &mut dyn Storage, findings: &mut Findings) -> Result<()> {
+    let first = file.size.min(u64::from(file.geometry.block_size)) as usize;
+    let mut slot = vec![0; first + file.sealer.overhead()];
+    main.read(&mut slot, file.geometry.slot_offset(0))?;
+    let mut header = vec![0; first];
+    if file.sealer.open(0, &NO_CONTEXT, &slot, &mut header).is_err() {
+        return Ok(());
+    }
+    if let Some(size) = sqlite_size(&header)
+        && size > file.size
+    {
+        let text = format!(
+            "the database is {size} bytes long and the file holds {}: its end was cut off",
+            file.size
+        );
+        findings.add(FileKind::MainDb, Some(file.geometry.block_count(file.size)), &text);
+    }
+    Ok(())
+}
+
+/// The size that SQLite's header records: the page size at 16 (1 stands for 65536), the number of pages at
+/// 28, which is valid if the change counter at 24 and the number at 92 are equal (fileformat2, section 1.3).
+fn sqlite_size(header: &[u8]) -> Option<u64> {
+    if header.len() < 96 || !header.starts_with(SQLITE_MAGIC) || header[24..28] != header[92..96] {
+        return None;
+    }
+    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
+        1 => 65536,
+        size => u64::from(size),
+    };
+    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
+    Some(u64::from(pages) * page_size)
 }
 
 /// A block may be read while a checkpoint writes it.

@@ -246,8 +246,10 @@ impl OpenFile {
                 .and_then(|()| self.shim.check_companions(database, &self.path));
             if let Err(fault) = settled {
                 if let Some(unlock) = self.base.methods().unlock {
+                    let before =
+                        if level == SQLITE_LOCK_SHARED { SQLITE_LOCK_NONE } else { SQLITE_LOCK_SHARED };
                     // SAFETY: gives back the lock that SQLite is told it did not get.
-                    unsafe { unlock(self.base.as_ptr(), SQLITE_LOCK_NONE) };
+                    unsafe { unlock(self.base.as_ptr(), before) };
                 }
                 return Err(fault);
             }

@@ -1,0 +1,179 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::crypto::secret::Secret;
+use crate::crypto::suite::SuiteId;
+use crate::files::storage::MemoryFile;
+
+fn keys() -> Arc<FileKeys> {
+    Arc::new(FileKeys::new([1; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap())
+}
+
+fn content(file: &mut JournalFile, storage: &mut MemoryFile) -> Vec<u8> {
+    let mut all = vec![0; file.size(storage).unwrap() as usize];
+    assert!(file.read(storage, &mut all, 0).unwrap());
+    all
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write { at: u64, len: usize, fill: u8 },
+    Append { len: usize, fill: u8 },
+    Cut { percent: u64 },
+    Flush,
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => (1usize..5000, 1u8..).prop_map(|(len, fill)| Step::Append { len, fill }),
+        2 => (0u64..60_000, 1usize..600, 1u8..).prop_map(|(at, len, fill)| Step::Write { at, len, fill }),
+        1 => (1u64..100).prop_map(|percent| Step::Cut { percent }),
+        2 => Just(Step::Flush),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Appends, patches and cuts read back like a plain file, from memory and from disk.
+    #[test]
+    fn reads_back_what_was_written(steps in steps()) {
+        let (keys, mut storage) = (keys(), MemoryFile::default());
+        let mut file = JournalFile::new(keys.clone()).unwrap();
+        let mut model: Vec<u8> = Vec::new();
+        for step in steps {
+            let (at, len, fill) = match step {
+                Step::Write { at, len, fill } => (at, len, fill),
+                Step::Append { len, fill } => (model.len() as u64, len, fill),
+                Step::Cut { percent } => {
+                    let size = model.len() as u64 * percent / 100;
+                    if size > 0 {
+                        file.truncate(&mut storage, size).unwrap();
+                        model.truncate(size as usize);
+                    }
+                    continue;
+                }
+                Step::Flush => {
+                    file.flush(&mut storage).unwrap();
+                    continue;
+                }
+                Step::Reopen => {
+                    file.flush(&mut storage).unwrap();
+                    file = JournalFile::new(keys.clone()).unwrap();
+                    continue;
+                }
+            };
+            file.write(&mut storage, &vec![fill; len], at).unwrap();
+            let end = at as usize + len;
+            if model.len() < end {
+                model.resize(end, 0);
+            }
+            model[at as usize..end].fill(fill);
+            prop_assert_eq!(file.size(&mut storage).unwrap(), model.len() as u64);
+        }
+        prop_assert_eq!(content(&mut file, &mut storage), model.clone());
+        file.flush(&mut storage).unwrap();
+        let mut again = JournalFile::new(keys).unwrap();
+        prop_assert_eq!(content(&mut again, &mut storage), model);
+    }
+
+    /// Whatever a crash leaves of the end, what was flushed before is there.
+    #[test]
+    fn a_torn_tail_costs_only_itself(cut in 0usize..3000, noise in any::<u8>()) {
+        let (keys, mut storage) = (keys(), MemoryFile::default());
+        let mut file = JournalFile::new(keys.clone()).unwrap();
+        file.write(&mut storage, &[1; 3000], 0).unwrap();
+        file.sync(&mut storage, 2).unwrap();
+        let synced = storage.bytes.len();
+        file.write(&mut storage, &[2; 2500], 3000).unwrap();
+        file.write(&mut storage, &[3; 12], 100).unwrap();
+        file.flush(&mut storage).unwrap();
+        let keep = (synced + cut).min(storage.bytes.len());
+        storage.bytes[keep..].fill(noise);
+        let mut again = JournalFile::new(keys).unwrap();
+        let left = content(&mut again, &mut storage);
+        prop_assert!(left.len() >= 3000);
+        prop_assert_eq!(&left[200..3000], &[1; 2800][..]);
+    }
+}
+
+#[test]
+fn a_patch_is_appended_and_nothing_synced_is_written_again() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys).unwrap();
+    file.write(&mut storage, &[1; 5000], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let synced = storage.bytes.clone();
+    file.write(&mut storage, &[2; 12], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    assert_eq!(storage.bytes[..synced.len()], synced[..]);
+    assert!(storage.bytes.len() > synced.len());
+}
+
+#[test]
+fn zeroing_the_header_finishes_a_persistent_journal() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys.clone()).unwrap();
+    file.write(&mut storage, &SQLITE_MAGIC.repeat(100), 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    file.write(&mut storage, &[0; FINISH_LEN], 0).unwrap();
+    for mut file in [file, JournalFile::new(keys).unwrap()] {
+        let mut first = [9];
+        file.read(&mut storage, &mut first, 0).unwrap();
+        assert_eq!(first, [0], "the journal must not look hot");
+    }
+}
+
+#[test]
+fn a_damaged_preamble_does_not_lose_the_extents() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys.clone()).unwrap();
+    file.write(&mut storage, &[4; 700], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    storage.bytes[70] ^= 1;
+    assert_eq!(content(&mut JournalFile::new(keys).unwrap(), &mut storage), vec![4; 700]);
+}
+
+#[test]
+fn foreign_and_plaintext_journals_are_errors() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys.clone()).unwrap();
+    file.write(&mut storage, &[4; 700], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let other = FileKeys::new([9; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap();
+    let fault = JournalFile::new(Arc::new(other)).unwrap().size(&mut storage).unwrap_err();
+    assert_eq!((fault.class, fault.kind), (FaultClass::Tampered, Some(FileKind::MainJournal)));
+    let mut plain = MemoryFile { bytes: SQLITE_MAGIC.repeat(64), ..MemoryFile::default() };
+    let fault = JournalFile::new(keys).unwrap().size(&mut plain).unwrap_err();
+    assert_eq!(fault.class, FaultClass::Tampered);
+}
+
+#[test]
+fn the_super_journal_trailer_is_clear_and_last() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys.clone()).unwrap();
+    file.write(&mut storage, &[4; 700], 0).unwrap();
+    let name = b"/tmp/app.db-mj0123";
+    let mut record = vec![0, 0, 0, 9];
+    record.extend_from_slice(name);
+    record.extend_from_slice(&(name.len() as u32).to_be_bytes());
+    record.extend_from_slice(&77u32.to_be_bytes());
+    file.write(&mut storage, &record[..4], 700).unwrap();
+    file.write(&mut storage, name, 704).unwrap();
+    file.write(&mut storage, &record[4 + name.len()..][..4], 704 + name.len() as u64).unwrap();
+    file.write(&mut storage, &record[8 + name.len()..], 708 + name.len() as u64).unwrap();
+    file.write(&mut storage, &SQLITE_MAGIC, 712 + name.len() as u64).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    // SQLite patches the record count and syncs once more after the trailer.
+    file.write(&mut storage, &[0, 0, 0, 1], 8).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let mut trailer = record[4..].to_vec();
+    trailer.extend_from_slice(&SQLITE_MAGIC);
+    assert!(storage.bytes.ends_with(&trailer));
+    let all = content(&mut JournalFile::new(keys).unwrap(), &mut storage);
+    assert!(all.ends_with(&trailer), "the sealed copy says the same");
+    assert_eq!(&all[8..12], &[0, 0, 0, 1]);
+}

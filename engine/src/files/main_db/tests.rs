@@ -1,0 +1,174 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::files::storage::MemoryFile;
+use crate::format::header::{self, CreateOptions};
+use crate::keys::material::Key;
+
+fn created(block_size: u32, suite: crate::crypto::suite::SuiteId) -> (MainFile, MemoryFile) {
+    let key = Key::raw(&[7; 32]).unwrap();
+    let options = CreateOptions { block_size, suite, ..CreateOptions::default() };
+    let key = suite.is_keyed().then_some(key);
+    let (region, keys, _) = header::create(key.as_ref(), &options).unwrap();
+    let file = MainFile::new(Arc::new(keys), block_size).unwrap();
+    (file, MemoryFile { bytes: region, ..MemoryFile::default() })
+}
+
+fn default_file(block_size: u32) -> (MainFile, MemoryFile) {
+    created(block_size, crate::crypto::suite::SuiteId::DEFAULT)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Write { at: u64, len: usize, fill: u8 },
+    Truncate { size: u64 },
+    Reopen,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => (0u64..40, 1usize..20, any::<u8>())
+            .prop_map(|(at, len, fill)| Step::Write { at: at * 512, len: len * 512, fill }),
+        1 => (0u64..30_000, 1usize..3000, any::<u8>()).prop_map(|(at, len, fill)| Step::Write { at, len, fill }),
+        1 => (0u64..40).prop_map(|pages| Step::Truncate { size: pages * 512 }),
+        1 => Just(Step::Reopen),
+    ];
+    proptest::collection::vec(step, 1..25)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Any sequence of writes and cuts reads back like a plain file, but for a cut inside a block, which may
+    /// leave the block's rest.
+    #[test]
+    fn reads_back_what_was_written(shift in 0u32..6, steps in steps()) {
+        let (mut file, mut storage) = default_file(512 << shift);
+        let block = u64::from(file.block_size());
+        let mut model: Vec<u8> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Write { at, len, fill } => {
+                    let data = vec![fill; len];
+                    file.write(&mut storage, &data, at).unwrap();
+                    if model.len() < at as usize + len {
+                        model.resize(at as usize + len, 0);
+                    }
+                    model[at as usize..at as usize + len].copy_from_slice(&data);
+                }
+                Step::Truncate { size } => {
+                    file.truncate(&mut storage, size).unwrap();
+                    let kept = (size.div_ceil(block) * block) as usize;
+                    if size as usize > model.len() {
+                        model.resize(size as usize, 0);
+                    } else {
+                        model.truncate(kept);
+                    }
+                }
+                Step::Reopen => {
+                    file = MainFile::new(file.keys().clone(), file.block_size()).unwrap();
+                }
+            }
+            prop_assert_eq!(file.size(&mut storage).unwrap(), model.len() as u64);
+        }
+        let mut content = vec![0xaa; model.len() + 100];
+        let complete = file.read(&mut storage, &mut content, 0).unwrap();
+        prop_assert!(!complete);
+        prop_assert_eq!(&content[..model.len()], &model[..]);
+        prop_assert!(content[model.len()..].iter().all(|byte| *byte == 0));
+    }
+}
+
+#[test]
+fn every_suite_round_trips_and_hides_what_it_should() {
+    for suite in crate::crypto::suite::SuiteId::ALL.into_iter().filter(|suite| suite.is_available()) {
+        let (mut file, mut storage) = created(4096, suite);
+        let data = b"a marker that must not be found".repeat(400);
+        file.write(&mut storage, &data, 0).unwrap();
+        let mut back = vec![0; data.len()];
+        assert!(file.read(&mut storage, &mut back, 0).unwrap());
+        assert_eq!(back, data);
+        let seen = storage.bytes.windows(16).any(|window| window == b"marker that must");
+        assert_eq!(seen, !suite.is_keyed(), "{}", suite.name());
+    }
+}
+
+#[test]
+fn a_gap_is_sealed_and_an_erased_slot_is_damage() {
+    let (mut file, mut storage) = default_file(512);
+    file.write(&mut storage, &[1; 512], 10 * 512).unwrap();
+    let mut block = [9; 512];
+    assert!(file.read(&mut storage, &mut block, 4 * 512).unwrap());
+    assert_eq!(block, [0; 512]);
+    let at = file.geometry.slot_offset(4) as usize;
+    storage.bytes[at..at + file.geometry.slot_len()].fill(0);
+    let fault = file.read(&mut storage, &mut block, 4 * 512).unwrap_err();
+    assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(4)));
+}
+
+#[test]
+fn hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() {
+    let (mut file, mut storage) = default_file(512);
+    file.write(&mut storage, &[1; 4 * 512], 0).unwrap();
+    let synced = file.slots(&mut storage).unwrap();
+    // Another process's checkpoint extended the file, and a crash kept the length and lost a sealed slot.
+    let mut other = MainFile::new(file.keys().clone(), 512).unwrap();
+    other.write(&mut storage, &[2; 4 * 512], synced * 512).unwrap();
+    let at = file.geometry.slot_offset(5) as usize;
+    storage.bytes[at..at + file.geometry.slot_len()].fill(0);
+
+    let mut block = [9; 512];
+    file.lock_taken();
+    assert!(file.read(&mut storage, &mut block, 5 * 512).is_err());
+    file.set_holes_from(Some(synced));
+    assert!(file.read(&mut storage, &mut block, 5 * 512).unwrap());
+    assert_eq!(block, [0; 512]);
+    // Below the count it is still damage.
+    let early = file.geometry.slot_offset(2) as usize;
+    let saved = storage.bytes[early..early + file.geometry.slot_len()].to_vec();
+    storage.bytes[early..early + saved.len()].fill(0);
+    assert!(file.read(&mut storage, &mut block, 2 * 512).is_err());
+    storage.bytes[early..early + saved.len()].copy_from_slice(&saved);
+
+    file.sync(&mut storage, 2).unwrap();
+    file.set_holes_from(None);
+    assert!(file.read(&mut storage, &mut block, 5 * 512).unwrap());
+    assert_eq!(block, [0; 512]);
+}
+
+#[test]
+fn partial_writes_over_a_torn_block_wait_until_they_cover_it() {
+    let (mut file, mut storage) = default_file(4096);
+    file.write(&mut storage, &[1; 8192], 0).unwrap();
+    let at = file.geometry.slot_offset(1) as usize;
+    storage.bytes[at + 700..at + 1200].fill(0xee);
+    for part in 0..8u64 {
+        if part > 0 {
+            assert!(file.sync(&mut storage, 2).is_err(), "a block in pieces must not count as durable");
+        }
+        file.write(&mut storage, &[part as u8; 512], 4096 + part * 512).unwrap();
+        let mut back = [0; 512];
+        assert!(file.read(&mut storage, &mut back, 4096 + part * 512).unwrap());
+        assert_eq!(back, [part as u8; 512]);
+    }
+    file.sync(&mut storage, 2).unwrap();
+    let mut block = [0; 4096];
+    assert!(file.read(&mut storage, &mut block, 4096).unwrap());
+    assert_eq!((block[0], block[4095]), (0, 7));
+}
+
+#[test]
+fn cells_alternate_and_survive_the_loss_of_one_copy() {
+    let (file, mut storage) = default_file(512);
+    let (first, _) = file.read_cell(&mut storage).unwrap();
+    assert!(!first.active);
+    file.write_cell(&mut storage, true, [1; 16], [0; 16], Some(2)).unwrap();
+    file.write_cell(&mut storage, false, [0; 16], [1; 16], None).unwrap();
+    let (cell, next) = file.read_cell(&mut storage).unwrap();
+    assert_eq!((cell.active, cell.previous), (false, [1; 16]));
+    let newest = if next == CELL_A_OFFSET { CELL_B_OFFSET } else { CELL_A_OFFSET };
+    storage.bytes[newest as usize + 30] ^= 1;
+    assert!(file.read_cell(&mut storage).unwrap().0.active);
+    storage.bytes[next as usize + 30] ^= 1;
+    assert_eq!(file.read_cell(&mut storage).unwrap_err().class, FaultClass::HeaderDamaged);
+}

@@ -1,0 +1,254 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::crypto::secret::Secret;
+use crate::crypto::suite::SuiteId;
+use crate::files::storage::MemoryFile;
+
+const PAGE: usize = 512;
+const FRAME: u64 = (FRAME_HEADER + PAGE) as u64;
+
+/// The main file's part, without a main file.
+#[derive(Clone)]
+struct Main {
+    cell: Cell,
+    holes_from: Option<u64>,
+    syncs: usize,
+}
+
+impl MainLink for Main {
+    fn cell(&mut self) -> Result<Cell> {
+        Ok(self.cell)
+    }
+    fn set_cell(
+        &mut self,
+        active: bool,
+        current: [u8; 16],
+        previous: [u8; 16],
+        sync: Option<i32>,
+    ) -> Result<()> {
+        self.syncs += usize::from(sync.is_some());
+        self.cell = Cell { sequence: self.cell.sequence + 1, active, current, previous };
+        Ok(())
+    }
+    fn slots(&mut self) -> Result<u64> {
+        Ok(42)
+    }
+    fn set_holes_from(&mut self, slots: Option<u64>) {
+        self.holes_from = slots;
+    }
+}
+
+struct Bench {
+    keys: Arc<FileKeys>,
+    main: Main,
+    storage: MemoryFile,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let keys = FileKeys::new([1; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap();
+        let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16] };
+        Bench {
+            keys: Arc::new(keys),
+            main: Main { cell, holes_from: None, syncs: 0 },
+            storage: MemoryFile::default(),
+        }
+    }
+
+    fn open(&self) -> WalFile {
+        WalFile::new(self.keys.clone(), false).unwrap()
+    }
+
+    fn write(&mut self, wal: &mut WalFile, data: &[u8], at: u64) {
+        wal.write(&mut self.storage, &mut self.main, data, at).unwrap();
+    }
+
+    fn begin(&mut self, wal: &mut WalFile, salt: u8) {
+        let mut header = [salt; SQLITE_HEADER];
+        header[8..12].copy_from_slice(&(PAGE as u32).to_be_bytes());
+        self.write(wal, &header, 0);
+    }
+
+    /// A frame as SQLite writes it: header, then page.
+    fn frame(&mut self, wal: &mut WalFile, index: u64, fill: u8) {
+        self.write(wal, &[fill; FRAME_HEADER], 32 + index * FRAME);
+        self.write(wal, &[fill; PAGE], 32 + index * FRAME + FRAME_HEADER as u64);
+    }
+
+    fn read(&mut self, wal: &mut WalFile, at: u64, len: usize) -> Result<Vec<u8>> {
+        let mut buf = vec![0xaa; len];
+        wal.read(&mut self.storage, &mut self.main, &mut buf, at).map(|_| buf)
+    }
+
+    fn page(&mut self, wal: &mut WalFile, index: u64) -> Result<Vec<u8>> {
+        self.read(wal, 32 + index * FRAME + FRAME_HEADER as u64, PAGE)
+    }
+
+    fn whole(&mut self, wal: &mut WalFile, index: u64) -> Result<Vec<u8>> {
+        self.read(wal, 32 + index * FRAME, FRAME as usize)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Frames, page-only and header-only rewrites, and headers split anywhere, read back as written.
+    #[test]
+    fn all_write_shapes_read_back(
+        shapes in proptest::collection::vec((0u8..5, 0u64..12, 1u8.., 1usize..(FRAME as usize)), 1..40)
+    ) {
+        let mut bench = Bench::new();
+        let mut wal = bench.open();
+        bench.begin(&mut wal, 5);
+        let mut model: Vec<Vec<u8>> = Vec::new();
+        for (shape, target, fill, split) in shapes {
+            let index = if model.is_empty() { 0 } else { target % model.len() as u64 };
+            let at = 32 + index * FRAME;
+            match shape {
+                1 if !model.is_empty() => {
+                    bench.write(&mut wal, &[fill; PAGE], at + FRAME_HEADER as u64);
+                    model[index as usize][FRAME_HEADER..].fill(fill);
+                }
+                2 if !model.is_empty() => {
+                    bench.write(&mut wal, &[fill; FRAME_HEADER], at);
+                    model[index as usize][..FRAME_HEADER].fill(fill);
+                }
+                3 => {
+                    // walWriteToLog splits at a sector boundary, wherever that falls.
+                    let (end, whole) = (32 + model.len() as u64 * FRAME, vec![fill; FRAME as usize]);
+                    bench.write(&mut wal, &whole[..split], end);
+                    bench.write(&mut wal, &whole[split..], end + split as u64);
+                    model.push(whole);
+                }
+                _ => {
+                    bench.frame(&mut wal, model.len() as u64, fill);
+                    model.push(vec![fill; FRAME as usize]);
+                }
+            }
+        }
+        let mut other = bench.open();
+        for (index, frame) in model.iter().enumerate() {
+            let index = index as u64;
+            prop_assert_eq!(&bench.whole(&mut wal, index).unwrap(), frame);
+            prop_assert_eq!(&bench.whole(&mut other, index).unwrap(), frame);
+            prop_assert_eq!(&bench.read(&mut other, 32 + index * FRAME + 16, 8).unwrap(), &frame[16..24]);
+            prop_assert_eq!(&bench.page(&mut other, index).unwrap(), &frame[FRAME_HEADER..]);
+        }
+        let size = other.size(&mut bench.storage, &mut bench.main).unwrap();
+        prop_assert_eq!(size, 32 + model.len() as u64 * FRAME);
+    }
+}
+
+#[test]
+fn the_cell_follows_the_first_frame_without_a_sync() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    assert!(!bench.main.cell.active, "the header may not be durable yet");
+    bench.frame(&mut wal, 0, 1);
+    assert!(bench.main.cell.active);
+    assert_eq!((bench.main.syncs, bench.main.holes_from), (0, Some(42)));
+    wal.truncate(&mut bench.storage, &mut bench.main, 0).unwrap();
+    assert!(!bench.main.cell.active);
+    assert_eq!(bench.main.syncs, 1, "the log must not vanish before the cell has forgotten it");
+}
+
+#[test]
+fn another_connections_generation_is_noticed_and_old_frames_end_the_log() {
+    let mut bench = Bench::new();
+    let (mut writer, mut reader) = (bench.open(), bench.open());
+    bench.begin(&mut writer, 5);
+    for index in 0..3 {
+        bench.frame(&mut writer, index, 1);
+    }
+    assert_eq!(bench.page(&mut reader, 2).unwrap(), vec![1; PAGE]);
+    bench.begin(&mut writer, 6);
+    bench.frame(&mut writer, 0, 2);
+    assert_eq!(bench.page(&mut reader, 0).unwrap(), vec![2; PAGE], "a stale generation is refreshed");
+    assert_eq!(bench.whole(&mut reader, 1).unwrap(), vec![0; FRAME as usize], "recovery ends here");
+    assert!(bench.page(&mut reader, 1).is_err(), "a page that the wal-index names must be there");
+}
+
+#[test]
+fn a_replayed_log_is_refused_and_a_missing_one_too() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    bench.frame(&mut wal, 0, 1);
+    let old = bench.storage.clone();
+    wal.truncate(&mut bench.storage, &mut bench.main, 0).unwrap();
+    bench.begin(&mut wal, 6);
+    bench.frame(&mut wal, 0, 2);
+    let current = std::mem::replace(&mut bench.storage, old);
+    let mut fresh = bench.open();
+    assert_eq!(bench.read(&mut fresh, 0, SQLITE_HEADER).unwrap_err().class, FaultClass::Tampered);
+    bench.storage = MemoryFile::default();
+    let mut fresh = bench.open();
+    assert!(fresh.size(&mut bench.storage, &mut bench.main).is_err());
+    let mut resigned = WalFile::new(bench.keys.clone(), true).unwrap();
+    assert_eq!(resigned.size(&mut bench.storage, &mut bench.main).unwrap(), 0);
+    bench.storage = current;
+    let mut fresh = bench.open();
+    assert_eq!(bench.page(&mut fresh, 0).unwrap(), vec![2; PAGE]);
+}
+
+#[test]
+fn a_crash_between_header_and_cell_is_no_tampering() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    bench.frame(&mut wal, 0, 1);
+    let before = bench.main.clone();
+    bench.begin(&mut wal, 6);
+    bench.frame(&mut wal, 0, 2);
+    // The frames were synced, the cell's last change was not.
+    bench.main = before;
+    let mut after = bench.open();
+    assert_eq!(bench.page(&mut after, 0).unwrap(), vec![2; PAGE]);
+    // The next generation must follow one that the cell names.
+    bench.begin(&mut after, 7);
+    let mut again = bench.open();
+    assert!(bench.read(&mut again, 0, SQLITE_HEADER).is_ok());
+    // A torn new header leaves the old one, in the other copy.
+    let newest = bench.storage.bytes[..16].to_vec();
+    assert_eq!(&newest[..13], b"lumocrypt-wal");
+    bench.storage.bytes[100] ^= 1;
+    let mut torn = bench.open();
+    assert_eq!(bench.page(&mut torn, 0).unwrap(), vec![2; PAGE]);
+}
+
+#[test]
+fn a_rolled_back_half_frame_does_not_outlive_its_transaction() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    bench.frame(&mut wal, 0, 1);
+    bench.write(&mut wal, &[9; FRAME_HEADER], 32 + FRAME);
+    wal.transaction_boundary();
+    let mut other = bench.open();
+    bench.frame(&mut other, 1, 7);
+    let written = bench.storage.bytes.clone();
+    wal.transaction_boundary();
+    assert_eq!(bench.storage.bytes, written);
+    assert_eq!(bench.page(&mut wal, 1).unwrap(), vec![7; PAGE]);
+}
+
+#[test]
+fn plaintext_and_foreign_logs_are_errors() {
+    let mut bench = Bench::new();
+    let mut header = vec![0x37, 0x7f, 0x06, 0x82];
+    header.resize(600, 0);
+    bench.storage.bytes = header;
+    let mut wal = bench.open();
+    let fault = bench.read(&mut wal, 0, SQLITE_HEADER).unwrap_err();
+    assert_eq!((fault.class, fault.kind), (FaultClass::Tampered, Some(FileKind::Wal)));
+
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    let other = FileKeys::new([8; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap();
+    bench.keys = Arc::new(other);
+    let mut foreign = bench.open();
+    assert!(bench.read(&mut foreign, 0, SQLITE_HEADER).is_err());
+}
