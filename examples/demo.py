@@ -120,7 +120,8 @@ def refused(error_class: type[Exception], action: Callable[[], object]) -> None:
     try:
         action()
     except error_class as error:
-        say(f"[ok] {type(error).__name__}: {error}")
+        message = str(error).replace(f"{Path(getattr(error, 'path', None) or '').parent}/", "")
+        say(f"[ok] {type(error).__name__}: {message}")
     else:
         sys.exit(f"FAILED: expected {error_class.__name__}")
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -131,3 +133,31 @@ def peer() -> Iterator[Callable[..., Peer]]:
     yield start
     for one in peers:
         one.kill()
+
+
+class Unprivileged:
+    """A folder that may be read and, after :meth:`drop`, not be written by this process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._root = os.geteuid() == 0
+
+    def drop(self) -> None:
+        """Root may do everything, so it becomes somebody else."""
+        self.folder.chmod(0o555)
+        if self._root:
+            os.setresuid(65534, 65534, 0)
+
+    def restore(self) -> None:
+        if self._root:
+            os.setresuid(0, 0, 0)
+        self.folder.chmod(0o755)
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[Unprivileged]:
+    # Not below tmp_path, whose parents only their owner may enter.
+    one = Unprivileged(Path(tempfile.mkdtemp()))
+    yield one
+    one.restore()
+    shutil.rmtree(one.folder)

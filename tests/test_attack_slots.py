@@ -100,9 +100,8 @@ def test_every_byte_of_every_slot(target: Target, io: Io, parity: int) -> None:
         # verify has one way of reading, and waits before it condemns a block: once is enough.
         assert io == "pread" or not target.verdict(), f"verify overlooks byte {offset}"
         untouched += target.never_wrong(io)
-    # Only pages on the free list are not read by the queries.
-    assert untouched % (SLOT // 2) == 0
-    assert untouched <= 3 * SLOT // 2
+    # Only the page on the free list is not read by the queries.
+    assert untouched == SLOT // 2
 
 
 @pytest.mark.parametrize("copy", [0, COPY])
@@ -153,7 +152,8 @@ def test_truncation_at_every_slot_boundary_and_in_between(target: Target, io: Io
     for cut in sorted(cut for cut in cuts if cut > HEADER):
         os.ftruncate(target.file, cut)
         assert not target.verdict(), f"verify overlooks a cut at {cut}"
-        assert isinstance(target.outcome(io), sqlite3.Error), cut
+        # A last block cut short still counts as a page: the free page that it may be is not read.
+        assert not target.never_wrong(io) or (cut - HEADER) % SLOT > OVERHEAD
         target.restore()
 
 

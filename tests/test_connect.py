@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, Peer, fill
-
-not_root = pytest.mark.skipif(os.geteuid() == 0, reason="root may do everything")
+from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill
 
 
 def count(connection: sqlite3.Connection) -> int:
@@ -293,11 +291,26 @@ def test_a_missing_directory(tmp_path: Path, key: lumocrypt.Key) -> None:
         lumocrypt.connect(tmp_path / "none" / "a.db", key=key)
 
 
-@not_root
-def test_no_permission(encrypted: Path, key: lumocrypt.Key) -> None:
-    encrypted.chmod(0)
+@pytest.mark.parametrize("mode", [0o000, 0o444])
+def test_no_permission(unprivileged: Unprivileged, key: lumocrypt.Key, mode: int) -> None:
+    path = unprivileged.folder / "app.db"
+    fill(lumocrypt.connect(path, key=key))
+    path.chmod(mode)
+    unprivileged.drop()
+    if mode:
+        # As any SQLite: what cannot be opened for writing is opened for reading.
+        connection = lumocrypt.connect(path, key=key)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM t")
+        assert count(connection) == 500
+    else:
+        with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+            lumocrypt.connect(path, key=key)
+        for use in (lumocrypt.info, lambda path: lumocrypt.verify(path, key=key)):
+            with pytest.raises(PermissionError):
+                use(path)
     with pytest.raises(sqlite3.OperationalError, match="unable to open"):
-        lumocrypt.connect(encrypted, key=key)
+        lumocrypt.connect(unprivileged.folder / "new.db", key=key)
 
 
 # SQLite takes a file of one byte for an empty one (unixFileSize in os_unix.c).

@@ -9,6 +9,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, Peer, fill, flip, make_plain
+from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip, make_plain
 
 SUITES = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm", "checksum"]
 
@@ -377,6 +379,7 @@ def test_a_file_that_cannot_grow(tmp_path: Path, key: lumocrypt.Key, operation: 
     command = [sys.executable, "-c", code, path, destination]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 7, run.stderr
+    assert run.stdout.startswith("OSError"), run.stdout
     assert path.read_bytes() == before
     assert names(tmp_path) == ["a.db"]
 
@@ -452,17 +455,61 @@ def test_destinations_are_never_replaced(plain: Path, tmp_path: Path, key: lumoc
         lumocrypt.encrypt(plain, tmp_path / "no-folder" / "x.db", key=key)
 
 
+@pytest.mark.parametrize("operation", ["encrypt", "decrypt"])
+@pytest.mark.parametrize("journal_mode", ["delete", "wal"])
 def test_a_read_only_source(
-    plain: Path, tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch
+    unprivileged: Unprivileged, tmp_path: Path, key: lumocrypt.Key, operation: str, journal_mode: str
 ) -> None:
-    access = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and access(path, mode))
-    lumocrypt.encrypt(plain, tmp_path / "b.db", key=key)
+    path = make_plain(unprivileged.folder / "a.db", journal_mode=journal_mode)
+    original = path.read_bytes()
+    if operation == "decrypt":
+        lumocrypt.encrypt(path, key=key)
+    before = path.read_bytes()
+    work = Path(tempfile.mkdtemp())
+    work.chmod(0o777)
+    unprivileged.drop()
+    convert = getattr(lumocrypt, operation)
     with pytest.raises(PermissionError):
-        lumocrypt.encrypt(plain, key=key)
-    (tmp_path / "plain.db-wal").write_bytes(b"x" * 100)
-    with pytest.raises(PermissionError):
-        lumocrypt.encrypt(plain, tmp_path / "c.db", key=key)
+        convert(path, key=key)
+    if journal_mode == "wal":
+        with pytest.raises(PermissionError, match="WAL"):
+            convert(path, work / "b.db", key=key)
+        assert names(work) == []
+    else:
+        convert(path, work / "b.db", key=key)
+        if operation == "decrypt":
+            assert (work / "b.db").read_bytes() == original
+        else:
+            lumocrypt.decrypt(work / "b.db", key=key)
+            assert (work / "b.db").read_bytes() == original
+    unprivileged.restore()
+    shutil.rmtree(work)
+    assert path.read_bytes() == before
+    assert names(unprivileged.folder) == ["a.db"]
+
+
+def test_a_read_only_source_with_a_log(
+    unprivileged: Unprivileged, key: lumocrypt.Key, tmp_path: Path
+) -> None:
+    path = make_plain(unprivileged.folder / "a.db")
+    path.with_name("a.db-journal").write_bytes(b"x" * 600)
+    unprivileged.drop()
+    with pytest.raises(PermissionError, match="log"):
+        lumocrypt.encrypt(path, tmp_path / "b.db", key=key)
+
+
+def test_another_group_is_not_let_in(
+    plain: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bits of a group that cannot be kept are not given to another."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "not yours to give")
+
+    plain.chmod(0o664)
+    monkeypatch.setattr(os, "chown", refuse)
+    lumocrypt.encrypt(plain, key=key)
+    assert stat.S_IMODE(plain.stat().st_mode) == 0o604
 
 
 def test_installing_the_default_vfs_changes_nothing_here(tmp_path: Path) -> None:
@@ -507,3 +554,34 @@ def test_verify_reads_a_live_wal(tmp_path: Path, key: lumocrypt.Key, peer: Calla
     assert (tmp_path / "app.db-wal").read_bytes() == wal
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (500,)
     connection.close()
+
+
+def test_verify_of_a_database_that_is_written_to(
+    tmp_path: Path, key: lumocrypt.Key, peer: Callable[..., Peer]
+) -> None:
+    """Work in progress is not damage."""
+    path = tmp_path / "app.db"
+    connection = lumocrypt.connect(path, key=key)
+    fill(connection, 2000)
+    connection.close()
+    stop = threading.Event()
+
+    def write() -> None:
+        writer = lumocrypt.connect(path, key=key, isolation_level=None, timeout=10)
+        writer.execute("PRAGMA synchronous=OFF")
+        while not stop.is_set():
+            writer.execute("INSERT INTO t (name, data) VALUES ('more', zeroblob(3000))")
+            writer.execute("UPDATE t SET data = randomblob(150) WHERE id % 97 = abs(random()) % 97")
+        writer.close()
+
+    for journal_mode in ("delete", "wal"):
+        lumocrypt.connect(path, key=key).execute(f"PRAGMA journal_mode={journal_mode}").connection.close()
+        stop.clear()
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            results = [lumocrypt.verify(path, key=key) for _ in range(20)]
+        finally:
+            stop.set()
+            thread.join()
+        assert [result.damaged for result in results] == [[]] * 20, journal_mode

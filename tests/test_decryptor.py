@@ -216,6 +216,35 @@ def test_changes_by_somebody_without_the_key(tmp_path: Path) -> None:
     assert read(path, "aegis-256").image
 
 
+@pytest.mark.parametrize("newer", [0, 0x4000])
+@pytest.mark.parametrize("suite", ["aegis-256", "checksum"])
+def test_the_newer_copy_counts_if_it_is_authentic(suite: str, newer: int, tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    connection = connect(path, suite)
+    fill(connection, 5)
+    connection.close()
+    before = read(path, suite)
+    assert before.header is not None
+    raw = bytearray(path.read_bytes())
+    raw[newer + 24 : newer + 32] = struct.pack("<Q", 7)
+    mac = before.header.keys.mac(b"lumocrypt v1 superblock mac", bytes(raw[newer : newer + 16320]))
+    raw[newer + 16320 : newer + 16352] = mac
+    raw[newer + 16352 : newer + 16384] = hashlib.sha256(raw[newer : newer + 16352]).digest()
+    path.write_bytes(raw)
+    found = read(path, suite)
+    assert found.header is not None
+    assert found.header.superblock.generation == 7
+    # Without the MAC it does not count, however new.
+    raw[newer + 16320] ^= 1
+    raw[newer + 16352 : newer + 16384] = hashlib.sha256(raw[newer : newer + 16352]).digest()
+    path.write_bytes(raw)
+    found = read(path, suite)
+    assert found.header is not None
+    assert found.header.superblock.generation == 1
+    assert found.image == before.image
+    assert connect(path, suite).execute("SELECT count(*) FROM t").fetchone() == (5,)
+
+
 def test_other_files(tmp_path: Path) -> None:
     plain = make_plain(tmp_path / "plain.db", 5)
     with pytest.raises(NotALumocryptFileError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import pickle
 import sqlite3
@@ -281,6 +282,14 @@ def test_pragma_and_attach_texts(record: Callable[..., None]) -> None:
     assert type(sqlite3.DatabaseError("unable to open database: /x/app.db")) is lumocrypt.WrongKeyError
 
 
+def test_other_failures_keep_their_class_and_get_our_words(record: Callable[..., None]) -> None:
+    for status in (8, 11):
+        record(status, 1, message="the option is unknown")
+        error = sqlite3.OperationalError("SQL logic error")
+        assert type(error) is sqlite3.OperationalError
+        assert str(error) == "/x/app.db: the option is unknown"
+
+
 def test_except_clauses_go_on_catching(record: Callable[..., None]) -> None:
     """Whatever class SQLite's code stands for, ours is caught by the clause for it."""
     texts = {
@@ -301,12 +310,10 @@ def test_except_clauses_go_on_catching(record: Callable[..., None]) -> None:
             assert (copied.args, copied.path) == (error.args, error.path)
 
 
-def test_messages_say_what_to_do(record: Callable[..., None]) -> None:
-    for status in range(1, 8):
-        failure = errors.Failure(status, "something happened", "/x/app.db")
-        text = errors.describe(failure)
-        assert text.startswith("/x/app.db: something happened; ")
-        assert len(text) > len("/x/app.db: something happened; ") + 10
+def test_messages_name_the_file_once() -> None:
+    assert errors.describe(errors.Failure(2, "no; try", "/x/app.db")) == "/x/app.db: no; try"
+    assert errors.describe(errors.Failure(2, "no /x/app.db; try", "/x/app.db")) == "no /x/app.db; try"
+    assert errors.describe(errors.Failure(2, "no; try")) == "no; try"
 
 
 def test_direct_calls() -> None:
@@ -316,6 +323,9 @@ def test_direct_calls() -> None:
     full = make(errors.Failure(9, "full", "/x", code=13))
     assert isinstance(full, OSError)
     assert full.filename == "/x"
+    full = make(errors.Failure(9, "writing failed: No space left on device (os error 28)", "/x"))
+    assert isinstance(full, OSError)
+    assert (full.errno, full.filename) == (errno.ENOSPC, "/x")
     other = make(errors.Failure(9, "broken", "/x", code=266))
     assert isinstance(other, sqlite3.OperationalError)
     assert other.sqlite_errorcode == 266

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from support.sql_program import JOURNAL_MODES, Program, settings_of, steps
@@ -22,11 +22,13 @@ LONG = bool(os.environ.get("LUMO_LONG"))
 @pytest.mark.parametrize("journal_mode", JOURNAL_MODES)
 def test_random_programs(journal_mode: str, tmp_path: Path) -> None:
     @settings(
-        max_examples=1500 if LONG else 40,
+        max_examples=1000 if LONG else 60,
         deadline=None,
         # The same programs in every run, so that a failure is the change's fault.
         derandomize=not LONG,
         database=None,
+        phases=[Phase.generate, Phase.shrink],
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
     )
     @given(data=st.data())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-import shutil
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -180,9 +179,16 @@ class _NewFileBeside(contextlib.AbstractContextManager[str]):
 def _copy_attributes(old: str, new: str) -> None:
     """Owner and permission bits, as far as this user may set them; synced."""
     status = os.stat(old)
-    with contextlib.suppress(PermissionError):
-        shutil.chown(new, status.st_uid, status.st_gid)
-    os.chmod(new, stat.S_IMODE(status.st_mode) & 0o777)
+    bits = stat.S_IMODE(status.st_mode) & 0o777
+    try:
+        os.chown(new, status.st_uid, status.st_gid)
+    except PermissionError:
+        try:
+            os.chown(new, -1, status.st_gid)
+        except PermissionError:
+            # The bits were meant for another group.
+            bits &= ~stat.S_IRWXG
+    os.chmod(new, bits)
     descriptor = os.open(new, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -112,7 +113,6 @@ class CryptError(sqlite3.DatabaseError):
     sqlite_errorname: str
 
     _default_code: ClassVar[int] = 1
-    _hint: ClassVar[str] = ""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A class made by combine() has no importable name: pickle as the public class it stands for.
@@ -128,52 +128,42 @@ class KeyRequiredError(CryptError, sqlite3.OperationalError):
     """The database is encrypted and no key was given."""
 
     _default_code = SQLITE_AUTH
-    _hint = (
-        "give key= to lumocrypt.connect(), call lumocrypt.unlock(path, key) first, "
-        "run PRAGMA lumo_key, or set LUMO_KEY"
-    )
 
 
 class WrongKeyError(CryptError, sqlite3.OperationalError):
     """The key opens none of the database's keyslots."""
 
     _default_code = SQLITE_AUTH
-    _hint = "check the passphrase; `lumocrypt info` lists the keyslots"
 
 
 class NotEncryptedError(CryptError):
     """The file is not a lumocrypt database; nothing was read from it or written to it."""
 
     _default_code = SQLITE_NOTADB
-    _hint = "encrypt it first with lumocrypt.encrypt(), or open it with sqlite3.connect()"
 
 
 class TamperedError(CryptError, sqlite3.OperationalError):
     """A page or a log failed authentication: it was damaged, changed, or moved from another place."""
 
     _default_code = SQLITE_IOERR_DATA
-    _hint = "`lumocrypt verify` lists what is damaged; restore from a backup"
 
 
 class HeaderDamagedError(CryptError):
     """Both copies of the header, or of the WAL cell, are damaged."""
 
     _default_code = SQLITE_NOTADB
-    _hint = "restore the file from a backup"
 
 
 class UnsupportedFormatError(CryptError):
     """A newer format, an unknown suite, or key-derivation costs above the reader's limits."""
 
     _default_code = SQLITE_NOTADB
-    _hint = "a newer lumocrypt may be able to read it"
 
 
 class InUseError(CryptError, sqlite3.OperationalError):
     """Other connections use the file in a way that forbids the operation."""
 
     _default_code = SQLITE_BUSY
-    _hint = "close the other connections and try again"
 
 
 #: The engine's failure classes (docs/c-abi.md) that have an exception class of their own.
@@ -212,21 +202,15 @@ _combinations: dict[tuple[type[CryptError], type[sqlite3.DatabaseError]], type[C
 
 
 def describe(failure: Failure) -> str:
-    """The message of a failure: which file, what happened, what to do next."""
-    text = failure.message.strip()
-    if failure.path and failure.path not in text:
-        text = f"{failure.path}: {text}"
-    cls = CLASSES.get(failure.status)
-    # The engine's messages may already say what to do, after a semicolon or in a second sentence.
-    if cls is not None and cls._hint and ";" not in text and ". " not in text:  # pyright: ignore[reportPrivateUsage]
-        text = f"{text.rstrip('.')}; {cls._hint}"  # pyright: ignore[reportPrivateUsage]
-    return text
+    """The message of a failure: which file, and the engine's words for what happened and what to do next."""
+    if failure.path and failure.path not in failure.message:
+        return f"{failure.path}: {failure.message}"
+    return failure.message
 
 
 def make(cls: type[CryptError], message: str, *, path: str | None = None) -> CryptError:
     """An error raised by the Python side, with the attributes that the engine's errors have."""
-    status = next((number for number, known in CLASSES.items() if known is cls), 0)
-    error = cls(describe(Failure(status, message, path)))
+    error = cls(describe(Failure(0, message, path)))
     _fill(error, path, None, None, cls._default_code)  # pyright: ignore[reportPrivateUsage]
     return error
 
@@ -249,7 +233,15 @@ def exception_from(failure: Failure) -> Exception:
     return CryptError(message)
 
 
+# How Rust's std::io::Error ends; the number is the operating system's.
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
 def _io_error(failure: Failure, message: str) -> Exception:
+    found = _OS_ERROR.search(failure.message)
+    if found is not None:
+        number = int(found[1])
+        return OSError(number, os.strerror(number), failure.path)
     primary = failure.code & 0xFF
     if primary == SQLITE_FULL:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), failure.path)

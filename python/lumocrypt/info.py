@@ -68,10 +68,11 @@ def inspect(path: str) -> DatabaseInfo:
     found = native.inspect(stdlib_host().number, path)
     if found["format"] != "lumocrypt":
         what = {
-            "sqlite": "a plaintext SQLite database",
-            "empty": "an empty file",
-        }.get(found["format"], "neither a lumocrypt nor an SQLite database")
-        raise make(NotEncryptedError, f"the file is {what}", path=path)
+            "sqlite": "the file is a plaintext SQLite database; encrypt it with lumocrypt.encrypt()",
+            "empty": "the file is empty; the database has not been created yet",
+        }
+        unknown = "the file is neither a lumocrypt nor an SQLite database"
+        raise make(NotEncryptedError, what.get(found["format"], unknown), path=path)
     return DatabaseInfo(
         path=path,
         version=found["version"],

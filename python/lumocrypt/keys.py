@@ -103,7 +103,10 @@ class Key:
         stays visible to this user's other processes and to those that are spawned.
         """
         if name not in os.environ:
-            raise make(KeyRequiredError, f"the environment variable {name} is not set")
+            raise make(
+                KeyRequiredError,
+                f"the environment variable {name} is not set; set it, or give the key in another way",
+            )
         return cls._make(native.key_parse, Hidden(os.environ[name]))
 
     @property
@@ -172,18 +175,20 @@ class Hidden:
                 pass
             # Raised out here: the original exception, which carries the text, would become its context.
             raise ValueError("a passphrase must be text that UTF-8 can express")
-        kind: type[object] = type(self._value)
-        hint = ": use Key.raw(...) for a raw key" if issubclass(kind, _BYTES) else ""
-        raise TypeError(f"a key must be a str or a Key, not {kind.__name__}{hint}")
+        hint = ": use Key.raw(...) for a raw key" if self._is_binary() else ""
+        raise TypeError(f"a key must be a str or a Key, not {self._type_name()}{hint}")
 
     def raw(self) -> bytes | bytearray | memoryview:
         """The bytes of a raw key. Raises TypeError for text, ValueError for another length."""
-        kind: type[object] = type(self._value)
-        if not issubclass(kind, _BYTES):
-            raise TypeError(f"Key.raw() takes {RAW_KEY_BYTES} bytes, not {kind.__name__}")
+        if not self._is_binary():
+            raise TypeError(f"Key.raw() takes {RAW_KEY_BYTES} bytes, not {self._type_name()}")
         if len(self._value) != RAW_KEY_BYTES:
             raise ValueError(f"a raw key is {RAW_KEY_BYTES} bytes, not {len(self._value)}")
         return self._value
 
+    def _is_binary(self) -> bool:
+        return isinstance(self._value, bytes | bytearray | memoryview)
 
-_BYTES = (bytes, bytearray, memoryview)
+    def _type_name(self) -> str:
+        value: object = self._value
+        return type(value).__name__

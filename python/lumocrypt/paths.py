@@ -12,7 +12,7 @@ StrPath = str | os.PathLike[str]
 
 #: The suffixes of the files that belong to a database.
 COMPANIONS = ("-wal", "-journal", "-shm")
-_LOGS = ("-wal", "-journal")
+LOGS = ("-wal", "-journal")
 
 
 def absolute(path: StrPath) -> str:
@@ -57,7 +57,7 @@ def refuse_hard_links(path: str) -> None:
 
 def refuse_existing(path: str) -> None:
     """Raises FileExistsError if a destination, or a log that SQLite would take for its own, exists."""
-    for name in (path, *(path + suffix for suffix in _LOGS)):
+    for name in (path, *(path + suffix for suffix in LOGS)):
         if os.path.lexists(name):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name)
 

@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Self
 
-from .errors import InUseError, is_busy, make
+from .errors import SQLITE_CANTOPEN, SQLITE_READONLY, InUseError, is_busy, make
 from .paths import COMPANIONS, size, sync_directory
 
 #: Opens a connection, in autocommit mode, with a short busy timeout.
@@ -111,7 +111,17 @@ class Snapshot(_Held):
             )
         connection = self._reopen()
         connection.execute("BEGIN")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (SQLITE_CANTOPEN, SQLITE_READONLY):
+                raise
+            # A database in WAL mode, even without a WAL, cannot be locked without a -shm file.
+            raise PermissionError(
+                errno.EACCES,
+                "a database in WAL mode cannot be held still without write permission; copy it first",
+                self.path,
+            ) from error
 
 
 class Takeover(_Held):

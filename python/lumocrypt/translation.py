@@ -55,7 +55,7 @@ def install(take_failure: Callable[[], Failure | None]) -> None:
 
 
 def _matches(failure: Failure, message: object) -> bool:
-    if failure.code == 0 or failure.status not in CLASSES or not isinstance(message, str):
+    if failure.code == 0 or not isinstance(message, str):
         return False
     return (
         message == _TEXTS.get(failure.code & 0xFF)
@@ -66,6 +66,10 @@ def _matches(failure: Failure, message: object) -> bool:
 
 def _translate(error: sqlite3.DatabaseError, failure: Failure) -> None:
     theirs = type(error)
+    if failure.status not in CLASSES:
+        # A bad argument or a bug of ours: nothing to catch by class, but the words are better than SQLite's.
+        error.args = (describe(failure),)
+        return
     state: dict[str, Any] = error.__dict__
     state["_untranslated"] = Untranslated(theirs, error.args, failure.code)
     state.update(path=failure.path, file_kind=failure.file_kind, page=failure.page)

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from . import native
 from .info import CHECKSUM, inspect
 from .keys import Hidden, KeyLike
 from .native import Progress
-from .paths import StrPath, existing_file
+from .paths import LOGS, StrPath, existing_file
 from .registration import stdlib_host
 from .unlocking import resolve_key
+
+# Checks of a database that is being written to, until one finds it whole.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedPage:
-    """A block of the main file, or a frame or extent of a log, that failed authentication."""
+    """A block of the main file, or a frame or extent of a log, that failed authentication; or a header."""
 
     file_kind: str
-    #: Counted from zero.
-    page: int
+    #: Counted from zero; None for what is no page, such as a copy of the header.
+    page: int | None
     reason: str
 
 
@@ -60,18 +65,48 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     real = existing_file(path)
     given = None if inspect(real).cipher == CHECKSUM and given is None else resolve_key(real, given)
     number = 0 if given is None else given.number
-    found = native.verify_file(stdlib_host().number, real, number, {}, progress)
+    found = _examine(real, number, progress)
     damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]
     return VerifyResult(
         path=real,
         ok=found["ok"],
         cipher=found["cipher"],
         blocks=found["slots"],
-        wal_frames=found.get("wal_frames", 0),
-        journal_extents=found.get("journal_extents", 0),
+        wal_frames=found["wal_frames"],
+        journal_extents=found["journal_extents"],
         damaged=damaged,
-        damaged_total=found.get("damaged_total", len(damaged)),
-        header=dict(found.get("header", {})),
-        cells=dict(found.get("cells", {})),
-        warnings=list(found.get("warnings", [])),
+        damaged_total=found["damaged_total"],
+        header=dict(found["header"]),
+        cells=dict(found["cells"]),
+        warnings=list(found["warnings"]),
     )
+
+
+def _examine(path: str, key: int, progress: Progress | None) -> dict[str, Any]:
+    """Checks until the result is good, or not a writer's doing.
+
+    Taking a lock instead would recover the database's logs, which are to be looked at as they are.
+    """
+    attempts = 0
+    while True:
+        before = _state(path)
+        found = native.verify_file(stdlib_host().number, path, key, {}, progress)
+        attempts += 1
+        if found["ok"] or _state(path) == before:
+            return found
+        if attempts == _ATTEMPTS:
+            found["warnings"].append("the database was being written to; check it again when nobody does")
+            return found
+
+
+def _state(path: str) -> list[tuple[int, int]]:
+    """Changes whenever the database or one of its logs is written to."""
+    states: list[tuple[int, int]] = []
+    for name in (path, *(path + suffix for suffix in LOGS)):
+        try:
+            status = os.stat(name)
+        except FileNotFoundError:
+            states.append((0, 0))
+        else:
+            states.append((status.st_size, status.st_mtime_ns))
+    return states

@@ -111,9 +111,7 @@ def rollback(journal: bytes) -> Overlay | None:
             overlay = Overlay(page_size, pages)
         at += sector
         record = 4 + overlay.page_size + 4
-        if records == 0xFFFFFFFF:
-            # Written without syncs: as many as there are.
-            records = (len(journal) - at) // record
+        # Without syncs the count is 2^32 - 1: as many as there are.
         for _ in range(records):
             if not _play(journal[at : at + record], initial, overlay):
                 return overlay

@@ -1,4 +1,4 @@
-"""Crashes: what a power cut or a kill leaves of a database, made by copying the files of a live connection."""
+"""Crashes: what a kill leaves of a database, made by copying the files of a live connection."""
 
 from __future__ import annotations
 

@@ -111,14 +111,20 @@ class Program:
         twins.run(f"PRAGMA journal_mode={setting.journal_mode}")
         twins.run("CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b BLOB)")
         twins.run("CREATE TABLE u (k TEXT PRIMARY KEY, v BLOB) WITHOUT ROWID")
+        self._limit_cache()
 
     def _connect(self) -> None:
         self.twins.run(f"PRAGMA locking_mode={self.setting.locking_mode}")
-        self.twins.run(f"PRAGMA cache_size={self.setting.cache_size}")
+        self._limit_cache()
         self.twins.run(f"PRAGMA synchronous={self.setting.synchronous}")
         # What is accepted differs (SQLite maps no file of ours), what is read may not.
         for side in self.twins.sides:
             side.run(f"PRAGMA mmap_size={self.setting.mmap_size}")
+
+    def _limit_cache(self) -> None:
+        # SQLite turns a limit into pages by the page size that it knows, which is a guess until it has read one.
+        self.twins.run("SELECT count(*) FROM sqlite_master")
+        self.twins.run(f"PRAGMA cache_size={self.setting.cache_size}")
 
     def run(self, program: list[Step]) -> None:
         for name, *arguments in program:

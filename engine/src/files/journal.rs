@@ -290,7 +290,10 @@ impl JournalFile {
             let len = (to - from) as usize;
             buf[target..target + len].copy_from_slice(&self.pending[source..source + len]);
         }
-        Ok(end <= self.size.max(self.pending_end()))
+        // A finished journal reads as zeros for as long as it says it is: with an exclusive lock SQLite plays back
+        // whatever journal it finds, and its look at the tail must not fail.
+        let size = if self.finished { storage.size()? } else { self.size.max(self.pending_end()) };
+        Ok(end <= size)
     }
 
     /// Writes `data` at logical `offset`, into memory.

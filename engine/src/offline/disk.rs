@@ -7,15 +7,21 @@ use std::os::unix::fs::FileExt;
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
 
+/// SQLite's code for a full disk, which the package turns into ENOSPC (sqlite3.h, SQLITE_FULL).
+const SQLITE_FULL: i32 = 13;
+
 /// A file opened by the operating system.
-pub struct DiskFile(File);
+pub struct DiskFile {
+    file: File,
+    path: String,
+}
 
 impl DiskFile {
     /// Opens the empty file at `path`, which the caller has made, for writing.
     pub fn open_empty(path: &str) -> Result<DiskFile> {
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|e| fault("opening", path, &e))?;
-        let mut file = DiskFile(file);
+        let mut file = DiskFile { file, path: path.to_owned() };
         if file.size()? != 0 {
             return Err(Fault::new(
                 FaultClass::InvalidArgument,
@@ -29,40 +35,43 @@ impl DiskFile {
 
 /// An error of the operating system, with its own words: "No space left on device" says what to do.
 fn fault(what: &str, path: &str, error: &Error) -> Fault {
-    let fault = Fault::new(FaultClass::Io, format!("{what} failed: {error}"));
-    if path.is_empty() { fault } else { fault.at_path(path) }
+    let fault = Fault::new(FaultClass::Io, format!("{what} failed: {error}")).at_path(path);
+    match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EDQUOT) => fault.with_code(SQLITE_FULL),
+        _ => fault,
+    }
 }
 
 impl Storage for DiskFile {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
         let mut done = 0;
         while done < buf.len() {
-            match self.0.read_at(&mut buf[done..], offset + done as u64) {
+            match self.file.read_at(&mut buf[done..], offset + done as u64) {
                 Ok(0) => {
                     buf[done..].fill(0);
                     return Ok(false);
                 }
                 Ok(read) => done += read,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(fault("reading", "", &error)),
+                Err(error) => return Err(fault("reading", &self.path, &error)),
             }
         }
         Ok(true)
     }
 
     fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
-        self.0.write_all_at(data, offset).map_err(|error| fault("writing", "", &error))
+        self.file.write_all_at(data, offset).map_err(|error| fault("writing", &self.path, &error))
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {
-        self.0.set_len(size).map_err(|error| fault("truncating", "", &error))
+        self.file.set_len(size).map_err(|error| fault("truncating", &self.path, &error))
     }
 
     fn sync(&mut self, _flags: i32) -> Result<()> {
-        self.0.sync_all().map_err(|error| fault("syncing", "", &error))
+        self.file.sync_all().map_err(|error| fault("syncing", &self.path, &error))
     }
 
     fn size(&mut self) -> Result<u64> {
-        self.0.metadata().map(|meta| meta.len()).map_err(|error| fault("asking for the size", "", &error))
+        self.file.metadata().map(|meta| meta.len()).map_err(|error| fault("asking for the size", &self.path, &error))
     }
 }

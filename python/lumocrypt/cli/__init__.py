@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Sequence
 
 import click
@@ -37,9 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
+    if threading.current_thread() is threading.main_thread():
+        # As Ctrl-C: an unfinished file, which may be in clear, is removed.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
     try:
-        # Not "standalone": click would print its errors in a form of its own and use 1 for an interrupt.
-        result = cli.main(arguments, prog_name="lumocrypt", standalone_mode=False, obj=KeyEnvironment.take())
+        # Not cli.main(): it would print errors, and an interrupt, in a form of its own.
+        with cli.make_context("lumocrypt", arguments, obj=KeyEnvironment.take()) as context:
+            result: object = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return exitcodes.USAGE

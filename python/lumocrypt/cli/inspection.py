@@ -31,18 +31,15 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
         print_json(result)
         return code
     for page in result.damaged[:_SHOWN_PAGES]:
-        click.echo(f"{page.file_kind} page {page.page}: {page.reason}")
+        where = page.file_kind if page.page is None else f"{page.file_kind} page {page.page}"
+        click.echo(f"{where}: {page.reason}")
     if result.damaged_total > _SHOWN_PAGES:
         click.echo(f"... and {result.damaged_total - _SHOWN_PAGES:,} more")
-    for name, states in (("header", result.header), ("WAL cell", result.cells)):
-        for copy, state in states.items():
-            if state == "damaged":
-                click.echo(f"{name}, copy {copy.upper()}: damaged")
     for warning in result.warnings:
         click.echo(f"warning: {warning}")
     logs = f", {result.wal_frames:,} WAL frames" if result.wal_frames else ""
     logs += f", {result.journal_extents:,} journal extents" if result.journal_extents else ""
-    verdict = "ok" if result.ok else f"DAMAGED ({result.damaged_total:,} pages)"
+    verdict = "ok" if result.ok else f"DAMAGED in {result.damaged_total:,} places"
     click.echo(f"{result.path}: {verdict}; {result.blocks:,} blocks{logs} checked, {result.cipher}")
     return code
 

@@ -1,0 +1,12 @@
+"""The crash simulator: records what a workload does to its files and judges what a crash could have left.
+
+recorder.c   what the process does to the files of one folder, in order
+log.py       that record, parsed
+disk.py      the folder at every point of the record: what is durable, what is pending
+image.py     one thing that a crash could have left of it
+session.py   a workload under the recorder, and the contents that it commits
+activities.py, catalogue.py   the workloads, and the scenarios made of them
+judge.py     opens an image and says what is wrong with it
+campaign.py  scenarios times states; worker.py and __main__.py run it
+faulty.py    builds and recordings that are broken on purpose, which a campaign must notice
+"""

@@ -1,0 +1,233 @@
+"""Workloads, each for any journal mode that it does not choose itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from .session import OTHER, Session
+
+Activity = Callable[[Session], None]
+
+_TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB, n INTEGER)"
+_INDEX = "CREATE INDEX by_n ON t (n)"
+
+
+def _blob(session: Session, longest: int = 1500) -> bytes:
+    return session.random.randbytes(session.random.randrange(20, longest))
+
+
+def _insert(session: Session, schema: str = "main", longest: int = 1500) -> tuple[str, tuple[object, ...]]:
+    return (
+        f"INSERT INTO {schema}.t (v, n) VALUES (?, ?)",
+        (_blob(session, longest), session.random.randrange(50)),
+    )
+
+
+def _base(session: Session, connection: sqlite3.Connection, rows: int = 25, schema: str = "main") -> None:
+    session.transaction(
+        connection,
+        (_TABLE.replace("TABLE t", f"TABLE {schema}.t"), ()),
+        (_INDEX.replace("by_n", f"{schema}.by_n"), ()),
+        *[_insert(session, schema) for _ in range(rows)],
+    )
+
+
+def _change(session: Session, connection: sqlite3.Connection) -> None:
+    """A small transaction of a random sort."""
+    pick = session.random.randrange(4)
+    row = session.random.randrange(1, 30)
+    if pick == 0:
+        session.transaction(connection, _insert(session), _insert(session))
+    elif pick == 1:
+        session.transaction(connection, ("UPDATE t SET v = ? WHERE id = ?", (_blob(session), row)))
+    elif pick == 2:
+        session.transaction(connection, ("DELETE FROM t WHERE id = ?", (row,)), _insert(session))
+    else:
+        session.transaction(connection, ("UPDATE t SET n = n + 1 WHERE n < ?", (row,)))
+
+
+def commits(session: Session) -> None:
+    """Small transactions."""
+    connection = session.connect()
+    _base(session, connection)
+    for _ in range(6):
+        _change(session, connection)
+
+
+def spills(session: Session) -> None:
+    """Transactions larger than the cache, some of them rolled back."""
+    connection = session.connect()
+    _base(session, connection, 60)
+    for round_ in range(3):
+        with session.step(connection) as execute:
+            execute("BEGIN")
+            execute("UPDATE t SET v = ? || v WHERE id % 3 = ?", _blob(session, 300), round_)
+            for _ in range(10):
+                execute(*_flat(_insert(session)))
+            execute("ROLLBACK" if round_ == 1 else "COMMIT")
+    _change(session, connection)
+
+
+def _flat(statement: tuple[str, tuple[object, ...]]) -> tuple[object, ...]:
+    return (statement[0], *statement[1])
+
+
+def savepoints(session: Session) -> None:
+    """Nested savepoints, rolled back and released."""
+    connection = session.connect()
+    _base(session, connection, 40)
+    for round_ in range(3):
+        with session.step(connection) as execute:
+            execute("BEGIN")
+            execute(*_flat(_insert(session)))
+            execute("SAVEPOINT one")
+            execute("UPDATE t SET v = ? WHERE id < 20", _blob(session))
+            execute("SAVEPOINT two")
+            execute("DELETE FROM t WHERE id % 2 = ?", round_ % 2)
+            execute("ROLLBACK TO two")
+            execute("UPDATE t SET n = n + 1")
+            execute("RELEASE one" if round_ else "ROLLBACK TO one")
+            execute(*_flat(_insert(session)))
+            execute("COMMIT")
+
+
+def rollbacks(session: Session) -> None:
+    """Transactions that are rolled back between others that are not."""
+    connection = session.connect()
+    _base(session, connection, 40)
+    for _ in range(3):
+        with session.step(connection) as execute:
+            execute("BEGIN")
+            execute("UPDATE t SET v = ?", _blob(session))
+            execute("DELETE FROM t WHERE id < 10")
+            execute("ROLLBACK")
+        _change(session, connection)
+
+
+def vacuum(session: Session) -> None:
+    """VACUUM after most rows went."""
+    connection = session.connect()
+    _base(session, connection, 40)
+    session.transaction(connection, ("DELETE FROM t WHERE id % 4", ()))
+    connection.execute("VACUUM")
+    _change(session, connection)
+    session.transaction(connection, ("DELETE FROM t WHERE id % 3", ()))
+    connection.execute("VACUUM")
+
+
+def sizes(session: Session) -> None:
+    """Growth by overflow pages, freed pages, and their reuse or truncation."""
+    connection = session.connect()
+    _base(session, connection, 10)
+    for round_ in range(3):
+        session.transaction(connection, *[_insert(session, longest=20_000) for _ in range(3)])
+        session.transaction(connection, ("DELETE FROM t WHERE length(v) > 2000", ()))
+        if round_ == 1:
+            session.transaction(connection, ("CREATE TABLE gone AS SELECT * FROM t", ()))
+            session.transaction(connection, ("DROP TABLE gone", ()))
+        connection.execute("PRAGMA incremental_vacuum(3)").fetchall()
+    session.transaction(connection, _insert(session, longest=9000))
+
+
+def holes(session: Session) -> None:
+    """Pages that are freed in the transaction that made them, so that no log holds them."""
+    connection = session.connect()
+    _base(session, connection, 10)
+    for _ in range(3):
+        with session.step(connection) as execute:
+            execute("BEGIN")
+            execute("CREATE TABLE gone (v BLOB)")
+            for _ in range(6):
+                execute("INSERT INTO gone VALUES (?)", _blob(session, 9000))
+            execute(*_flat(_insert(session, longest=9000)))
+            execute("DROP TABLE gone")
+            execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        _change(session, connection)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    _change(session, connection)
+
+
+def checkpoints(session: Session) -> None:
+    """Every kind of checkpoint, some of them held up by a reader."""
+    connection = session.connect()
+    _base(session, connection)
+    reader = session.connect()
+    for mode in ("PASSIVE", "FULL", "RESTART", "TRUNCATE", "PASSIVE"):
+        _change(session, connection)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM t").fetchall()
+        _change(session, connection)
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        reader.execute("COMMIT")
+        _change(session, connection)
+        connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        _change(session, connection)
+    session.close(reader)
+
+
+def generations(session: Session) -> None:
+    """The log starts again and again."""
+    connection = session.connect()
+    _base(session, connection)
+    connection.execute("PRAGMA wal_autocheckpoint=4").fetchall()
+    for _ in range(10):
+        _change(session, connection)
+
+
+def closing(session: Session) -> None:
+    """Every transaction by a connection of its own: the last one to leave deletes the log."""
+    connection = session.connect()
+    _base(session, connection)
+    for _ in range(3):
+        session.close(connection)
+        connection = session.connect()
+        _change(session, connection)
+
+
+def two_writers(session: Session) -> None:
+    """Two connections take turns."""
+    first, second = session.connect(), session.connect()
+    _base(session, first)
+    for round_ in range(8):
+        _change(session, second if round_ % 2 else first)
+        if round_ % 3 == 2:
+            first.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+
+
+def switches(session: Session) -> None:
+    """From one journal mode to another."""
+    connection = session.connect(journal="delete")
+    _base(session, connection, 15)
+    for journal in ("wal", "delete", "persist", "wal", "truncate", "wal", "persist"):
+        connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+        _change(session, connection)
+
+
+def pairs(session: Session) -> None:
+    """Transactions over two databases."""
+    connection = session.connect()
+    with session.step(connection) as execute:
+        execute("BEGIN")
+        for schema in ("main", OTHER):
+            execute(_TABLE.replace("TABLE t", f"TABLE {schema}.t"))
+            for _ in range(8):
+                execute(*_flat(_insert(session, schema)))
+        execute("COMMIT")
+    for _ in range(3):
+        session.transaction(
+            connection,
+            ("UPDATE main.t SET v = ? WHERE id % 3 = 0", (_blob(session),)),
+            _insert(session, OTHER),
+            ("UPDATE other.t SET n = n + 1", ()),
+            _insert(session),
+        )
+        session.transaction(connection, _insert(session, OTHER))
+
+
+def creation(session: Session) -> None:
+    """A new database."""
+    connection = session.connect()
+    _base(session, connection, 5)
+    _change(session, connection)

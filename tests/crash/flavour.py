@@ -1,0 +1,109 @@
+"""How a database is opened: through lumocrypt, or by SQLite alone to calibrate the simulator."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import lumocrypt
+
+RAW = bytes(range(32))
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """Sizes in bytes, and the cipher."""
+
+    page: int = 4096
+    block: int = 4096
+    cipher: str | None = None
+
+
+class Plain:
+    """SQLite alone."""
+
+    name = "plain"
+
+    def prepare(self, path: Path, geometry: Geometry) -> None:
+        """Makes a database without content."""
+        make_plain(path, geometry.page)
+
+    def open(self, path: Path, random: Random | None = None) -> sqlite3.Connection:
+        return sqlite3.connect(path, isolation_level=None)
+
+    def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
+        connection.execute("ATTACH ? AS ?", (str(path), name))
+
+    def damage(self, path: Path) -> str | None:
+        """What ``verify`` has to say against a closed database."""
+        return None
+
+
+class Encrypted:
+    """Through lumocrypt."""
+
+    name = "encrypted"
+
+    def __init__(self) -> None:
+        self._key = lumocrypt.Key.raw(RAW)
+
+    def _key_for(self, path: Path) -> lumocrypt.Key | None:
+        with contextlib.suppress(lumocrypt.Error, OSError):
+            if lumocrypt.info(path).cipher == "checksum":
+                return None
+        return self._key
+
+    def prepare(self, path: Path, geometry: Geometry) -> None:
+        plain = path.with_name(path.name + ".plain")
+        make_plain(plain, geometry.page)
+        key = None if geometry.cipher == "checksum" else self._key
+        lumocrypt.encrypt(plain, path, key=key, cipher=geometry.cipher, block_size=geometry.block)
+        plain.unlink()
+
+    def open(self, path: Path, random: Random | None = None) -> sqlite3.Connection:
+        io: Any = random.choice(["map", "pread"]) if random else None
+        return lumocrypt.connect(path, key=self._key_for(path), isolation_level=None, io=io)
+
+    def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
+        lumocrypt.attach(connection, path, name, key=self._key_for(path))
+
+    def damage(self, path: Path) -> str | None:
+        found = lumocrypt.verify(path, key=self._key_for(path))
+        return None if found.ok else f"{found.damaged} header {found.header} cells {found.cells}"
+
+
+class Either:
+    """Whatever the file is: encrypting and decrypting in place leave one or the other."""
+
+    name = "either"
+
+    def __init__(self) -> None:
+        self._plain, self._encrypted = Plain(), Encrypted()
+
+    def _of(self, path: Path) -> Plain | Encrypted:
+        with path.open("rb") as file:
+            return self._encrypted if file.read(9) == b"lumocrypt" else self._plain
+
+    def open(self, path: Path, random: Random | None = None) -> sqlite3.Connection:
+        return self._of(path).open(path, random)
+
+    def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
+        self._of(path).attach(connection, path, name)
+
+    def damage(self, path: Path) -> str | None:
+        return self._of(path).damage(path)
+
+
+Flavour = Plain | Encrypted
+
+
+def make_plain(path: Path, page_size: int) -> None:
+    """A plaintext database without tables."""
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA page_size={page_size}")
+    connection.execute("VACUUM")
+    connection.close()

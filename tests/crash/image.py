@@ -1,0 +1,196 @@
+"""What a crash can leave of a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from random import Random
+
+from .disk import VOLATILE, Change, Disk, File, put
+from .log import Event, Kind
+
+#: What a device writes as one.
+SECTOR = 512
+#: What the page cache takes as one, and so where a kill can cut a write.
+PAGE = 4096
+#: The most that is garbled around the point where the power went.
+GARBLED = 4096
+
+
+class Fate(Enum):
+    """What becomes of the pending changes of one file."""
+
+    KEPT = "kept"
+    DROPPED = "dropped"
+    #: The first ones are there, the last of them torn.
+    PREFIX = "prefix"
+    #: Any of them: reordering.
+    SUBSET = "subset"
+    #: Only the last.
+    LAST = "last"
+    #: Any of them, and any sectors of each.
+    TORN = "torn"
+    #: As PREFIX, and what was being written when the power went holds neither old nor new content.
+    GARBLED = "garbled"
+
+
+_FATES = [Fate.KEPT, Fate.DROPPED, Fate.PREFIX, Fate.SUBSET, Fate.LAST, Fate.TORN, Fate.TORN, Fate.GARBLED]
+
+
+@dataclass(slots=True)
+class Image:
+    """The files after a crash."""
+
+    files: dict[str, bytes]
+    #: Positions and file names of changes that are not there, or not whole.
+    lost: list[tuple[int, str]] = field(default_factory=list)
+    #: Positions and names of file creations, deletions and renames that did not happen.
+    undone: list[tuple[int, str]] = field(default_factory=list)
+    #: How it came about, for people.
+    story: str = ""
+
+    def digest(self) -> bytes:
+        """Equal for equal files."""
+        hasher = hashlib.blake2b(digest_size=16)
+        for name, content in sorted(self.files.items()):
+            hasher.update(f"{name}\0{len(content)}\0".encode())
+            hasher.update(content)
+        return hasher.digest()
+
+    def write(self, folder: Path) -> None:
+        """Makes it the content of ``folder``."""
+        for path in folder.iterdir():
+            path.unlink()
+        for name, content in self.files.items():
+            (folder / name).write_bytes(content)
+
+
+def killed(disk: Disk, event: Event | None, random: Random) -> Image:
+    """A process crash: everything that was written is there; of the write under way, whole pages."""
+    files = {name: bytes(file.current()) for name, file in _lasting(disk.names).items()}
+    story = "killed"
+    if event is not None and event.kind is Kind.WRITE and (file := disk.file_of(event)) is not None:
+        first = -event.number % PAGE
+        cuts = list(range(first or PAGE, len(event.data), PAGE))
+        if cuts and disk.names.get(file.name) is file and file.name in files:
+            cut = random.choice(cuts)
+            content = bytearray(files[file.name])
+            put(content, event.number, event.data[:cut])
+            files[file.name] = bytes(content)
+            story = f"killed in a write to {file.name}, {cut} of {len(event.data)} bytes"
+    return Image(files, story=story)
+
+
+def cut_off(disk: Disk, random: Random, fate: Fate | None = None) -> Image:
+    """A power crash: what was synced is there; what was not is kept, lost, reordered, torn or garbled.
+
+    Without a ``fate`` every file has its own.
+    """
+    image = Image({})
+    names = dict(disk.durable)
+    odds = random.choice([0.0, 0.5, 1.0, 1.0])
+    if fate in (Fate.KEPT, Fate.DROPPED):
+        odds = float(fate is Fate.KEPT)
+    for naming in disk.pending:
+        if random.random() < odds:
+            naming.apply(names)
+        else:
+            image.undone.append((naming.position, naming.name))
+    stories = []
+    for name, file in sorted(_lasting(names).items()):
+        chosen = fate or random.choice(_FATES)
+        image.files[name] = _file_after(file, chosen, random, image)
+        if file.pending:
+            stories.append(f"{name} {chosen.value}")
+    undone = ", ".join(name for _, name in image.undone)
+    image.story = f"power cut: {', '.join(stories) or 'nothing pending'}" + (undone and f"; undone: {undone}")
+    return image
+
+
+def _lasting(names: dict[str, File]) -> dict[str, File]:
+    return {name: file for name, file in names.items() if not name.endswith(VOLATILE)}
+
+
+def _file_after(file: File, fate: Fate, random: Random, image: Image) -> bytes:
+    if not file.pending:
+        return file.durable
+    content = bytearray(file.durable)
+    stop = random.randrange(len(file.pending)) if fate in (Fate.PREFIX, Fate.GARBLED) else None
+    cut_short = False
+    for number, change in enumerate(file.pending):
+        whole = False
+        # A file system journals sizes in order: what is written after a truncation does not last without it.
+        if not cut_short:
+            whole = _apply(content, change, _share(fate, number, stop, len(file.pending), random), random)
+            cut_short = not whole and change.data is None
+        if not whole:
+            image.lost.append((change.position, file.name))
+    length = len(file.current())
+    if length > len(content) and not cut_short and fate is not Fate.KEPT and random.random() < 0.3:
+        # The new size may last although the data does not.
+        content.extend(bytes(length - len(content)))
+    return bytes(content)
+
+
+class _Share(Enum):
+    ALL = 0
+    NOTHING = 1
+    SOME_SECTORS = 2
+    FIRST_SECTORS = 3
+    GARBLED = 4
+
+
+def _share(fate: Fate, number: int, stop: int | None, count: int, random: Random) -> _Share:
+    """How much of a change lasts."""
+    match fate:
+        case Fate.KEPT:
+            return _Share.ALL
+        case Fate.DROPPED:
+            return _Share.NOTHING
+        case Fate.LAST:
+            return _Share.ALL if number == count - 1 else _Share.NOTHING
+        case Fate.SUBSET:
+            return random.choice([_Share.ALL, _Share.NOTHING])
+        case Fate.TORN:
+            return random.choice([_Share.ALL, _Share.NOTHING, _Share.SOME_SECTORS, _Share.FIRST_SECTORS])
+        case Fate.PREFIX | Fate.GARBLED:
+            assert stop is not None
+            if number != stop:
+                return _Share.ALL if number < stop else _Share.NOTHING
+            return _Share.GARBLED if fate is Fate.GARBLED else _Share.FIRST_SECTORS
+
+
+def _apply(content: bytearray, change: Change, share: _Share, random: Random) -> bool:
+    """Applies what lasts of a change. Whether all of it did."""
+    if share is _Share.NOTHING:
+        return False
+    if change.data is None or share is _Share.ALL:
+        change.apply(content)
+        return True
+    pieces = list(_sectors(change))
+    if share is _Share.FIRST_SECTORS:
+        kept = random.randrange(len(pieces))
+        keep = [number < kept for number in range(len(pieces))]
+    else:
+        keep = [random.random() < 0.5 for _ in pieces]
+    for (start, end), kept in zip(pieces, keep, strict=True):
+        if kept:
+            put(content, change.offset + start, change.data[start:end])
+    if share is _Share.GARBLED:
+        # Only whole sectors that were being written, which is what SECURITY.md assumes of the medium.
+        whole = [piece for piece in pieces if piece[1] - piece[0] == SECTOR]
+        if whole:
+            first = random.randrange(len(whole))
+            for start, _ in whole[first : first + random.randint(1, GARBLED // SECTOR)]:
+                put(content, change.offset + start, random.randbytes(SECTOR))
+            return False
+    return all(keep)
+
+
+def _sectors(change: Change) -> list[tuple[int, int]]:
+    """The pieces of a write that lie in one sector each, as offsets into its data."""
+    assert change.data is not None
+    cuts = [0, *range(-change.offset % SECTOR or SECTOR, len(change.data), SECTOR), len(change.data)]
+    return list(zip(cuts[:-1], cuts[1:], strict=True))

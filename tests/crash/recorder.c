@@ -1,0 +1,231 @@
+/* Records what a process does to the files of one directory, in order: opens, writes, truncations, links,
+ * renames, deletions and syncs, those of the directory included.
+ *
+ * A preloaded library that stands in front of the C library's functions. It therefore sees SQLite's own VFS, the
+ * engine below it and Python's os module alike, and nothing has to be modelled: a directory is synced where
+ * SQLite syncs it. The log is kept in memory; log.py reads it.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define MAX_FD 4096
+#define CREATED 1
+#define EMPTIED 2
+#define REAL(name) ((__typeof__(&name))real(#name))
+
+/* One entry of the log; `length` bytes of data follow. All fields little-endian, as the machine is. */
+struct entry {
+    uint32_t operation;
+    int32_t file;
+    int64_t number;
+    uint64_t length;
+};
+
+static pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static char *root;
+static char tracked[MAX_FD];
+static char *log_bytes;
+static size_t log_length, log_capacity;
+
+static void *real(const char *name) { return dlsym(RTLD_NEXT, name); }
+
+static void append(char operation, int file, int64_t number, const void *data, size_t length) {
+    struct entry entry = {(uint32_t)operation, file, number, length};
+    if (log_length + sizeof entry + length > log_capacity) {
+        log_capacity = (log_length + sizeof entry + length) * 2;
+        log_bytes = realloc(log_bytes, log_capacity);
+        if (!log_bytes) abort();
+    }
+    memcpy(log_bytes + log_length, &entry, sizeof entry);
+    if (length) memcpy(log_bytes + log_length + sizeof entry, data, length);
+    log_length += sizeof entry + length;
+}
+
+static void record(char operation, int file, int64_t number, const void *data, size_t length) {
+    int saved = errno;
+    pthread_mutex_lock(&mutex);
+    append(operation, file, number, data, length);
+    pthread_mutex_unlock(&mutex);
+    errno = saved;
+}
+
+/* For Python: starts anew with the files of `directory`, an absolute path. */
+void recorder_start(const char *directory) {
+    pthread_mutex_lock(&mutex);
+    free(root);
+    root = strdup(directory);
+    memset(tracked, 0, sizeof tracked);
+    log_length = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+/* Ends the recording; the log stays until the next start. */
+void recorder_stop(void) {
+    pthread_mutex_lock(&mutex);
+    free(root);
+    root = NULL;
+    memset(tracked, 0, sizeof tracked);
+    pthread_mutex_unlock(&mutex);
+}
+
+void recorder_mark(int64_t number) { record('m', -1, number, NULL, 0); }
+
+const char *recorder_log(size_t *length) {
+    *length = log_length;
+    return log_bytes;
+}
+
+static int is_inside(const char *path) {
+    size_t length;
+    if (!root || !path) return 0;
+    length = strlen(root);
+    return strncmp(path, root, length) == 0 && (path[length] == '/' || path[length] == 0);
+}
+
+static int is_tracked(int file) { return root && file >= 0 && file < MAX_FD && tracked[file]; }
+
+static int opened(int file, const char *path, int existed, int flags) {
+    if (file >= 0 && file < MAX_FD) {
+        tracked[file] = (char)is_inside(path);
+        if (tracked[file])
+            record('o', file, (existed ? 0 : CREATED) | ((flags & O_TRUNC) ? EMPTIED : 0), path, strlen(path));
+    }
+    return file;
+}
+
+static int exists(const char *path) {
+    int saved = errno, found = access(path, F_OK) == 0;
+    errno = saved;
+    return found;
+}
+
+#define OPEN(name, parameters, arguments, flags_name)                        \
+    int name parameters {                                                    \
+        mode_t mode = 0;                                                     \
+        int existed = is_inside(path) && exists(path);                       \
+        va_list list;                                                        \
+        va_start(list, flags_name);                                          \
+        if (flags_name & (O_CREAT | __O_TMPFILE)) mode = va_arg(list, mode_t); \
+        va_end(list);                                                        \
+        return opened(REAL(name) arguments, path, existed, flags_name);      \
+    }
+
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode), flags)
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), flags)
+OPEN(openat, (int at, const char *path, int flags, ...), (at, path, flags, mode), flags)
+OPEN(openat64, (int at, const char *path, int flags, ...), (at, path, flags, mode), flags)
+
+/* What a call without a mode becomes where the C library's checks are compiled in. */
+int __open_2(const char *path, int flags) { return open(path, flags); }
+int __open64_2(const char *path, int flags) { return open64(path, flags); }
+
+int close(int file) {
+    if (is_tracked(file)) {
+        record('c', file, 0, NULL, 0);
+        tracked[file] = 0;
+    }
+    return REAL(close)(file);
+}
+
+static ssize_t written(int file, const void *data, ssize_t count, off64_t offset) {
+    if (count > 0 && is_tracked(file)) record('w', file, offset, data, (size_t)count);
+    return count;
+}
+
+ssize_t pwrite(int file, const void *data, size_t count, off_t offset) {
+    return written(file, data, REAL(pwrite)(file, data, count, offset), offset);
+}
+
+ssize_t pwrite64(int file, const void *data, size_t count, off64_t offset) {
+    return written(file, data, REAL(pwrite64)(file, data, count, offset), offset);
+}
+
+ssize_t write(int file, const void *data, size_t count) {
+    ssize_t done = REAL(write)(file, data, count);
+    if (done > 0 && is_tracked(file)) written(file, data, done, lseek(file, 0, SEEK_CUR) - done);
+    return done;
+}
+
+static int truncated(int file, int result, off64_t size) {
+    if (result == 0 && is_tracked(file)) record('t', file, size, NULL, 0);
+    return result;
+}
+
+int ftruncate(int file, off_t size) { return truncated(file, REAL(ftruncate)(file, size), size); }
+int ftruncate64(int file, off64_t size) { return truncated(file, REAL(ftruncate64)(file, size), size); }
+
+static int synced(int file, int result) {
+    if (result == 0 && is_tracked(file)) record('s', file, 0, NULL, 0);
+    return result;
+}
+
+int fsync(int file) { return synced(file, REAL(fsync)(file)); }
+int fdatasync(int file) { return synced(file, REAL(fdatasync)(file)); }
+
+int unlink(const char *path) {
+    int result = REAL(unlink)(path);
+    if (result == 0 && is_inside(path)) record('u', -1, 0, path, strlen(path));
+    return result;
+}
+
+/* Records two names, with the NUL between them. */
+static void record_names(char operation, const char *from, const char *to) {
+    size_t first = strlen(from) + 1, second = strlen(to);
+    char *both = malloc(first + second);
+    if (!both) abort();
+    memcpy(both, from, first);
+    memcpy(both + first, to, second);
+    record(operation, -1, 0, both, first + second);
+    free(both);
+}
+
+int rename(const char *from, const char *to) {
+    int result = REAL(rename)(from, to);
+    if (result == 0 && (is_inside(from) || is_inside(to))) record_names('r', from, to);
+    return result;
+}
+
+int link(const char *from, const char *to) {
+    int result = REAL(link)(from, to);
+    if (result == 0 && (is_inside(from) || is_inside(to))) record_names('l', from, to);
+    return result;
+}
+
+/* What the simulator does not understand must not go unseen. */
+static void refuse(int file, const char *what) {
+    if (is_tracked(file)) record('x', file, 0, what, strlen(what));
+}
+
+#define REFUSE(type, name, parameters, arguments, file) \
+    type name parameters {                              \
+        refuse(file, #name);                            \
+        return REAL(name) arguments;                    \
+    }
+
+REFUSE(int, posix_fallocate, (int f, off_t o, off_t n), (f, o, n), f)
+REFUSE(int, posix_fallocate64, (int f, off64_t o, off64_t n), (f, o, n), f)
+REFUSE(int, fallocate, (int f, int m, off_t o, off_t n), (f, m, o, n), f)
+REFUSE(int, fallocate64, (int f, int m, off64_t o, off64_t n), (f, m, o, n), f)
+REFUSE(ssize_t, writev, (int f, const struct iovec *v, int n), (f, v, n), f)
+REFUSE(ssize_t, pwritev, (int f, const struct iovec *v, int n, off_t o), (f, v, n, o), f)
+REFUSE(ssize_t, pwritev64, (int f, const struct iovec *v, int n, off64_t o), (f, v, n, o), f)
+REFUSE(ssize_t, copy_file_range, (int i, off64_t *a, int o, off64_t *b, size_t n, unsigned f), (i, a, o, b, n, f), o)
+
+#define MAP(name, offset)                                                                   \
+    void *name(void *at, size_t n, int protection, int flags, int file, offset position) {  \
+        if ((protection & PROT_WRITE) && (flags & MAP_SHARED)) refuse(file, #name);         \
+        return REAL(name)(at, n, protection, flags, file, position);                        \
+    }
+
+MAP(mmap, off_t)
+MAP(mmap64, off64_t)

@@ -1,0 +1,55 @@
+"""The preloaded recorder: building it, and talking to it from the process that it is loaded into."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("recorder.c")
+#: Tells a worker which recorder is in front of its C library.
+VARIABLE = "LD_PRELOAD"
+
+
+def build() -> Path:
+    """Compiles the recorder, once per version of its source."""
+    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
+    target = Path(tempfile.gettempdir()) / f"lumocrypt-recorder-{os.getuid()}-{digest}.so"
+    with target.with_suffix(".lock").open("w") as lock:
+        # Several test processes may need it at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"]
+            subprocess.run([*command, "-o", str(partial), str(SOURCE), "-ldl"], check=True)
+            partial.rename(target)
+    return target
+
+
+class Recorder:
+    """The recorder that this process was started with."""
+
+    def __init__(self) -> None:
+        self._library = ctypes.CDLL(os.environ[VARIABLE])
+        self._library.recorder_log.restype = ctypes.c_void_p
+        self._library.recorder_start.argtypes = [ctypes.c_char_p]
+        self._library.recorder_mark.argtypes = [ctypes.c_int64]
+
+    def start(self, folder: Path) -> None:
+        """Records the files of ``folder`` that are opened from now on."""
+        self._library.recorder_start(os.fsencode(folder))
+
+    def mark(self, number: int) -> None:
+        """Puts a number into the log."""
+        self._library.recorder_mark(number)
+
+    def stop(self) -> bytes:
+        """Ends the recording; the log."""
+        self._library.recorder_stop()
+        length = ctypes.c_size_t()
+        address = self._library.recorder_log(ctypes.byref(length))
+        return ctypes.string_at(address, length.value) if length.value else b""
