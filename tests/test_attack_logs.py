@@ -414,7 +414,7 @@ def test_flipped_bits_in_a_hot_journal(folder: Path, mode: str, synchronous: str
 
 
 def test_known_limit_a_hot_journal_cut_short_or_deleted(journal_crash: Crashed) -> None:
-    """Nothing in the main file says that a rollback is due, and the blocks of half a transaction are sound."""
+    """Nothing in the main file says that a rollback is due; the blocks of half a transaction are sound."""
     journal_crash.put(journal=None)
     assert not isinstance(journal_crash.outcome(), sqlite3.Error)
 

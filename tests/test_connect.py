@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill
+from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip
 
 
 def count(connection: sqlite3.Connection) -> int:
@@ -109,6 +109,7 @@ def test_bad_arguments(tmp_path: Path, key: lumocrypt.Key) -> None:
     for arguments in (
         {"cipher": "rot13"},
         {"cipher": "sha256"},
+        {"cipher": "checksum"},
         {"kdf": "paranoid"},
         {"kdf": {"t": 1, "m": 8, "p": 1}},
         {"kdf": {"t": 3}},
@@ -134,6 +135,17 @@ def test_ciphers(tmp_path: Path, key: lumocrypt.Key, cipher: str) -> None:
     assert lumocrypt.info(path).cipher == cipher
     assert count(lumocrypt.connect(path, key=key)) == 500
     assert MARKER.encode() not in path.read_bytes()
+
+
+def test_checksum_needs_no_key(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = tmp_path / "app.db"
+    fill(lumocrypt.connect(path, cipher="checksum"))
+    assert count(lumocrypt.connect(path)) == 500
+    with pytest.raises(lumocrypt.NotEncryptedError):
+        lumocrypt.connect(path, key=key)
+    flip(path, 65536 + 9 * (4096 + 16) + 100)
+    with pytest.raises(lumocrypt.TamperedError):
+        lumocrypt.connect(path).execute("PRAGMA integrity_check").fetchall()
 
 
 def test_kdf_costs_are_recorded(tmp_path: Path) -> None:

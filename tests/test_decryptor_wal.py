@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import sqlite3
 from pathlib import Path
@@ -138,11 +139,14 @@ def test_a_frame_of_a_rolled_back_transaction_in_a_later_one(tmp_path: Path) -> 
     connection = wal_database(path, "aegis-256")
     fill(connection, 100)
     expected = content_of(connection)
+    committed = read(path, "aegis-256").wal
+    assert committed is not None
     connection.execute("BEGIN")
-    connection.execute("UPDATE t SET name = 'rolled back', data = zeroblob(3000)")
+    # Each page is spilled once: from the first that is spilled again on, SQLite writes salts of zero.
+    connection.execute("UPDATE t SET data = zeroblob(length(data))")
     connection.execute("ROLLBACK")
     old = path.with_name("app.db-wal").read_bytes()
-    connection.execute("UPDATE t SET name = 'committed', data = zeroblob(2000)")
+    connection.execute("UPDATE t SET data = randomblob(length(data))")
     copy = copy_database(path, tmp_path / "crash")
     connection.close()
     new = copy.with_name("app.db-wal").read_bytes()
@@ -150,6 +154,7 @@ def test_a_frame_of_a_rolled_back_transaction_in_a_later_one(tmp_path: Path) -> 
     assert whole is not None
     slot = 24 + 4096 + 40
     stale = 8192 + (whole.committed - 3) * slot
+    assert whole.committed - 3 > committed.committed
     assert old[stale : stale + slot] != new[stale : stale + slot]
     copy.with_name("app.db-wal").write_bytes(new[:stale] + old[stale : stale + slot] + new[stale + slot :])
     found = read(copy, "aegis-256")
@@ -199,6 +204,31 @@ def test_a_wal_of_another_time_or_place(tmp_path: Path) -> None:
             reopened(target, "aegis-256")
     other.close()
     plain.close()
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_changed_wal_header(suite: str, tmp_path: Path) -> None:
+    """The clear part of a header is bound to the sealed one, whoever makes its digest right again."""
+    path = tmp_path / "app.db"
+    connection = wal_database(path, suite)
+    fill(connection, 5)
+    copy = copy_database(path, tmp_path / "crash")
+    connection.close()
+    log = copy.with_name("app.db-wal")
+    pristine = log.read_bytes()
+    # Sequence number, generation, reserved bytes; the digest itself; SQLite's header, its seal.
+    for offset, mended in [(24, True), (64, True), (80, False), (100, False), (128 + 8, False), (200, False)]:
+        raw = bytearray(pristine)
+        raw[offset] ^= 1
+        if mended:
+            raw[96:128] = hashlib.sha256(raw[:96]).digest()
+        log.write_bytes(raw)
+        with pytest.raises(LostLogError):
+            read(copy, suite)
+        with pytest.raises(lumocrypt.CryptError):
+            reopened(copy, suite)
+    log.write_bytes(pristine)
+    assert len(read(copy, suite).image) > 0
 
 
 def test_torn_slots_under_a_log_and_holes_behind_its_beginning(tmp_path: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .connection import handle_uri
+from .connection import handle_uri, open_options
 from .kdf import Kdf
-from .kdf import resolve as resolve_kdf
 from .keys import Hidden, KeyLike
 from .paths import StrPath, absolute
 from .registration import stdlib_host
@@ -38,5 +37,5 @@ def attach(
     stdlib_host()
     # An absolute path: were the URI taken for a plain name, it would lead to a directory "file:" that does
     # not exist, instead of creating a plaintext file with a strange name.
-    uri = handle_uri(absolute(path), given, {"cipher": cipher, "kdf": resolve_kdf(kdf)})
+    uri = handle_uri(absolute(path), given, open_options(given, cipher, kdf))
     connection.execute("ATTACH DATABASE ? AS ?", (uri, name)).close()

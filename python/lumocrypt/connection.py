@@ -15,6 +15,9 @@ from .uri import VFS, Database, Target, parse
 
 Io = Literal["map", "pread"]
 
+#: The suite that has no key.
+CHECKSUM = "checksum"
+
 
 def connect(
     database: Database,
@@ -60,7 +63,7 @@ def connect(
     target, given = _take_uri_key(target, given)
     if target.kind != "file":
         return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
-    options = {"cipher": cipher, "kdf": resolve_kdf(kdf), "io": io}
+    options = open_options(given, cipher, kdf, io=io)
     vfs = vfs_over(stdlib_host(), target.vfs)
     if target.shared_cache:
         # SQLite may take the cache of another connection, and then opens no file and checks no key.
@@ -69,6 +72,13 @@ def connect(
     return sqlite3.connect(
         target.build(vfs, lumo_handle=_handle(given, options)), uri=True, **sqlite3_arguments
     )
+
+
+def open_options(key: Key | None, cipher: str | None, kdf: Kdf, **more: Any) -> dict[str, Any]:
+    """The options as the engine takes them. Raises ValueError for a key that the suite has no use for."""
+    if cipher == CHECKSUM and key is not None:
+        raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
+    return {"cipher": cipher, "kdf": resolve_kdf(kdf), **more}
 
 
 def _handle(key: Key | None, options: dict[str, Any]) -> str:

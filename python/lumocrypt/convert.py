@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import native
-from .connection import handle_uri
+from .connection import CHECKSUM, handle_uri, open_options
 from .errors import CryptError, NotEncryptedError, make
-from .info import CHECKSUM, inspect
+from .info import inspect
 from .kdf import Kdf
-from .kdf import resolve as resolve_kdf
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links, sync_directory
@@ -68,13 +67,11 @@ def encrypt(
     hidden = Hidden(key)
     del key
     given = hidden.key()
-    if cipher == CHECKSUM and given is not None:
-        raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
+    options = open_options(given, cipher, kdf, block_size=block_size)
     path = existing_file(source)
     _refuse_encrypted(path)
     if cipher != CHECKSUM:
         given = resolve_key(path, given)
-    options: dict[str, Any] = {"cipher": cipher, "kdf": resolve_kdf(kdf), "block_size": block_size}
     number = 0 if given is None else given.number
     host = stdlib_host()
 

@@ -14,9 +14,6 @@ from .kdf import Argon2id
 from .paths import StrPath, existing_file
 from .registration import stdlib_host
 
-#: The suite that has no key.
-CHECKSUM = "checksum"
-
 
 @dataclass(frozen=True, slots=True)
 class Keyslot:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import native
-from .info import CHECKSUM, inspect
+from .connection import CHECKSUM
+from .info import inspect
 from .keys import Hidden, KeyLike
 from .native import Progress
 from .paths import LOGS, StrPath, existing_file

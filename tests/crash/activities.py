@@ -62,7 +62,7 @@ def spills(session: Session) -> None:
     for round_ in range(3):
         with session.step(connection) as execute:
             execute("BEGIN")
-            execute("UPDATE t SET v = ? || v WHERE id % 3 = ?", _blob(session, 300), round_)
+            execute("UPDATE t SET v = CAST(? || v AS BLOB) WHERE id % 3 = ?", _blob(session, 300), round_)
             for _ in range(10):
                 execute(*_flat(_insert(session)))
             execute("ROLLBACK" if round_ == 1 else "COMMIT")

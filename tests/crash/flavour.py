@@ -16,11 +16,12 @@ RAW = bytes(range(32))
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Sizes in bytes, and the cipher."""
+    """How a database is made; sizes in bytes."""
 
     page: int = 4096
     block: int = 4096
     cipher: str | None = None
+    auto_vacuum: str = "none"
 
 
 class Plain:
@@ -30,7 +31,7 @@ class Plain:
 
     def prepare(self, path: Path, geometry: Geometry) -> None:
         """Makes a database without content."""
-        make_plain(path, geometry.page)
+        make_plain(path, geometry)
 
     def open(self, path: Path, random: Random | None = None) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None)
@@ -59,7 +60,7 @@ class Encrypted:
 
     def prepare(self, path: Path, geometry: Geometry) -> None:
         plain = path.with_name(path.name + ".plain")
-        make_plain(plain, geometry.page)
+        make_plain(plain, geometry)
         key = None if geometry.cipher == "checksum" else self._key
         lumocrypt.encrypt(plain, path, key=key, cipher=geometry.cipher, block_size=geometry.block)
         plain.unlink()
@@ -101,9 +102,10 @@ class Either:
 Flavour = Plain | Encrypted
 
 
-def make_plain(path: Path, page_size: int) -> None:
+def make_plain(path: Path, geometry: Geometry) -> None:
     """A plaintext database without tables."""
     connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA page_size={page_size}")
+    connection.execute(f"PRAGMA page_size={geometry.page}")
+    connection.execute(f"PRAGMA auto_vacuum={geometry.auto_vacuum}")
     connection.execute("VACUUM")
     connection.close()

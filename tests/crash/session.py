@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
-from .flavour import Flavour, Geometry, Plain
+from .flavour import Flavour, Geometry
 from .log import Event, Kind, parse
 from .recorder import Recorder
 
@@ -51,7 +51,6 @@ class Setup:
     with_other: bool = False
     #: The database is made under the recorder, by the first connection.
     new: bool = False
-    auto_vacuum: str = "none"
 
 
 @dataclass(slots=True)
@@ -107,7 +106,7 @@ class Session:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         if setup.new:
             connection.execute(f"PRAGMA page_size={setup.geometry.page}")
-        connection.execute(f"PRAGMA auto_vacuum={setup.auto_vacuum}")
+            connection.execute(f"PRAGMA auto_vacuum={setup.geometry.auto_vacuum}")
         schemas = ["main"]
         if setup.with_other:
             self.flavour.attach(connection, self.folder / OTHER_NAME, OTHER)
@@ -176,7 +175,3 @@ def record(
     recording = Recording(initial, list(parse(log)), states)
     recording.count()
     return recording
-
-
-def is_calibration(flavour: Flavour) -> bool:
-    return isinstance(flavour, Plain)

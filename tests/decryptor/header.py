@@ -209,7 +209,7 @@ def open_header(region: bytes, secret: Secret) -> Header:
     if not authentic:
         raise HeaderDamagedError("both WAL cells")
     _zero(region[0xA000:REGION], "the end of the header region")
-    return Header(superblock, keys, max(authentic, key=lambda cell: cell.sequence))
+    return Header(superblock, keys, max(authentic, key=lambda cell: (cell.sequence, cell.active)))
 
 
 def creation_was_interrupted(start: bytes, size: int) -> bool:

@@ -38,16 +38,14 @@ def _journal_id(raw: bytes, keys: Keys) -> bytes | None:
         raise ForeignLogError("a plaintext journal")
     if not any(preamble):
         return None
-    if not preamble.startswith(MAGIC) or sha256(preamble[:96]) != preamble[96:]:
+    if sha256(preamble[:96]) != preamble[96:]:
         extent = raw[PREAMBLE : PREAMBLE + EXTENT_HEAD]
         return extent[8:24] if extent.startswith(b"LJX1") and len(extent) == EXTENT_HEAD else None
     version, kind = struct.unpack_from("<II", preamble, 16)
-    if version != 1:
-        raise UnsupportedFormatError(f"journal version {version}")
+    if (preamble[:16], version, kind) != (MAGIC, 1, KIND_JOURNAL) or any(preamble[24:32] + preamble[80:96]):
+        raise UnsupportedFormatError("preamble of the journal")
     if preamble[32:48] != keys.uuid or preamble[48:64] != keys.key_id:
         raise ForeignLogError("the journal is of another database or under another key")
-    if kind != KIND_JOURNAL or any(preamble[24:32]) or any(preamble[80:96]):
-        raise MalformedError("preamble of the journal")
     return preamble[64:80]
 
 

@@ -40,17 +40,13 @@ class WalHeader:
 
 def _open_copy(raw: bytes, keys: Keys, opener: Opener) -> WalHeader | None:
     """A copy of the header, or None if it is torn or was never written."""
-    if len(raw) < PREAMBLE + 64 + opener.overhead or not raw.startswith(MAGIC):
-        return None
-    if sha256(raw[:96]) != raw[96:128]:
+    if len(raw) < PREAMBLE + 64 + opener.overhead or sha256(raw[:96]) != raw[96:128]:
         return None
     version, kind, sequence = struct.unpack_from("<IIQ", raw, 16)
-    if version != 1:
-        raise UnsupportedFormatError(f"WAL version {version}")
+    if (raw[:16], version, kind) != (MAGIC, 1, KIND_WAL) or any(raw[80:96]):
+        raise UnsupportedFormatError("preamble of the WAL")
     if raw[32:48] != keys.uuid or raw[48:64] != keys.key_id:
         raise ForeignLogError("the WAL is of another database or under another key")
-    if kind != KIND_WAL or any(raw[80:96]):
-        raise MalformedError("preamble of the WAL")
     generation = raw[64:80]
     try:
         body = opener.open(HEADER_INDEX, generation, raw[PREAMBLE : PREAMBLE + 64 + opener.overhead])

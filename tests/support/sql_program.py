@@ -186,7 +186,9 @@ class Program:
         self.twins.run("VACUUM")
 
     def incremental_vacuum(self, pages: int) -> None:
-        self.twins.run(f"PRAGMA incremental_vacuum({pages})")
+        # One page; the statement is reset before it does more.
+        for _ in range(pages):
+            self.twins.run("PRAGMA incremental_vacuum(1)")
 
     def journal_mode(self, mode: str) -> None:
         self.twins.run(f"PRAGMA journal_mode={mode}")

@@ -15,7 +15,8 @@ fn code_of(fault: &Fault) -> c_int {
         FaultClass::KeyRequired | FaultClass::WrongKey => SQLITE_AUTH,
         FaultClass::NotEncrypted | FaultClass::HeaderDamaged | FaultClass::UnsupportedFormat => SQLITE_NOTADB,
         FaultClass::Tampered => SQLITE_IOERR_DATA,
-        FaultClass::InUse => SQLITE_BUSY,
+        // Not SQLITE_BUSY, which would make SQLite wait its whole busy timeout for what no waiting changes.
+        FaultClass::InUse => SQLITE_CANTOPEN,
         FaultClass::InvalidArgument => SQLITE_ERROR,
         FaultClass::NoMemory => SQLITE_NOMEM,
         FaultClass::Io if fault.code != 0 => fault.code,

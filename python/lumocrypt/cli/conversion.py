@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from .. import convert
-from ..info import CHECKSUM, inspect
+from ..connection import CHECKSUM
+from ..info import inspect
 from ..kdf import parse as parse_kdf
 from ..paths import existing_file
 from .keysource import KeySource, key_options

@@ -6,7 +6,8 @@ import click
 
 from .. import info as read_info
 from .. import verify as run_verify
-from ..info import CHECKSUM, Keyslot
+from ..connection import CHECKSUM
+from ..info import Keyslot
 from . import exitcodes
 from .keysource import KeySource, key_options
 from .output import print_json, progress_bar

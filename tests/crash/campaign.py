@@ -1,0 +1,148 @@
+"""A scenario and many crashes."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from .catalogue import Scenario
+from .disk import Disk
+from .flavour import Flavour
+from .image import Fate, Image, cut_off, killed
+from .judge import WrongError, judge, recover
+from .log import Kind
+from .recorder import Recorder
+from .session import Recording, Session, Setup, record
+
+#: Syncs of a file (``"."`` for the folder) that a broken recording leaves out.
+Lies = Callable[[str], bool]
+
+
+def _truthful(_: str) -> bool:
+    return False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a scenario's crashes came to."""
+
+    scenario: str
+    #: Images judged; all are different.
+    states: int = 0
+    #: Points of the recording at which crashes happened.
+    points: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """An image and the contents that it may hold."""
+
+    point: int
+    image: Image
+    allowed: list[bytes]
+
+
+def crashes(
+    recording: Recording, folder: str, setup: Setup, wanted: int, random: Random, lies: Lies = _truthful
+) -> Iterator[Crash]:
+    """About ``wanted`` crashes of a recording, all with different images, in the order of its events."""
+    chosen = _points(recording, wanted, random)
+    disk = Disk(folder, recording.initial, lies=lies)
+    seen: set[bytes] = set()
+    for point in range(len(recording.events) + 1):
+        event = recording.events[point] if point < len(recording.events) else None
+        for number in range(chosen.get(point, 0)):
+            if setup.sync == "off" or random.random() < 0.15:
+                image = killed(disk, event, random)
+            else:
+                image = cut_off(disk, random, list(Fate)[number] if number < 2 else None)
+            digest = image.digest()
+            if digest in seen:
+                continue
+            seen.add(digest)
+            yield Crash(point, image, allowed_after(recording, point, image, setup))
+        if event is not None:
+            disk.play(event)
+
+
+def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]:
+    """How often to crash before which event. Where most is pending, just before a sync or a change of names,
+    crashes are most telling; the last point is the end."""
+    events = recording.events
+    changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]
+    telling = [n for n in changes if events[n].kind in (Kind.SYNC, Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
+    changes.append(len(events))
+    chosen: dict[int, int] = {}
+    # Many images turn out to be equal, above all where nothing is pending.
+    for number in range(wanted * 2):
+        pool = telling if number % 3 == 0 and telling else changes
+        point = pool[(number // 3) % len(pool)] if number < 2 * len(pool) else random.choice(pool)
+        chosen[point] = chosen.get(point, 0) + 1
+    return chosen
+
+
+def allowed_after(recording: Recording, point: int, image: Image, setup: Setup) -> list[bytes]:
+    """The contents that an image may hold: nothing that was acknowledged is missing, no step is there in part.
+
+    What SQLite itself does not promise, and only that, may be missing: with synchronous=NORMAL the commits of a
+    WAL whose frames were not synced, and the commit of a journal whose truncation was not; below EXTRA, the
+    commit of a journal whose deletion was not.
+    """
+    oldest = recording.returned[point]
+    positions = [p for p, name in image.lost if name.endswith(("-wal", "-journal")) and setup.sync == "normal"]
+    if setup.sync != "extra":
+        positions += [position for position, name in image.undone if name.endswith("-journal")]
+    if positions:
+        # The step under way at that event is the first that may be missing.
+        oldest = min(oldest, *(recording.returned[position] for position in positions))
+    return recording.states[oldest : recording.begun[point] + 1]
+
+
+def run(
+    scenario: Scenario,
+    flavour: Flavour,
+    folder: Path,
+    recorder: Recorder,
+    *,
+    states: int,
+    seed: int,
+    lies: Lies = _truthful,
+    stop_after: int = 5,
+) -> Outcome:
+    """Records a scenario and judges about ``states`` crashes of it."""
+    random = Random(f"{seed} {scenario.name}")
+    outcome = Outcome(scenario.name)
+    _clear(folder)
+    recording = record(
+        folder, flavour, scenario.setup, scenario.activity, recorder, random.randrange(1 << 30)
+    )
+    points = set()
+    with_other = scenario.setup.with_other
+    for crash in crashes(recording, str(folder), scenario.setup, states, random, lies):
+        outcome.states += 1
+        points.add(crash.point)
+        crash.image.write(folder)
+        wrong = judge(folder, flavour, crash.allowed, random, with_other=with_other)
+        if wrong is not None:
+            outcome.failures.append(
+                f"{flavour.name} {scenario.name} seed {seed} point {crash.point} of {len(recording.events)} "
+                f"({crash.image.story}): {wrong}"
+            )
+            if len(outcome.failures) >= stop_after:
+                break
+        if outcome.states >= states:
+            break
+    outcome.points = len(points)
+    return outcome
+
+
+def _clear(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+__all__ = ["Crash", "Outcome", "Session", "WrongError", "crashes", "recover", "run"]

@@ -1,0 +1,86 @@
+"""Opens what a crash left and says what is wrong with it."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+from .flavour import Either, Flavour
+from .session import NAME, OTHER, OTHER_NAME, all_contents
+
+
+class WrongError(Exception):
+    """Something that must not be."""
+
+
+def judge(
+    folder: Path, flavour: Flavour | Either, allowed: list[bytes], random: Random, *, with_other: bool
+) -> str | None:
+    """Recovers, reads and goes on writing. What is wrong, or None."""
+    try:
+        recover(folder, flavour, allowed, random, with_other=with_other)
+        go_on(folder, flavour, random)
+    except (WrongError, sqlite3.Error, OSError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def recover(
+    folder: Path, flavour: Flavour | Either, allowed: list[bytes], random: Random, *, with_other: bool
+) -> bytes:
+    """The first connection after the crash: what it finds must be one of ``allowed``, which is returned."""
+    path = folder / NAME
+    with contextlib.closing(flavour.open(path, random)) as connection:
+        if with_other:
+            flavour.attach(connection, folder / OTHER_NAME, OTHER)
+        if random.random() < 0.3:
+            # A writer comes first.
+            connection.execute("BEGIN IMMEDIATE")
+            found = all_contents(connection, with_other=with_other)
+            connection.execute(random.choice(["COMMIT", "ROLLBACK"]))
+        else:
+            found = all_contents(connection, with_other=with_other)
+        if found not in allowed:
+            raise WrongError(f"content is none of the {len(allowed)} that are allowed")
+        _check_integrity(connection)
+    _verify(folder, flavour)
+    return found
+
+
+def go_on(folder: Path, flavour: Flavour | Either, random: Random) -> None:
+    """Life after the crash."""
+    with contextlib.closing(flavour.open(folder / NAME, random)) as connection:
+        if random.random() < 0.3:
+            journal = random.choice(["delete", "persist", "truncate", "wal"])
+            connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+        connection.execute("CREATE TABLE after (v BLOB)")
+        connection.execute("INSERT INTO after VALUES (?)", (random.randbytes(random.randrange(1, 9000)),))
+        connection.execute("DELETE FROM after")
+        _check_integrity(connection)
+        if random.random() < 0.1:
+            connection.execute("VACUUM")
+    _verify(folder, flavour)
+
+
+def _check_integrity(connection: sqlite3.Connection) -> None:
+    for (schema,) in connection.execute("SELECT name FROM pragma_database_list WHERE name <> 'temp'").fetchall():
+        answer = connection.execute(f"PRAGMA {schema}.integrity_check").fetchall()
+        if answer != [("ok",)]:
+            raise WrongError(f"integrity_check of {schema}: {answer[:3]}")
+
+
+def _verify(folder: Path, flavour: Flavour | Either) -> None:
+    for name in _databases(folder):
+        damage = flavour.damage(folder / name)
+        if damage is not None:
+            raise WrongError(f"verify of {name}: {damage}")
+
+
+def _databases(folder: Path) -> Iterator[str]:
+    for name in (NAME, OTHER_NAME):
+        path = folder / name
+        if path.exists() and path.stat().st_size:
+            yield name
