@@ -7,16 +7,17 @@ BIN := $(VENV)/bin
 CARGO := cargo
 ENGINE := --manifest-path engine/Cargo.toml
 
-SOURCES := $(shell find engine/src python -name '*.rs' -o -name '*.py') engine/Cargo.toml engine/Cargo.lock
-# All cores, as far as pytest can use them: make test JOBS=1 for one process.
+SOURCES := $(shell find engine/src python/lumocrypt -name _lumocrypt -prune -o -name '*.rs' -print -o -name '*.py' -print)
+SOURCES += engine/Cargo.toml engine/Cargo.lock engine/cbindgen.toml
+# Processes that run the Python tests; make test JOBS=0 keeps them in one.
 JOBS ?= auto
 
 .PHONY: demo test lint build clean
 
-demo: $(VENV)/.package
+demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.package
+test: $(VENV)/.package $(VENV)/.tools
 	$(CARGO) test --release $(ENGINE)
 	$(BIN)/python -m pytest -n $(JOBS) tests
 
@@ -27,23 +28,30 @@ lint: $(VENV)/.tools
 	$(CARGO) fmt $(ENGINE) --check
 	$(CARGO) clippy $(ENGINE) --all-targets -- -D warnings
 
-build: $(VENV)/.tools
+build: $(VENV)/.made
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf $(VENV) .demo dist engine/target .pytest_cache .ruff_cache .hypothesis
 
-# The dependencies, from pyproject.toml alone: a change of the sources does not fetch them again.
-$(VENV)/.tools: pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit("lumocrypt needs Python 3.11 or newer: make PYTHON=...") if sys.version_info < (3, 11) else None'
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	touch $@
+
+$(VENV)/.package: $(VENV)/.made pyproject.toml $(SOURCES)
+	$(BIN)/python -m pip install --quiet .
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.package
+	$(BIN)/python -m pip install --quiet pyproj
+	touch $@
+
+# What pyproject.toml's extras name, without building the package.
+$(VENV)/.tools: $(VENV)/.made pyproject.toml
 	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
 	    extra = project["optional-dependencies"]; \
 	    print(*project["dependencies"], *extra["test"], *extra["dev"], sep="\n")' > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement $(VENV)/requirements.txt
-	touch $@
-
-$(VENV)/.package: $(VENV)/.tools $(SOURCES)
-	$(BIN)/python -m pip install --quiet --no-deps --force-reinstall .
 	touch $@

@@ -216,8 +216,9 @@ def test_an_idle_wal_peer_that_never_read_is_cut_off(
     connection.close()
 
 
+@pytest.mark.parametrize("log", ["wal", "journal"])
 def test_closing_does_not_touch_the_new_databases_logs(
-    tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch, log: str
 ) -> None:
     """SQLite deletes logs by name on closing; by then the name is the new database's."""
     from lumocrypt import quiesce
@@ -229,15 +230,23 @@ def test_closing_does_not_touch_the_new_databases_logs(
     def replace_and_use(self: quiesce.Takeover, new: str) -> None:
         replace_by(self, new)
         connection = lumocrypt.connect(path, key=key, isolation_level=None)
-        connection.execute("INSERT INTO t (name) VALUES ('in the new WAL')")
+        if log == "wal":
+            connection.execute("INSERT INTO t (name) VALUES ('in the new WAL')")
+        else:
+            connection.execute("PRAGMA journal_mode=DELETE")
+            connection.execute("PRAGMA cache_size=5")
+            connection.execute("BEGIN")
+            connection.execute("UPDATE t SET data = zeroblob(200)")
         opened.append(connection)
 
     monkeypatch.setattr(quiesce.Takeover, "replace_by", replace_and_use)
     lumocrypt.encrypt(path, key=key)
-    assert (tmp_path / "a.db-wal").stat().st_size > 0
-    shutil.copytree(tmp_path, tmp_path.with_name("crashed"))
-    connection = lumocrypt.connect(tmp_path.with_name("crashed") / "a.db", key=key)
-    assert connection.execute("SELECT count(*) FROM t").fetchone() == (501,)
+    assert (tmp_path / f"a.db-{log}").stat().st_size > 0
+    crashed = tmp_path / "crashed"
+    shutil.copytree(tmp_path, crashed, ignore=shutil.ignore_patterns("crashed"))
+    connection = lumocrypt.connect(crashed / "a.db", key=key)
+    assert connection.execute("SELECT count(*) FROM t").fetchone() == (501 if log == "wal" else 500,)
+    assert connection.execute("SELECT count(*) FROM t WHERE data = zeroblob(200)").fetchone() == (2,)
     connection.close()
     opened[0].close()
 

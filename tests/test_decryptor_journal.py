@@ -158,10 +158,6 @@ def test_a_torn_journal(tmp_path: Path) -> None:
     assert cut.extents == 1 < whole.extents
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the id in the first extent stands in for a finished preamble that is not zero any more",
-)
 def test_a_changed_bit_in_a_finished_journal_undoes_nothing(tmp_path: Path) -> None:
     """What PERSIST leaves is a whole journal behind zeros; a commit must not hang on each of their bits."""
     path = tmp_path / "app.db"

@@ -22,7 +22,7 @@ LONG = bool(os.environ.get("LUMO_LONG"))
 @pytest.mark.parametrize("journal_mode", JOURNAL_MODES)
 def test_random_programs(journal_mode: str, tmp_path: Path) -> None:
     @settings(
-        max_examples=1000 if LONG else 60,
+        max_examples=1000 if LONG else 45,
         deadline=None,
         # The same programs in every run, so that a failure is the change's fault.
         derandomize=not LONG,

@@ -131,9 +131,9 @@ class Takeover(_Held):
     a SHARED lock even when idle, so that the lock is refused; an idle peer in rollback mode holds none, and
     is stopped by :meth:`replace_by`, which invalidates the old file under it.
 
-    SQLite deletes a WAL, and a journal, by *name* when a connection closes. After the rename that name
-    belongs to the new database. So this connection may have neither open at that time: it leaves WAL mode,
-    and its journal mode is TRUNCATE, which works on the open file.
+    SQLite deletes a journal, and some versions a WAL, by *name* when a connection closes. After the rename
+    that name belongs to the new database. So this connection may have neither open at that time: it leaves
+    WAL mode, and its journal mode is TRUNCATE, which works on the open file.
     """
 
     _wal = False

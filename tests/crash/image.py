@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -83,25 +84,25 @@ def killed(disk: Disk, event: Event | None, random: Random) -> Image:
     return Image(files, story=story)
 
 
-def cut_off(disk: Disk, random: Random, fate: Fate | None = None) -> Image:
+def cut_off(disk: Disk, random: Random, fate: Fate | None = None, *, whole: Callable[[str], bool]) -> Image:
     """A power crash: what was synced is there; what was not is kept, lost, reordered, torn or garbled.
 
-    Without a ``fate`` every file has its own.
+    Without a ``fate`` every file has its own. Deletions, creations and truncations last in the order in which
+    they happened, as file systems with a journal have it: SQLite relies on that when it truncates a database
+    after the deletion of its journal. ``whole(name)``: the file is kept or dropped, never in part.
     """
+    horizon = _horizon(disk, random, fate)
     image = Image({})
     names = dict(disk.durable)
-    odds = random.choice([0.0, 0.5, 1.0, 1.0])
-    if fate in (Fate.KEPT, Fate.DROPPED):
-        odds = float(fate is Fate.KEPT)
     for naming in disk.pending:
-        if random.random() < odds:
+        if naming.position < horizon:
             naming.apply(names)
         else:
             image.undone.append((naming.position, naming.name))
     stories = []
     for name, file in sorted(_lasting(names).items()):
-        chosen = fate or random.choice(_FATES)
-        image.files[name] = _file_after(file, chosen, random, image)
+        chosen = fate or random.choice(_FATES[:2] if whole(name) else _FATES)
+        image.files[name] = _file_after(file, chosen, horizon, random, image)
         if file.pending:
             stories.append(f"{name} {chosen.value}")
     undone = ", ".join(name for _, name in image.undone)
@@ -109,23 +110,36 @@ def cut_off(disk: Disk, random: Random, fate: Fate | None = None) -> Image:
     return image
 
 
+def _horizon(disk: Disk, random: Random, fate: Fate | None) -> int:
+    """The event from which on deletions, creations and truncations are lost."""
+    if fate is Fate.DROPPED:
+        return 0
+    files = {id(file): file for file in (*disk.durable.values(), *disk.names.values())}
+    positions = [naming.position for naming in disk.pending]
+    positions += [c.position for file in files.values() for c in file.pending if c.data is None]
+    if not positions or fate is Fate.KEPT or random.random() < 0.5:
+        return disk.position
+    return random.choice(positions)
+
+
 def _lasting(names: dict[str, File]) -> dict[str, File]:
     return {name: file for name, file in names.items() if not name.endswith(VOLATILE)}
 
 
-def _file_after(file: File, fate: Fate, random: Random, image: Image) -> bytes:
+def _file_after(file: File, fate: Fate, horizon: int, random: Random, image: Image) -> bytes:
     if not file.pending:
         return file.durable
     content = bytearray(file.durable)
     stop = random.randrange(len(file.pending)) if fate in (Fate.PREFIX, Fate.GARBLED) else None
     cut_short = False
     for number, change in enumerate(file.pending):
-        whole = False
-        # A file system journals sizes in order: what is written after a truncation does not last without it.
-        if not cut_short:
-            whole = _apply(content, change, _share(fate, number, stop, len(file.pending), random), random)
-            cut_short = not whole and change.data is None
-        if not whole:
+        if change.data is None:
+            # What is written after a truncation does not last without it.
+            cut_short = cut_short or change.position >= horizon
+            share = _Share.ALL
+        else:
+            share = _share(fate, number, stop, len(file.pending), random)
+        if cut_short or not _apply(content, change, share, random):
             image.lost.append((change.position, file.name))
     length = len(file.current())
     if length > len(content) and not cut_short and fate is not Fate.KEPT and random.random() < 0.3:

@@ -15,7 +15,8 @@ from .primitives import KIND_JOURNAL, Keys, sha256
 MAGIC = b"lumocrypt-jnl\x00\x0d\x0a"
 PREAMBLE = 128
 EXTENT_HEAD = 24
-MAX_PAYLOAD = 1_048_584
+PAYLOAD_HEAD = 16
+MAX_PAYLOAD = PAYLOAD_HEAD + (1 << 20)
 SQLITE_MAGIC = bytes.fromhex("d9d505f920a163d7")
 LOCK_BYTE = 1 << 30
 PAGE_SIZES = [1 << shift for shift in range(9, 17)]
@@ -60,7 +61,7 @@ def open_journal(raw: bytes, keys: Keys) -> JournalFile:
     while len(raw) - at >= EXTENT_HEAD:
         mark, length = struct.unpack_from("<4sI", raw, at)
         end = at + EXTENT_HEAD + length + opener.overhead
-        if mark != b"LJX1" or not 8 <= length <= MAX_PAYLOAD or end > len(raw):
+        if mark != b"LJX1" or not PAYLOAD_HEAD <= length <= MAX_PAYLOAD or end > len(raw):
             break
         if raw[at + 8 : at + EXTENT_HEAD] != journal_id:
             break
@@ -69,7 +70,7 @@ def open_journal(raw: bytes, keys: Keys) -> JournalFile:
         except UnauthenticError:
             break
         (offset,) = struct.unpack_from("<Q", payload)
-        data = payload[8:]
+        data = payload[PAYLOAD_HEAD:]
         if data:
             logical.extend(bytes(max(offset + len(data) - len(logical), 0)))
             logical[offset : offset + len(data)] = data

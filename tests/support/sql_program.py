@@ -191,6 +191,9 @@ class Program:
             self.twins.run("PRAGMA incremental_vacuum(1)")
 
     def journal_mode(self, mode: str) -> None:
+        # SQLite (3.40) keeps what it has cached when it leaves WAL mode, also if another connection has written since
+        # its last look: with that, either side may be behind.
+        self.twins.run("SELECT count(*) FROM t")
         self.twins.run(f"PRAGMA journal_mode={mode}")
 
     def locking_mode(self, mode: str) -> None:
@@ -215,5 +218,7 @@ class Program:
         self.twins.run_beside("SELECT count(*), sum(length(b)) FROM t")
 
     def reopen(self) -> None:
+        if self._cannot_roll_back:
+            self.commit()
         self.twins.reopen()
         self._connect()

@@ -30,7 +30,7 @@ def writes(folder: Path, *arguments: str) -> list[Write]:
     """Runs the workload in ``folder``; all that it wrote, in order."""
     assert STRACE is not None
     trace = folder.with_name(folder.name + ".trace")
-    command = [STRACE, "-f", "-y", "-qq", "-xx", "-s", "10000000", "-o", str(trace)]
+    command = [STRACE, "-f", "--seccomp-bpf", "-y", "-qq", "-xx", "-s", "10000000", "-o", str(trace)]
     command += ["-e", "trace=write,pwrite64,pwritev,pwritev2,writev,sendfile,copy_file_range"]
     temporary = folder / "temporary"
     temporary.mkdir(parents=True)
@@ -52,10 +52,15 @@ def writes(folder: Path, *arguments: str) -> list[Write]:
             data = bytes.fromhex(match[3].replace("\\x", ""))
             if data.startswith(b"phase "):
                 phase = data.decode().split()[1]
-            elif (path := bytes.fromhex(match[2].replace("\\x", "")).decode() if "\\x" in match[2] else match[2]):
-                found.append(Write(phase, _file(path, folder), data))
+            else:
+                found.append(Write(phase, _file(_path(match[2]), folder), data))
     trace.unlink()
     return found
+
+
+def _path(shown: str) -> str:
+    # Of paths, too, strace shows each byte in hexadecimal when it does so for data.
+    return os.fsdecode(bytes.fromhex(shown.replace("\\x", ""))) if shown.startswith("\\x") else shown
 
 
 def _file(path: str, folder: Path) -> str:

@@ -12,6 +12,7 @@ use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::journal_header::{
     EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble, MAX_EXTENT_PAYLOAD,
+    MIN_EXTENT_PAYLOAD,
 };
 use crate::format::wal_header::LogPreamble;
 use crate::keys::file_keys::{FileKeys, Sealer};
@@ -20,8 +21,10 @@ use crate::keys::file_keys::{FileKeys, Sealer};
 pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 /// What SQLite writes to finish a persistent journal (pager.c, zeroJournalHdr).
 const FINISH_LEN: usize = 28;
-/// The offset in front of an extent's data.
-const OFFSET_LEN: usize = 8;
+/// Extents behind an unreadable one that are tried under the numbers they may have.
+const NUMBERS_TRIED: usize = 4;
+/// Bytes searched at a time for an extent behind an unreadable one.
+const SEARCH: usize = 64 * 1024;
 /// Data collected before an extent is written: large enough to make its head and tag cheap.
 const COLLECT: usize = 256 * 1024;
 /// The longest name in a super-journal trailer that is believed.
@@ -59,6 +62,10 @@ pub struct JournalFile {
     pending: Vec<u8>,
     trailer: Option<Vec<u8>>,
     preamble_due: bool,
+    /// Extents that were on disk when the journal was last synced.
+    durable: u64,
+    /// The user accepts that a damaged journal is rolled back as far as it goes.
+    accept_damage: bool,
     opened: Option<usize>,
     data: Vec<u8>,
     sealed: Vec<u8>,
@@ -66,7 +73,9 @@ pub struct JournalFile {
 
 impl JournalFile {
     /// A journal under the main file's keys.
-    pub fn new(keys: Arc<FileKeys>) -> Result<Self> {
+    ///
+    /// `accept_damage`: roll back what is left of a damaged journal instead of refusing it.
+    pub fn new(keys: Arc<FileKeys>, accept_damage: bool) -> Result<Self> {
         let sealer = keys.sealer(FileKind::MainJournal)?;
         Ok(JournalFile {
             keys,
@@ -82,6 +91,8 @@ impl JournalFile {
             pending: Vec::new(),
             trailer: None,
             preamble_due: false,
+            durable: 0,
+            accept_damage,
             opened: None,
             data: Vec::new(),
             sealed: Vec::new(),
@@ -97,6 +108,7 @@ impl JournalFile {
         self.pending.clear();
         self.trailer = None;
         self.preamble_due = false;
+        self.durable = 0;
         self.opened = None;
         self.finished = false;
         self.loaded = true;
@@ -151,6 +163,10 @@ impl JournalFile {
         self.end = JOURNAL_PREAMBLE_LEN as u64;
         if let Some(id) = self.id {
             while self.load_extent(storage, id)? {}
+            if !self.accept_damage && self.was_durable(storage, id, physical)? {
+                self.loaded = false;
+                return Err(self.damaged());
+            }
         }
         if self.extents.is_empty() {
             self.id = None;
@@ -165,7 +181,7 @@ impl JournalFile {
         }
         let Some(head) = ExtentHead::parse(&head) else { return Ok(false) };
         let payload = head.len as usize;
-        if head.journal_id != id || !(OFFSET_LEN..=MAX_EXTENT_PAYLOAD).contains(&payload) {
+        if head.journal_id != id || !(MIN_EXTENT_PAYLOAD..=MAX_EXTENT_PAYLOAD).contains(&payload) {
             return Ok(false);
         }
         self.extents.push(Extent { physical: self.end, payload });
@@ -174,8 +190,8 @@ impl JournalFile {
             self.extents.pop();
             return Ok(false);
         }
-        let at = self.extent_offset();
-        self.apply(index, at, (payload - OFFSET_LEN) as u64);
+        let (at, _) = self.payload_head();
+        self.apply(index, at, (payload - MIN_EXTENT_PAYLOAD) as u64);
         self.end += self.extent_len(payload);
         Ok(true)
     }
@@ -184,8 +200,51 @@ impl JournalFile {
         (EXTENT_HEAD_LEN + payload + self.sealer.overhead()) as u64
     }
 
-    fn extent_offset(&self) -> u64 {
-        u64::from_le_bytes(self.data[..OFFSET_LEN].try_into().unwrap_or_default())
+    /// The logical offset of the opened extent, and how many extents were durable when it was written.
+    fn payload_head(&self) -> (u64, u64) {
+        let word = |at: usize| u64::from_le_bytes(self.data[at..at + 8].try_into().unwrap_or_default());
+        (word(0), word(8))
+    }
+
+    /// Was the extent that ends the readable part once durable? A torn write never was; but if an authentic
+    /// extent behind it says that it was, somebody or something damaged it, and rolling back only the part in
+    /// front of it would leave half a transaction.
+    fn was_durable(&mut self, storage: &mut dyn Storage, id: [u8; 16], physical: u64) -> Result<bool> {
+        let unreadable = self.extents.len() as u64;
+        let mut window = vec![0; SEARCH];
+        let mut at = self.end + 1;
+        while at + (EXTENT_HEAD_LEN as u64) < physical {
+            let len = (physical - at).min(SEARCH as u64) as usize;
+            storage.read(&mut window[..len], at)?;
+            for start in 0..len.saturating_sub(EXTENT_HEAD_LEN - 1) {
+                let Some(head) = ExtentHead::parse(&window[start..start + EXTENT_HEAD_LEN]) else { continue };
+                let payload = head.len as usize;
+                if head.journal_id != id || !(MIN_EXTENT_PAYLOAD..=MAX_EXTENT_PAYLOAD).contains(&payload) {
+                    continue;
+                }
+                if self.durable_before(storage, at + start as u64, payload)? > unreadable {
+                    return Ok(true);
+                }
+            }
+            at += (len - EXTENT_HEAD_LEN + 1) as u64;
+        }
+        Ok(false)
+    }
+
+    /// How many extents were durable when the one at `physical` was written; 0 if it is not authentic.
+    fn durable_before(&mut self, storage: &mut dyn Storage, physical: u64, payload: usize) -> Result<u64> {
+        let readable = self.extents.len();
+        let mut durable = 0;
+        for number in readable + 1..=readable + NUMBERS_TRIED {
+            self.extents.resize(number + 1, Extent { physical, payload });
+            if self.open_extent(storage, number)? {
+                durable = self.payload_head().1;
+                break;
+            }
+        }
+        self.extents.truncate(readable);
+        self.opened = None;
+        Ok(durable)
     }
 
     /// Opens extent `index` into `self.data`.
@@ -275,7 +334,7 @@ impl JournalFile {
                              or damaged",
                         ));
                     }
-                    let from = OFFSET_LEN + (segment.at + at - start) as usize;
+                    let from = MIN_EXTENT_PAYLOAD + (segment.at + at - start) as usize;
                     let to = (at - offset) as usize;
                     buf[to..to + take as usize].copy_from_slice(&self.data[from..from + take as usize]);
                     at += take;
@@ -376,11 +435,12 @@ impl JournalFile {
     /// Appends one extent with `data` for logical offset `at`.
     fn append(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
         let Some(id) = self.id else { return Ok(()) };
-        let payload = OFFSET_LEN + data.len();
+        let payload = MIN_EXTENT_PAYLOAD + data.len();
         let index = self.extents.len();
         self.opened = None;
         self.data.clear();
         self.data.extend_from_slice(&at.to_le_bytes());
+        self.data.extend_from_slice(&self.durable.to_le_bytes());
         self.data.extend_from_slice(data);
         let mut image = std::mem::take(&mut self.sealed);
         image.clear();
@@ -409,15 +469,16 @@ impl JournalFile {
         Ok(())
     }
 
-    /// `journal_mode=PERSIST` ends a transaction: zeros over the preamble end the journal in one small
-    /// write. What was never flushed is not needed any more.
+    /// `journal_mode=PERSIST` ends a transaction: zeros over the preamble, and over the first extent's head so
+    /// that its id cannot stand in, end the journal in one small write within one sector. What was never
+    /// flushed is not needed any more.
     fn finish(&mut self, storage: &mut dyn Storage) -> Result<()> {
         self.reset();
         self.finished = true;
         if storage.size()? == 0 {
             return Ok(());
         }
-        storage.write(&[0; JOURNAL_PREAMBLE_LEN], 0)
+        storage.write(&[0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN], 0)
     }
 
     /// Cuts the journal to `size` logical bytes.
@@ -449,7 +510,9 @@ impl JournalFile {
                 storage.truncate(end)?;
             }
         }
-        storage.sync(flags)
+        storage.sync(flags)?;
+        self.durable = self.extents.len() as u64;
+        Ok(())
     }
 
     /// How many extents authenticate, and whether anything but a trailer follows them: for reports.
@@ -461,6 +524,15 @@ impl JournalFile {
             storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
         }
         Ok((self.extents.len() as u64, self.id.is_some() && magic != SQLITE_MAGIC))
+    }
+
+    fn damaged(&self) -> Fault {
+        self.fault(
+            "the rollback journal of an unfinished transaction is damaged in a part that was complete once; rolling \
+             back the rest would leave half a transaction. Restore the journal or the database, or open with \
+             lumo_partial_journal=1 to roll back what is left of it",
+        )
+        .at_page(self.extents.len() as u64)
     }
 
     fn fault(&self, message: &str) -> Fault {

@@ -9,10 +9,10 @@ use crate::error::FileKind;
 pub const JOURNAL_PREAMBLE_LEN: usize = PREAMBLE_LEN;
 /// Bytes in front of an extent's sealed payload.
 pub const EXTENT_HEAD_LEN: usize = 24;
-/// The shortest payload: a logical offset without data.
-pub const MIN_EXTENT_PAYLOAD: usize = 8;
-/// The longest payload: a logical offset and 1 MiB of data, so that a reader's buffer is bounded.
-pub const MAX_EXTENT_PAYLOAD: usize = 8 + (1 << 20);
+/// The shortest payload: a logical offset and a number of durable extents, without data.
+pub const MIN_EXTENT_PAYLOAD: usize = 16;
+/// The longest payload: 1 MiB of data, so that a reader's buffer is bounded.
+pub const MAX_EXTENT_PAYLOAD: usize = MIN_EXTENT_PAYLOAD + (1 << 20);
 
 const MARK: &[u8; 4] = b"LJX1";
 

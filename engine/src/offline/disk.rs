@@ -72,6 +72,9 @@ impl Storage for DiskFile {
     }
 
     fn size(&mut self) -> Result<u64> {
-        self.file.metadata().map(|meta| meta.len()).map_err(|error| fault("asking for the size", &self.path, &error))
+        self.file
+            .metadata()
+            .map(|meta| meta.len())
+            .map_err(|error| fault("asking for the size", &self.path, &error))
     }
 }

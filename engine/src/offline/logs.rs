@@ -123,7 +123,7 @@ fn count_frames(
 /// Judges a rollback journal.
 pub fn verify_journal(journal: &mut dyn Storage, keys: &std::sync::Arc<FileKeys>) -> Result<LogReport> {
     let mut report = LogReport::default();
-    let mut file = JournalFile::new(keys.clone())?;
+    let mut file = JournalFile::new(keys.clone(), false)?;
     match file.extents(journal) {
         Ok((authentic, rest)) => {
             report.authentic = authentic;

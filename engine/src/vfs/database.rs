@@ -50,7 +50,10 @@ pub struct Database {
     pub may_stay_plain: bool,
     /// The user accepts that a missing WAL is gone (`lumo_discard_wal=1`).
     pub discard_wal: bool,
-    /// Reads come from a map where possible.
+    /// The user accepts that a damaged rollback journal is rolled back as far as it goes
+    /// (`lumo_partial_journal=1`).
+    pub partial_journal: bool,
+    /// The database is among those that the process has open.
     pub counted: bool,
 }
 

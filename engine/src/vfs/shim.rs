@@ -222,12 +222,12 @@ unsafe fn log_content(shim: &'static Shim, name: *const c_char, flags: c_int) ->
     if matches!(database.phase, Phase::New) && flags & SQLITE_OPEN_READONLY == 0 {
         database.create(main_base)?;
     }
-    let discard_wal = database.discard_wal;
+    let (discard_wal, partial_journal) = (database.discard_wal, database.partial_journal);
     let keys = database.ready()?.keys().clone();
     Ok(if flags & SQLITE_OPEN_WAL != 0 {
         Content::Wal(Box::new(WalFile::new(keys, discard_wal)?), owner)
     } else {
-        Content::Journal(Box::new(JournalFile::new(keys)?), owner)
+        Content::Journal(Box::new(JournalFile::new(keys, partial_journal)?), owner)
     })
 }
 
@@ -278,6 +278,7 @@ unsafe fn main_content(
         superblock: None,
         may_stay_plain: size == 0 && keyless && shim.pass_through && !explicit,
         discard_wal: is_set(c"lumo_discard_wal"),
+        partial_journal: is_set(c"lumo_partial_journal"),
         counted: false,
     };
     if size > 0 {

@@ -42,7 +42,7 @@ proptest! {
     #[test]
     fn reads_back_what_was_written(steps in steps()) {
         let (keys, mut storage) = (keys(), MemoryFile::default());
-        let mut file = JournalFile::new(keys.clone()).unwrap();
+        let mut file = JournalFile::new(keys.clone(), false).unwrap();
         let mut model: Vec<u8> = Vec::new();
         for step in steps {
             let (at, len, fill) = match step {
@@ -62,7 +62,7 @@ proptest! {
                 }
                 Step::Reopen => {
                     file.flush(&mut storage).unwrap();
-                    file = JournalFile::new(keys.clone()).unwrap();
+                    file = JournalFile::new(keys.clone(), false).unwrap();
                     continue;
                 }
             };
@@ -76,7 +76,7 @@ proptest! {
         }
         prop_assert_eq!(content(&mut file, &mut storage), model.clone());
         file.flush(&mut storage).unwrap();
-        let mut again = JournalFile::new(keys).unwrap();
+        let mut again = JournalFile::new(keys, false).unwrap();
         prop_assert_eq!(content(&mut again, &mut storage), model);
     }
 
@@ -84,7 +84,7 @@ proptest! {
     #[test]
     fn a_torn_tail_costs_only_itself(cut in 0usize..3000, noise in any::<u8>()) {
         let (keys, mut storage) = (keys(), MemoryFile::default());
-        let mut file = JournalFile::new(keys.clone()).unwrap();
+        let mut file = JournalFile::new(keys.clone(), false).unwrap();
         file.write(&mut storage, &[1; 3000], 0).unwrap();
         file.sync(&mut storage, 2).unwrap();
         let synced = storage.bytes.len();
@@ -93,7 +93,7 @@ proptest! {
         file.flush(&mut storage).unwrap();
         let keep = (synced + cut).min(storage.bytes.len());
         storage.bytes[keep..].fill(noise);
-        let mut again = JournalFile::new(keys).unwrap();
+        let mut again = JournalFile::new(keys, false).unwrap();
         let left = content(&mut again, &mut storage);
         prop_assert!(left.len() >= 3000);
         prop_assert_eq!(&left[200..3000], &[1; 2800][..]);
@@ -103,7 +103,7 @@ proptest! {
 #[test]
 fn a_patch_is_appended_and_nothing_synced_is_written_again() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
-    let mut file = JournalFile::new(keys).unwrap();
+    let mut file = JournalFile::new(keys, false).unwrap();
     file.write(&mut storage, &[1; 5000], 0).unwrap();
     file.sync(&mut storage, 2).unwrap();
     let synced = storage.bytes.clone();
@@ -116,11 +116,11 @@ fn a_patch_is_appended_and_nothing_synced_is_written_again() {
 #[test]
 fn zeroing_the_header_finishes_a_persistent_journal() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
-    let mut file = JournalFile::new(keys.clone()).unwrap();
+    let mut file = JournalFile::new(keys.clone(), false).unwrap();
     file.write(&mut storage, &SQLITE_MAGIC.repeat(100), 0).unwrap();
     file.sync(&mut storage, 2).unwrap();
     file.write(&mut storage, &[0; FINISH_LEN], 0).unwrap();
-    for mut file in [file, JournalFile::new(keys).unwrap()] {
+    for mut file in [file, JournalFile::new(keys, false).unwrap()] {
         let mut first = [9];
         file.read(&mut storage, &mut first, 0).unwrap();
         assert_eq!(first, [0], "the journal must not look hot");
@@ -128,33 +128,77 @@ fn zeroing_the_header_finishes_a_persistent_journal() {
 }
 
 #[test]
+fn damage_in_a_part_that_was_durable_is_an_error_and_a_torn_end_is_not() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys.clone(), false).unwrap();
+    file.write(&mut storage, &[1; 3000], 0).unwrap();
+    file.flush(&mut storage).unwrap();
+    let first = storage.bytes.len();
+    file.write(&mut storage, &[2; 3000], 3000).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let synced = storage.bytes.len();
+    file.write(&mut storage, &[3; 12], 8).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    for at in (JOURNAL_PREAMBLE_LEN..synced).step_by(97).chain([first, first + 5, first + 9]) {
+        let mut damaged = storage.clone();
+        damaged.bytes[at] ^= 1;
+        let mut file = JournalFile::new(keys.clone(), false).unwrap();
+        let fault = file.size(&mut damaged).unwrap_err();
+        assert_eq!(fault.class, FaultClass::Tampered, "byte {at}");
+        assert!(file.size(&mut damaged).is_err(), "and again");
+        assert!(JournalFile::new(keys.clone(), true).unwrap().size(&mut damaged).is_ok());
+    }
+    let mut torn = storage.clone();
+    torn.bytes[synced + 30] ^= 1;
+    let size = JournalFile::new(keys, false).unwrap().size(&mut torn).unwrap();
+    assert_eq!(size, 6000);
+}
+
+#[test]
+fn a_bit_flipped_in_a_finished_journal_does_not_revive_it() {
+    let (keys, mut storage) = (keys(), MemoryFile::default());
+    let mut file = JournalFile::new(keys.clone(), false).unwrap();
+    file.write(&mut storage, &[4; 700], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    file.write(&mut storage, &[0; FINISH_LEN], 0).unwrap();
+    for at in 0..JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN {
+        let mut changed = storage.clone();
+        changed.bytes[at] ^= 1;
+        let mut first = [9];
+        if JournalFile::new(keys.clone(), false).unwrap().read(&mut changed, &mut first, 0).is_ok() {
+            assert_eq!(first, [0], "byte {at}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_preamble_does_not_lose_the_extents() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
-    let mut file = JournalFile::new(keys.clone()).unwrap();
+    let mut file = JournalFile::new(keys.clone(), false).unwrap();
     file.write(&mut storage, &[4; 700], 0).unwrap();
     file.sync(&mut storage, 2).unwrap();
     storage.bytes[70] ^= 1;
-    assert_eq!(content(&mut JournalFile::new(keys).unwrap(), &mut storage), vec![4; 700]);
+    assert_eq!(content(&mut JournalFile::new(keys, false).unwrap(), &mut storage), vec![4; 700]);
 }
 
 #[test]
 fn foreign_and_plaintext_journals_are_errors() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
-    let mut file = JournalFile::new(keys.clone()).unwrap();
+    let mut file = JournalFile::new(keys.clone(), false).unwrap();
     file.write(&mut storage, &[4; 700], 0).unwrap();
     file.sync(&mut storage, 2).unwrap();
     let other = FileKeys::new([9; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap();
-    let fault = JournalFile::new(Arc::new(other)).unwrap().size(&mut storage).unwrap_err();
+    let fault = JournalFile::new(Arc::new(other), false).unwrap().size(&mut storage).unwrap_err();
     assert_eq!((fault.class, fault.kind), (FaultClass::Tampered, Some(FileKind::MainJournal)));
     let mut plain = MemoryFile { bytes: SQLITE_MAGIC.repeat(64), ..MemoryFile::default() };
-    let fault = JournalFile::new(keys).unwrap().size(&mut plain).unwrap_err();
+    let fault = JournalFile::new(keys, false).unwrap().size(&mut plain).unwrap_err();
     assert_eq!(fault.class, FaultClass::Tampered);
 }
 
 #[test]
 fn the_super_journal_trailer_is_clear_and_last() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
-    let mut file = JournalFile::new(keys.clone()).unwrap();
+    let mut file = JournalFile::new(keys.clone(), false).unwrap();
     file.write(&mut storage, &[4; 700], 0).unwrap();
     let name = b"/tmp/app.db-mj0123";
     let mut record = vec![0, 0, 0, 9];
@@ -173,7 +217,7 @@ fn the_super_journal_trailer_is_clear_and_last() {
     let mut trailer = record[4..].to_vec();
     trailer.extend_from_slice(&SQLITE_MAGIC);
     assert!(storage.bytes.ends_with(&trailer));
-    let all = content(&mut JournalFile::new(keys).unwrap(), &mut storage);
+    let all = content(&mut JournalFile::new(keys, false).unwrap(), &mut storage);
     assert!(all.ends_with(&trailer), "the sealed copy says the same");
     assert_eq!(&all[8..12], &[0, 0, 0, 1]);
 }

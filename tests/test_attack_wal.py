@@ -1,9 +1,8 @@
-"""Changed, replayed, foreign, plaintext and missing logs."""
+"""Changed, moved, replayed and missing write-ahead logs."""
 
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import pytest
 import lumocrypt
 from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
-from support.history import KEY, Crashed, crash_in_a_transaction, crash_in_wal_mode, open_wal, write
-from support.layout import HEADER, OVERHEAD, WAL_FRAME_HEADER, WAL_FRAMES, frame_at, slot_at
-from support.tiny import BLOCK, Attacked, Rows, make_plain_tiny, make_tiny
+from support.history import KEY, Crashed, crash_in_wal_mode, open_wal, write
+from support.judge import changed, log, prefix_or_error, refused
+from support.layout import HEADER, OVERHEAD, WAL_FRAME_HEADER, WAL_FRAMES, frame_at
+from support.tiny import BLOCK, Attacked, make_tiny
 
 FRAME = WAL_FRAME_HEADER + BLOCK + OVERHEAD
-LOG_KINDS = pytest.mark.parametrize("kind", ["wal", "journal"])
 
 
 @pytest.fixture(scope="module")
@@ -32,59 +31,15 @@ def wal_crash(folder: Path) -> Crashed:
     return crash_in_wal_mode(folder / "wal")
 
 
-@pytest.fixture(scope="module")
-def journal_crash(folder: Path) -> Crashed:
-    (folder / "journal").mkdir()
-    return crash_in_a_transaction(folder / "journal")
-
-
 @pytest.fixture(autouse=True)
-def _as_crashed(request: pytest.FixtureRequest) -> None:
-    for name in {"wal_crash", "journal_crash"} & set(request.fixturenames):
-        request.getfixturevalue(name).put()
+def _as_crashed(wal_crash: Crashed) -> None:
+    wal_crash.put()
 
 
-def log(crash: Crashed) -> bytes:
-    """The one log of a crashed database."""
-    (content,) = (content for name, content in crash.files.items() if name != crash.path.name)
-    return content
-
-
-def prefix_or_error(crash: Crashed) -> int | None:
-    """Recovers; the number of the state that came out, None for an error. Everything else fails the test."""
-    outcome = crash.outcome()
-    if isinstance(outcome, sqlite3.Error):
-        return None
-    assert outcome in crash.states, "wrong data"
-    return crash.states.index(outcome)
-
-
-def refused(crash: Attacked, kind: str, match: str) -> None:
-    """The database does not open because of its log, and nothing is touched."""
-    before = contents(crash.path.parent)
-    for _ in range(2):
-        with pytest.raises(lumocrypt.TamperedError, match=match) as caught:
-            crash.rows()
-        assert caught.value.file_kind == kind
-        assert contents(crash.path.parent) == before
-    assert not crash.verdict()
-
-
-def changed(content: bytes, offset: int, rng: random.Random) -> bytes:
-    return content[:offset] + bytes([content[offset] ^ rng.randrange(1, 256)]) + content[offset + 1 :]
-
-
-def test_an_untouched_log_is_recovered(wal_crash: Crashed, journal_crash: Crashed) -> None:
+def test_an_untouched_log_is_recovered(wal_crash: Crashed) -> None:
     assert len(set(map(repr, wal_crash.states))) == len(wal_crash.states) == 5
     assert wal_crash.verdict()
     assert prefix_or_error(wal_crash) == 4
-    assert prefix_or_error(journal_crash) == 0
-    # The control: without its journal the database is in the middle of a transaction.
-    journal_crash.put(journal=None)
-    assert journal_crash.outcome() not in journal_crash.states
-
-
-# WAL
 
 
 def test_flipped_bits_anywhere_in_the_wal(wal_crash: Crashed) -> None:
@@ -299,148 +254,3 @@ def test_a_main_file_cut_beside_a_log_with_commits(wal_crash: Crashed, size: int
         with pytest.raises(lumocrypt.TamperedError):
             lumocrypt.connect(wal_crash.path, key=KEY).execute("CREATE TABLE mine (a)")
         assert contents(wal_crash.path.parent) == before
-
-
-def test_an_empty_main_file_beside_a_journal(journal_crash: Crashed) -> None:
-    journal_crash.put(main=b"")
-    before = contents(journal_crash.path.parent)
-    with pytest.raises(lumocrypt.TamperedError, match="empty"):
-        journal_crash.rows()
-    with pytest.raises(lumocrypt.TamperedError):
-        lumocrypt.connect(journal_crash.path, key=KEY).execute("CREATE TABLE mine (a)")
-    assert contents(journal_crash.path.parent) == before
-
-
-# Logs from elsewhere
-
-
-@LOG_KINDS
-def test_a_plaintext_log_is_refused(folder: Path, kind: str) -> None:
-    """A real one, of a plaintext twin, that SQLite would replay if the VFS let it."""
-    here = folder / f"plain-{kind}"
-    here.mkdir()
-    twin = make_plain_tiny(here / "twin.db")
-    connection = sqlite3.connect(twin, isolation_level=None)
-    if kind == "wal":
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("UPDATE t SET v = 'injected'")
-    else:
-        connection.execute("PRAGMA cache_size=1")
-        connection.execute("BEGIN")
-        connection.execute("UPDATE t SET v = v || ' injected by a log'")
-    injected = log_of(twin, f"-{kind}").read_bytes()
-    assert len(injected) > BLOCK
-    connection.close()
-    for mode in ("DELETE", "WAL"):
-        path = here / mode / "tiny.db"
-        path.parent.mkdir()
-        make_tiny(path)
-        lumocrypt.connect(path, key=KEY).execute(f"PRAGMA journal_mode={mode}").close()
-        attacked = Attacked(path, KEY)
-        right = attacked.rows()
-        log_of(path, f"-{kind}").write_bytes(injected)
-        refused(attacked, kind, "plaintext")
-        # Moving it away is all that it takes.
-        log_of(path, f"-{kind}").unlink()
-        assert attacked.rows() == right
-
-
-@LOG_KINDS
-@pytest.mark.parametrize("owner", ["stranger", "relative"])
-def test_a_log_of_another_database_is_refused(folder: Path, kind: str, owner: str) -> None:
-    """Of one with the same raw key, and of a VACUUM INTO copy with the same data key."""
-    here = folder / f"{owner}-{kind}"
-    here.mkdir()
-    make = crash_in_wal_mode if kind == "wal" else crash_in_a_transaction
-    foreign = make(here)
-    path = here / "other" / "tiny.db"
-    path.parent.mkdir()
-    if owner == "stranger":
-        make_tiny(path)
-    else:
-        foreign.rows()
-        connection = lumocrypt.connect(foreign.path, key=KEY)
-        connection.execute("VACUUM INTO ?", (str(path),))
-        connection.close()
-        assert lumocrypt.info(path).key_id == lumocrypt.info(foreign.path).key_id
-    attacked = Attacked(path, KEY)
-    right = attacked.rows()
-    log_of(path, f"-{kind}").write_bytes(log(foreign))
-    refused(attacked, kind, "belongs to another database or another key")
-    log_of(path, f"-{kind}").unlink()
-    assert attacked.rows() == right
-
-
-@LOG_KINDS
-def test_a_log_of_a_newer_version_is_refused(wal_crash: Crashed, journal_crash: Crashed, kind: str) -> None:
-    import hashlib
-
-    crash = wal_crash if kind == "wal" else journal_crash
-    content = bytearray(log(crash))
-    for copy in (0, 4096) if kind == "wal" else (0,):
-        if any(content[copy : copy + 16]):
-            content[copy + 16] = 2
-            content[copy + 96 : copy + 128] = hashlib.sha256(content[copy : copy + 96]).digest()
-    crash.put(**{kind: bytes(content)})
-    before = contents(crash.path.parent)
-    with pytest.raises(lumocrypt.UnsupportedFormatError, match="version 2"):
-        crash.rows()
-    assert contents(crash.path.parent) == before
-
-
-# Rollback journals
-
-
-def journal_outcomes(crash: Crashed, journals: Iterator[bytes]) -> set[int | None]:
-    seen: set[int | None] = set()
-    for journal in journals:
-        crash.put(journal=journal)
-        seen.add(prefix_or_error(crash))
-    return seen
-
-
-@pytest.mark.parametrize("synchronous", ["NORMAL", "FULL", "EXTRA"])
-@pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST"])
-def test_flipped_bits_in_a_hot_journal(folder: Path, mode: str, synchronous: str) -> None:
-    """A transaction that is half in the main file is rolled back as a whole, or the database is refused."""
-    here = folder / f"flips-{mode}-{synchronous}"
-    here.mkdir()
-    crash = crash_in_a_transaction(here, journal_mode=mode, synchronous=synchronous)
-    journal = log(crash)
-    rng = random.Random(2)
-    offsets = [*range(300), *range(300, len(journal) - 300, 13), *range(len(journal) - 300, len(journal))]
-    seen = journal_outcomes(crash, (changed(journal, offset, rng) for offset in offsets))
-    assert seen == {0, None}
-
-
-def test_known_limit_a_hot_journal_cut_short_or_deleted(journal_crash: Crashed) -> None:
-    """Nothing in the main file says that a rollback is due; the blocks of half a transaction are sound."""
-    journal_crash.put(journal=None)
-    assert not isinstance(journal_crash.outcome(), sqlite3.Error)
-
-
-def test_an_old_journal_of_the_same_database(folder: Path) -> None:
-    """Replayed after its transaction was committed: hot-journal injection."""
-    here = folder / "old-journal"
-    here.mkdir()
-    crash = crash_in_a_transaction(here)
-    path = here / "tiny.db"
-    connection = lumocrypt.connect(path, key=KEY)
-    connection.execute("UPDATE t SET v = v || '!'")
-    connection.commit()
-    connection.close()
-    attacked = Attacked(path, KEY)
-    latest: Rows = attacked.rows()
-    log_of(path, "-journal").write_bytes(log(crash))
-    outcome = attacked.outcome()
-    assert isinstance(outcome, sqlite3.Error) or outcome in (latest, crash.states[0])
-
-
-def test_a_slot_cannot_be_smuggled_in_by_a_journal(journal_crash: Crashed) -> None:
-    """Main slots appended to a journal as if they were extents."""
-    journal = log(journal_crash)
-    main = journal_crash.files[journal_crash.path.name]
-    slot = main[slot_at(1, BLOCK) : slot_at(2, BLOCK)]
-    extent = b"LJX1" + (BLOCK).to_bytes(4, "little") + journal[64:80] + slot
-    journal_crash.put(journal=journal + extent)
-    assert prefix_or_error(journal_crash) == 0

@@ -1,0 +1,140 @@
+"""Changed, replayed and missing rollback journals of a database that is in the middle of a transaction."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import lumocrypt
+from support.crash import contents, log_of
+from support.folders import fast_folder
+from support.history import KEY, Crashed, crash_in_a_transaction
+from support.judge import changed, journal_outcomes, log, prefix_or_error
+from support.layout import OVERHEAD, slot_at
+from support.tiny import BLOCK, Attacked, Rows
+
+#: Lengths of the preamble and of what stands in front of each extent.
+PREAMBLE, EXTENT_HEAD = 128, 24
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with fast_folder() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def journal_crash(folder: Path) -> Crashed:
+    (folder / "journal").mkdir()
+    return crash_in_a_transaction(folder / "journal")
+
+
+@pytest.fixture(autouse=True)
+def _as_crashed(journal_crash: Crashed) -> None:
+    journal_crash.put()
+
+
+def test_an_untouched_journal_is_rolled_back(journal_crash: Crashed) -> None:
+    assert prefix_or_error(journal_crash) == 0
+    # The control: without its journal the database is in the middle of a transaction.
+    journal_crash.put(journal=None)
+    assert journal_crash.outcome() not in journal_crash.states
+
+
+def test_an_empty_main_file_beside_a_journal(journal_crash: Crashed) -> None:
+    journal_crash.put(main=b"")
+    before = contents(journal_crash.path.parent)
+    with pytest.raises(lumocrypt.TamperedError, match="empty"):
+        journal_crash.rows()
+    with pytest.raises(lumocrypt.TamperedError):
+        lumocrypt.connect(journal_crash.path, key=KEY).execute("CREATE TABLE mine (a)")
+    assert contents(journal_crash.path.parent) == before
+
+
+def extents(journal: bytes) -> list[int]:
+    """Where the extents begin: their heads are clear (docs/format.md, section 5)."""
+    starts, at = [], PREAMBLE
+    while journal[at : at + 4] == b"LJX1":
+        starts.append(at)
+        at += EXTENT_HEAD + int.from_bytes(journal[at + 4 : at + 8], "little") + OVERHEAD
+    return starts
+
+
+@pytest.mark.parametrize(("synchronous", "unproven"), [("NORMAL", 2), ("FULL", 1), ("EXTRA", 1)])
+@pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST"])
+def test_flipped_bits_in_a_hot_journal(folder: Path, mode: str, synchronous: str, unproven: int) -> None:
+    """A transaction that is half in the main file is rolled back as a whole, or the database is refused.
+
+    That holds for whatever a later extent proves to have been synced: under NORMAL SQLite writes the records
+    and their count before one sync, otherwise it syncs in between.
+    """
+    here = folder / f"flips-{mode}-{synchronous}"
+    here.mkdir()
+    crash = crash_in_a_transaction(here, journal_mode=mode, synchronous=synchronous)
+    journal = log(crash)
+    starts = extents(journal)
+    assert len(starts) > 2 * unproven
+    rng = random.Random(2)
+    proven = range(starts[-unproven])
+    heads = {at for start in starts[:-unproven] for at in range(start, start + 24)}
+    offsets = sorted(heads | set(proven[:256]) | set(proven[::7]) | set(proven[-64:]))
+    seen = journal_outcomes(crash, (changed(journal, offset, rng) for offset in offsets))
+    assert seen == {0, None}
+
+
+def test_extents_of_a_hot_journal_out_of_order(journal_crash: Crashed) -> None:
+    journal = log(journal_crash)
+    starts = [*extents(journal), len(journal)]
+    pieces = [journal[start:end] for start, end in itertools.pairwise(starts)]
+    journals: list[bytes] = []
+    for first in range(len(pieces) - 1):
+        order = list(pieces)
+        order[first], order[first + 1] = order[first + 1], order[first]
+        journals.append(journal[:PREAMBLE] + b"".join(order))
+        # Left out, and repeated.
+        journals.append(journal[:PREAMBLE] + b"".join(pieces[:first] + pieces[first + 1 :]))
+        journals.append(journal[:PREAMBLE] + b"".join([*pieces[: first + 1], *pieces[first:]]))
+    assert journal_outcomes(journal_crash, journals[:-3]) == {None}
+
+
+def test_known_limit_a_hot_journal_deleted_or_damaged_at_its_end(journal_crash: Crashed) -> None:
+    """Nothing in the main file says that a rollback is due; the blocks of half a transaction are sound."""
+    journal = log(journal_crash)
+    for left in (None, b"", journal[: extents(journal)[-1]], journal[:-1] + bytes([journal[-1] ^ 1])):
+        journal_crash.put(journal=left)
+        outcome = journal_crash.outcome()
+        assert not isinstance(outcome, sqlite3.Error)
+        # What is lost at the very end may not have been in use yet.
+        assert left or outcome not in journal_crash.states
+
+
+def test_an_old_journal_of_the_same_database(folder: Path) -> None:
+    """Replayed after its transaction was committed: hot-journal injection."""
+    here = folder / "old-journal"
+    here.mkdir()
+    crash = crash_in_a_transaction(here)
+    path = here / "tiny.db"
+    connection = lumocrypt.connect(path, key=KEY)
+    connection.execute("UPDATE t SET v = v || '!'")
+    connection.commit()
+    connection.close()
+    attacked = Attacked(path, KEY)
+    latest: Rows = attacked.rows()
+    log_of(path, "-journal").write_bytes(log(crash))
+    outcome = attacked.outcome()
+    assert isinstance(outcome, sqlite3.Error) or outcome in (latest, crash.states[0])
+
+
+def test_a_slot_cannot_be_smuggled_in_by_a_journal(journal_crash: Crashed) -> None:
+    """Main slots appended to a journal as if they were extents."""
+    journal = log(journal_crash)
+    main = journal_crash.files[journal_crash.path.name]
+    slot = main[slot_at(1, BLOCK) : slot_at(2, BLOCK)]
+    extent = b"LJX1" + (BLOCK).to_bytes(4, "little") + journal[64:80] + slot
+    journal_crash.put(journal=journal + extent)
+    assert prefix_or_error(journal_crash) == 0

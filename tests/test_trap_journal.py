@@ -1,0 +1,216 @@
+"""Traps of an encrypted rollback journal; each test names its trap."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+import lumocrypt
+from support.crash import crashed, log_of
+from support.layout import HEADER, OVERHEAD
+from support.sql_database import OTHER_RAW, RAW, add, assert_sound, assert_verified, content, count, make, opened
+from support.sql_recorder import Event, Recorder
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    one = Recorder()
+    yield one
+    one.stop()
+
+
+def _database(path: Path, *, page_size: int, block_size: int) -> Path:
+    plain = make(path.with_suffix(".plain"), None, rows=200, page_size=page_size)
+    lumocrypt.encrypt(plain, path, key=lumocrypt.Key.raw(RAW), block_size=block_size)
+    return path
+
+
+@pytest.mark.parametrize(("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (16384, 4096)])
+@pytest.mark.parametrize("garbage", ["torn", "zeros", "noise"])
+def test_traps_2_and_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
+    """Traps 2 and 9: a crash may tear every block that a transaction has written. Where a block holds several pages,
+    all of them must be in the journal, and playback, page by page, must not stumble over the block it repairs."""
+    path = _database(tmp_path / "a.db", page_size=page_size, block_size=block_size)
+    with opened(path) as connection:
+        wanted = content(connection)
+        before = path.read_bytes()
+        connection.execute("PRAGMA cache_size=2")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE t SET data = zeroblob(400) WHERE id % 40 = 0")
+        connection.execute("UPDATE t SET name = 'never' WHERE id % 50 = 0")
+        copy = crashed(path, tmp_path / "crash")
+        connection.execute("ROLLBACK")
+    image = bytearray(copy.read_bytes())
+    slot = block_size + OVERHEAD
+    written = 0
+    for at in range(HEADER, len(before), slot):
+        old, new = before[at : at + slot], bytes(image[at : at + slot])
+        if old != new:
+            written += 1
+            half = len(new) // 2
+            image[at : at + slot] = {
+                "torn": old[:half] + new[half:],
+                "zeros": bytes(len(new)),
+                "noise": b"\xa5" * len(new),
+            }[garbage]
+    assert written, "nothing was spilled"
+    copy.write_bytes(image)
+    with opened(copy) as recovered:
+        assert content(recovered) == wanted
+    assert_verified(copy)
+
+
+def test_trap_5_a_torn_journal_has_nothing_to_undo(tmp_path: Path) -> None:
+    """Trap 5: a journal that never was synced, cut or garbled anywhere, is no error: the main file is untouched."""
+    path = make(tmp_path / "a.db")
+    with opened(path) as connection:
+        wanted = content(connection)
+        connection.execute("PRAGMA synchronous=off")
+        connection.execute("PRAGMA cache_size=3")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE t SET data = zeroblob(500)")
+        copy = crashed(path, tmp_path / "crash")
+        connection.execute("ROLLBACK")
+    journal = log_of(copy, "-journal").read_bytes()
+    assert len(journal) > 5000
+    base = path.read_bytes()
+    draw = list(range(0, 400, 7)) + list(range(400, len(journal), 1501))
+    for cut in draw:
+        for torn in (journal[:cut], journal[:cut] + bytes(len(journal) - cut), journal[:cut] + b"\xa5" * 700):
+            copy.write_bytes(base)
+            log_of(copy, "-journal").write_bytes(torn)
+            with opened(copy) as recovered:
+                assert count(recovered) == 100
+                assert_sound(recovered)
+    with opened(copy) as recovered:
+        assert content(recovered) == wanted
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
+def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
+    """Trap 13: without syncs the journal is one segment whose header is never patched; a kill (not a power failure)
+    at any time leaves enough to roll back."""
+    path = make(tmp_path / "a.db", journal_mode=mode)
+    with opened(path) as connection:
+        connection.execute("PRAGMA synchronous=off")
+        connection.execute("PRAGMA cache_size=2")
+        for turn in range(8):
+            wanted = content(connection)
+            connection.execute("BEGIN")
+            copies = []
+            for step in range(4):
+                connection.execute("UPDATE t SET data = zeroblob(?), name = name || 'x'", (300 + step,))
+                add(connection, 7)
+                copies.append(crashed(path, tmp_path / f"{turn}-{step}"))
+            connection.execute("COMMIT" if turn % 2 else "ROLLBACK")
+            for copy in copies:
+                with opened(copy) as recovered:
+                    assert content(recovered) == wanted
+                assert_verified(copy)
+                shutil.rmtree(copy.parent)
+
+
+def test_trap_15_reads_are_served_from_memory(tmp_path: Path, recorder: Recorder) -> None:
+    """Trap 15: SQLite reads its journal back (8 bytes at the next header) before each sync. Were the buffer flushed
+    for that, every commit would cost one more write: it is one extent for the records and one for their number."""
+    path = make(tmp_path / "a.db")
+    connection = recorder.connect(path)
+    connection.execute("SELECT count(*) FROM t")
+    for _ in range(3):
+        recorder.watch()
+        connection.execute("UPDATE t SET data = zeroblob(500) WHERE id % 10 = 0")
+        journal = [event.operation for event in recorder.stop() if event.name.endswith("-journal")]
+        assert journal == ["write", "sync", "write", "sync", "delete"]
+    connection.close()
+    assert_verified(path)
+
+
+def _snapshots(recorder: Recorder, folder: Path, work: Callable[[], None]) -> list[dict[str, bytes]]:
+    """The files of a folder after every single operation of ``work``."""
+    taken: list[dict[str, bytes]] = []
+
+    def take(_: Event) -> None:
+        taken.append({file.name: file.read_bytes() for file in folder.iterdir()})
+
+    recorder.watch(take)
+    work()
+    recorder.stop()
+    return taken
+
+
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
+@pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
+def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, attached: str) -> None:
+    """Trap 6: a transaction over two files is in both or in neither, wherever a crash hits it, and whichever file is
+    opened first, through whichever VFS: who rolls back one must find the super-journal's name at the end of the other's
+    journal."""
+    folder = tmp_path / "files"
+    folder.mkdir()
+    raw = OTHER_RAW if attached == "encrypted" else None
+    main = make(folder / "main.db", rows=3, journal_mode=mode)
+    other = make(folder / "other.db", raw, rows=3, journal_mode=mode)
+    connection = recorder.connect(main)
+    how = f"lumo_key=x'{OTHER_RAW.hex()}'" if raw else "lumo_plain=1"
+    connection.execute(f"ATTACH \"file:{other}?{how}\" AS other")
+    # The mode is each connection's own.
+    connection.execute(f"PRAGMA main.journal_mode={mode}; PRAGMA other.journal_mode={mode}").fetchall()
+
+    def transaction() -> None:
+        connection.execute(
+            "BEGIN; UPDATE main.t SET name = 'new'; UPDATE other.t SET name = 'new'; COMMIT"
+        ).fetchall()
+
+    snapshots = _snapshots(recorder, folder, transaction)
+    connection.close()
+    assert sum(any("-mj" in name for name in files) for files in snapshots) > 5
+    outcomes = set()
+    for files in snapshots:
+        for first_is_main in (True, False):
+            for file in folder.iterdir():
+                file.unlink()
+            for name, data in files.items():
+                (folder / name).write_bytes(data)
+            found = {}
+            for path, key in ((main, RAW), (other, raw)) if first_is_main else ((other, raw), (main, RAW)):
+                with opened(path, key) as recovered:
+                    assert_sound(recovered)
+                    found[path] = recovered.execute("SELECT count(*) FROM t WHERE name = 'new'").fetchone()[0]
+            assert found[main] == found[other], (first_is_main, sorted(files))
+            outcomes.add(found[main])
+    assert outcomes == {0, 3}
+
+
+def test_trap_2_one_write_per_extent(tmp_path: Path, recorder: Recorder) -> None:
+    """Trap 2: what is synced in the journal is never written over by the same transaction."""
+    path = make(tmp_path / "a.db", rows=400)
+    connection = recorder.connect(path)
+    connection.execute("PRAGMA cache_size=3")
+    synced, end = 0, 0
+    recorder.watch()
+    connection.execute("BEGIN; UPDATE t SET data = zeroblob(501); UPDATE t SET name = 'x'; COMMIT").fetchall()
+    for event in recorder.stop():
+        if not event.name.endswith("-journal"):
+            continue
+        if event.operation == "write":
+            assert event.offset >= synced, "a synced part was rewritten"
+            end = max(end, event.offset + event.length)
+        elif event.operation == "sync":
+            synced = end
+    assert synced > 100_000
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    connection.close()
+
+
+def test_the_recorder_sees_everything(tmp_path: Path, recorder: Recorder) -> None:
+    """A control: the counts above are no counts of nothing."""
+    connection = recorder.connect(tmp_path / "a.db")
+    recorder.watch()
+    connection.execute("CREATE TABLE t (a)")
+    names = {(event.operation, event.name) for event in recorder.stop()}
+    assert {("write", "a.db"), ("sync", "a.db"), ("write", "a.db-journal"), ("delete", "a.db-journal")} <= names
+    assert isinstance(connection, apsw.Connection)
+    connection.close()

@@ -1,0 +1,198 @@
+"""Traps of a write-ahead log that is encrypted frame by frame; each test names its trap."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from conftest import Peer
+from support.crash import crashed, log_of
+from support.layout import HEADER, OVERHEAD
+from support.sql_database import RAW, add, assert_sound, assert_verified, connect, content, count, make, opened
+
+PAGE = 4096
+FRAMES = 8192
+SLOT = 24 + PAGE + OVERHEAD
+
+
+def test_trap_1_stale_buffer_after_rollback(tmp_path: Path, peer: Callable[..., Peer]) -> None:
+    """Trap 1: what a rolled-back transaction has buffered must not come back over frames that another connection
+    has committed since at the same place in the log."""
+    path = make(tmp_path / "a.db", journal_mode="wal")
+    other = peer(path, RAW)
+    for _ in range(2):
+        with opened(path) as connection:
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            connection.execute("PRAGMA cache_size=2")
+            for turn in range(12):
+                connection.execute("BEGIN")
+                add(connection, 5 + turn * 3)
+                connection.execute("UPDATE t SET name = 'never'")
+                if turn % 2:
+                    connection.execute("SAVEPOINT s")
+                    connection.execute("DELETE FROM t")
+                    connection.execute("ROLLBACK TO s")
+                connection.execute("ROLLBACK")
+                assert other.run(f"INSERT INTO t (name) VALUES ('theirs {turn}')") == {"rows": []}
+                connection.execute("INSERT INTO t (name) VALUES ('ours')")
+                rows = connection.execute("SELECT count(*) FROM t WHERE name LIKE 'theirs%'").fetchone()[0]
+                assert other.run("SELECT count(*) FROM t WHERE name LIKE 'theirs%'")["rows"] == [[rows]]
+                assert connection.execute("SELECT count(*) FROM t WHERE name = 'never'").fetchone() == (0,)
+            copy = crashed(path, tmp_path / f"crash-{count(connection)}")
+            wanted = content(connection)
+        with opened(copy) as recovered:
+            assert content(recovered) == wanted
+    with opened(path) as connection:
+        assert connection.execute("SELECT name, count(*) FROM t WHERE id > 100 GROUP BY name").fetchall() == [
+            ("ours", 24),
+            *sorted((f"theirs {turn}", 2) for turn in range(12)),
+        ]
+        assert_sound(connection)
+
+
+@pytest.mark.parametrize("synchronous", ["off", "normal", "full"])
+@pytest.mark.parametrize("locking_mode", ["normal", "exclusive"])
+def test_traps_3_and_4_rewritten_frames(tmp_path: Path, synchronous: str, locking_mode: str) -> None:
+    """Traps 3 and 4: a page that is spilled twice is written over its own frame without a header, headers with salt
+    and checksum zero follow, and at the end headers without pages. All of it is read back by the transaction, and
+    what a crash finds after the commit is the whole transaction, before it nothing."""
+    path = make(tmp_path / "a.db", journal_mode="wal", rows=60)
+    with opened(path) as connection:
+        connection.execute(f"PRAGMA locking_mode={locking_mode}")
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("PRAGMA cache_size=1")
+        before = content(connection)
+        connection.execute("BEGIN")
+        for turn in range(4):
+            # Every page is dirtied again in each turn, and there is room for one.
+            connection.execute("UPDATE t SET data = zeroblob(length(data) + 1), name = name || ?", (str(turn),))
+            connection.execute("SAVEPOINT s")
+            connection.execute("UPDATE t SET name = 'no'")
+            connection.execute("ROLLBACK TO s")
+            assert connection.execute("SELECT DISTINCT length(data) FROM t").fetchall() == [(501 + turn,)]
+            assert connection.execute("SELECT count(*) FROM t WHERE name = 'no'").fetchone() == (0,)
+        frames = log_of(path, "-wal").stat().st_size
+        under_way = crashed(path, tmp_path / "under-way")
+        connection.execute("COMMIT")
+        assert log_of(path, "-wal").stat().st_size - frames < frames, "nothing was spilled"
+        committed = crashed(path, tmp_path / "committed")
+        after = content(connection)
+    for copy, wanted in ((under_way, before), (committed, after)):
+        with opened(copy) as recovered:
+            assert content(recovered) == wanted
+        assert_verified(copy)
+
+
+def test_trap_5_an_unreadable_tail_ends_the_log(tmp_path: Path) -> None:
+    """Trap 5: recovery takes a frame that does not authenticate for the end of the log: the database opens with the
+    commits before it, whole."""
+    path = make(tmp_path / "a.db", journal_mode="wal")
+    with opened(path) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        ends = []
+        for turn in range(5):
+            connection.execute("UPDATE t SET data = zeroblob(?) WHERE id <= 20", (600 + turn,))
+            ends.append(log_of(path, "-wal").stat().st_size)
+        copy = crashed(path, tmp_path / "crash")
+    wal, whole, base = log_of(copy, "-wal"), log_of(copy, "-wal").read_bytes(), copy.read_bytes()
+    assert (ends[-1] - FRAMES) % SLOT == 0
+    for cut in [FRAMES, FRAMES + 11, *(end + move for end in ends[:-1] for move in (-SLOT, -1, 0, 1, SLOT + 5))]:
+        for torn in (whole[:cut], whole[:cut] + bytes(len(whole) - cut), whole[:cut] + b"\xa5" * (len(whole) - cut)):
+            copy.write_bytes(base)
+            wal.write_bytes(torn)
+            log_of(copy, "-shm").unlink(missing_ok=True)
+            with opened(copy) as recovered:
+                found = recovered.execute("SELECT DISTINCT length(data) FROM t WHERE id <= 20").fetchall()
+                assert_sound(recovered)
+            commits = sum(end <= cut for end in ends)
+            assert found == [(599 + commits if commits else 500,)], (cut, commits)
+
+
+@pytest.mark.parametrize("auto_vacuum", [0, 1])
+def test_trap_8_holes(tmp_path: Path, auto_vacuum: int) -> None:
+    """Trap 8 (and hazard 8): pages freed by the transaction that made them are never written. After a checkpoint
+    they are holes in the main file, which must not look like tampering; a backup reads them all."""
+    path = make(tmp_path / "a.db", journal_mode="wal", auto_vacuum=auto_vacuum)
+    with opened(path) as connection:
+        connection.execute("PRAGMA secure_delete=0")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE big AS SELECT randomblob(3000) AS x FROM t, (SELECT 1 FROM t LIMIT 3)")
+        connection.execute("CREATE TABLE last (x)")
+        connection.execute("DROP TABLE big")
+        connection.execute("INSERT INTO last VALUES (randomblob(9000))")
+        connection.execute("COMMIT")
+        log = crashed(path, tmp_path / "log")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        for copy in (log, crashed(path, tmp_path / "checkpointed")):
+            with opened(copy) as source, opened(copy.with_name("backup.db")) as target:
+                source.backup(target)
+                assert_sound(target)
+                assert content(target) == content(source)
+            assert_verified(copy)
+        assert_verified(path)
+        slots = path.read_bytes()[HEADER:]
+        size = PAGE + OVERHEAD
+        assert not any(slots[at : at + size] == bytes(size) for at in range(0, len(slots), size)), "a hole was left"
+        assert_sound(connection)
+
+
+def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]) -> None:
+    """Trap 10: the block that is kept to answer the look at the change counter is never older than the file, whether
+    locks announce the change or not."""
+    for mode in ("delete", "wal"):
+        path = make(tmp_path / f"{mode}.db", journal_mode=mode)
+        other = peer(path, RAW)
+        plain, careless = connect(path), None
+        if mode == "delete":
+            careless = connect(f"file:{path}?nolock=1", uri=True)
+        for turn in range(20):
+            other.run("DELETE FROM t WHERE id % 7 = 0" if turn % 3 else "INSERT INTO t (name) SELECT name FROM t")
+            if turn % 4 == 0:
+                other.run("PRAGMA wal_checkpoint(TRUNCATE)")
+            wanted = other.run("SELECT count(*) FROM t")["rows"][0][0]
+            for connection in filter(None, (plain, careless)):
+                assert count(connection) == wanted
+        plain.close()
+
+
+def test_trap_4_header_and_page_are_not_always_a_pair(tmp_path: Path) -> None:
+    """Trap 4: the page alone, over a frame that this very transaction spilled, then one commit that is all of it."""
+    path = make(tmp_path / "a.db", journal_mode="wal", rows=30)
+    connection = connect(path)
+    connection.execute("PRAGMA cache_size=1")
+    connection.execute("PRAGMA cache_spill=1")
+    connection.execute("BEGIN")
+    for number in range(200):
+        connection.execute("UPDATE t SET name = ? WHERE id = ?", (f"new {number}", number % 30 + 1))
+    connection.execute("COMMIT")
+    copy = crashed(path, tmp_path / "crash")
+    with opened(copy) as recovered:
+        names = {name for (name,) in recovered.execute("SELECT name FROM t")}
+    assert names == {f"new {number}" for number in range(170, 200)}
+    connection.close()
+
+
+def test_trap_4_reads_by_the_same_connection(tmp_path: Path) -> None:
+    """Trap 4: an open cursor reads pages that its own transaction has spilled and written again."""
+    path = make(tmp_path / "a.db", journal_mode="wal", rows=300)
+    with opened(path) as connection:
+        connection.execute("PRAGMA cache_size=1")
+        connection.execute("BEGIN")
+        cursor = connection.execute("SELECT id, length(data) FROM t ORDER BY id")
+        seen = 0
+        for number, length in cursor:
+            assert length == 500
+            connection.execute("UPDATE t SET data = zeroblob(400) WHERE id = ?", (number,))
+            seen += 1
+        assert seen == 300
+        connection.execute("COMMIT")
+        assert connection.execute("SELECT sum(length(data)) FROM t").fetchone() == (120_000,)
+        assert_sound(connection)
+    with pytest.raises(sqlite3.ProgrammingError):
+        cursor.fetchone()
+    assert_verified(path)
