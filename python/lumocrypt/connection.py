@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import warnings
 from typing import Any, Literal
@@ -9,7 +10,7 @@ from typing import Any, Literal
 from . import native
 from .kdf import Kdf
 from .kdf import resolve as resolve_kdf
-from .keys import Hidden, Key, KeyLike
+from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike
 from .registration import stdlib_host, vfs_over
 from .uri import VFS, Database, Target, parse
 
@@ -61,6 +62,9 @@ def connect(
     # It may hold a key, too.
     del database
     target, given = _take_uri_key(target, given)
+    if given is None and os.environ.get(ENVIRONMENT_VARIABLE):
+        # The engine reads it when the file is opened; here a malformed one can be the ValueError that it is.
+        Key.from_env()
     if target.kind != "file":
         return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
     options = open_options(given, cipher, kdf, io=io)

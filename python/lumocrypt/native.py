@@ -131,6 +131,11 @@ def register_library(library: str | None) -> dict[str, Any]:
     return _json(answer)
 
 
+def hosts() -> list[dict[str, Any]]:
+    """All SQLite libraries that know the VFSs, in the form of :func:`register_library`."""
+    return json.loads(_take_string(_lib.lumo_hosts()) or "[]")
+
+
 def register_over(host: int, base_vfs: str) -> str:
     """Registers and names the VFS ``lumocrypt-<base>``."""
     answer = _ffi.new("char **")

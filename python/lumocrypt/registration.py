@@ -51,6 +51,7 @@ def stdlib_host() -> Host:
 
 
 def _register_stdlib() -> Host:
+    loaded: list[dict[str, Any]] = []
     if hasattr(sqlite3.Connection, "enable_load_extension"):
         # SQLite hands its own functions to an extension: nothing has to be found. Where that is
         # refused (built in, but disabled), the symbols may still be in reach.
@@ -58,13 +59,19 @@ def _register_stdlib() -> Host:
             contextlib.suppress(sqlite3.Error),
             contextlib.closing(sqlite3.connect(":memory:")) as connection,
         ):
+            # Unless another library loaded it first, the newest host is this one; where symbols can be
+            # found, they say so with certainty.
+            known = native.hosts()
             _load_extension(connection)
+            loaded = native.hosts()[len(known) :] or known[:1]
     problems: list[str] = []
     for library in _stdlib_libraries():
         try:
             return _host(native.register_library(library))
         except (CryptError, ValueError, OSError, sqlite3.Error) as error:
             problems.append(str(error))
+    if loaded:
+        return _host(loaded[0])
     raise sqlite3.NotSupportedError(
         f"lumocrypt cannot reach the SQLite inside this Python's sqlite3 module ({'; '.join(problems)}). "
         "Use APSW (pip install apsw) or pysqlite3 (pip install pysqlite3-binary) with lumocrypt.load(), "

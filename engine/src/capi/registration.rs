@@ -2,18 +2,25 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::{call, give, required, text};
+use super::{call, give, owned, required, text};
 use crate::error::Result;
 use crate::vfs::api::Api;
 use crate::vfs::host::{self, Host};
 
-fn describe(host: &Host) -> String {
+fn describe(host: &Host) -> serde_json::Value {
     serde_json::json!({
         "host": host.id,
         "sqlite_version": host.api.version(),
         "vfs": host.vfs_names(),
     })
-    .to_string()
+}
+
+/// All SQLite libraries registered so far, as a JSON array: how a host that was registered by loading the
+/// extension is found.
+#[unsafe(no_mangle)]
+pub extern "C" fn lumo_hosts() -> *mut c_char {
+    let hosts: Vec<_> = host::hosts().into_iter().map(describe).collect();
+    owned(&serde_json::Value::from(hosts).to_string())
 }
 
 /// Registers the VFSs in the SQLite that `shared_object` links or holds; null: the process's own symbols.
@@ -30,7 +37,7 @@ pub unsafe extern "C" fn lumo_register_library(
         let path = unsafe { text(shared_object) }?;
         let host = host::serve(Api::from_library(path)?)?;
         // SAFETY: as the caller promises.
-        unsafe { give(json, &describe(host)) }
+        unsafe { give(json, &describe(host).to_string()) }
     })
 }
 

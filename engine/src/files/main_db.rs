@@ -48,6 +48,8 @@ pub struct MainFile {
     block: Vec<u8>,
     cached: Option<CachedBlock>,
     overlays: BTreeMap<u64, Overlay>,
+    /// Where SQLite last cut the file, while its lock lasts: behind it a block holds nothing that counts.
+    cut: Option<u64>,
     /// Logical size, as long as our locks keep others from changing it; writes need it at every call.
     size: Option<u64>,
     /// First slot that may be an honest hole, while a WAL generation is current (docs/format.md section 4).
@@ -69,6 +71,7 @@ impl MainFile {
             block: vec![0; block_size as usize],
             cached: None,
             overlays: BTreeMap::new(),
+            cut: None,
             size: None,
             holes_from: None,
             sealed_to: 0,
@@ -88,6 +91,7 @@ impl MainFile {
     /// A lock was taken: what was known of the file's size may be out of date.
     pub fn lock_taken(&mut self) {
         self.size = None;
+        self.cut = None;
     }
 
     /// A WAL generation that began when the file had `slots` synced slots is current, or none is.
@@ -258,6 +262,7 @@ impl MainFile {
             self.fill_gap(storage, size, offset)?;
         }
         let size = size.max(offset);
+        self.cut = self.cut.map(|cut| cut.max(offset + data.len() as u64));
         let mut done = 0;
         while done < data.len() {
             let at = offset + done as u64;
@@ -317,7 +322,7 @@ impl MainFile {
         have: usize,
     ) -> Result<()> {
         if self.overlays.contains_key(&index) {
-            return self.write_overlay(storage, index, within, part);
+            return self.write_overlay(storage, index, within, part, have);
         }
         let mut block = std::mem::take(&mut self.block);
         block.fill(0);
@@ -332,7 +337,7 @@ impl MainFile {
                 let units = block.len().div_ceil(COVER);
                 let overlay = Overlay { data: vec![0; block.len()], covered: vec![false; units] };
                 self.overlays.insert(index, overlay);
-                self.write_overlay(storage, index, within, part)
+                self.write_overlay(storage, index, within, part, have)
             }
             Err(fault) => Err(fault),
         };
@@ -346,16 +351,26 @@ impl MainFile {
         index: u64,
         within: usize,
         part: &[u8],
+        have: usize,
     ) -> Result<()> {
         let Some(overlay) = self.overlays.get_mut(&index) else { return Ok(()) };
         overlay.data[within..within + part.len()].copy_from_slice(part);
         for unit in within.div_ceil(COVER)..(within + part.len()) / COVER {
             overlay.covered[unit] = true;
         }
-        if overlay.covered.iter().all(|covered| *covered)
+        self.settle_overlay(storage, index, have.max(within + part.len()))
+    }
+
+    /// Seals a collected block, of which the file has `len` bytes, once everything in it that counts is there.
+    /// In the last block that is what lies before the end of the file, or before the place where SQLite cut it.
+    fn settle_overlay(&mut self, storage: &mut dyn Storage, index: u64, len: usize) -> Result<()> {
+        let start = index * u64::from(self.geometry.block_size);
+        let counts = self.cut.map_or(len, |cut| cut.saturating_sub(start).min(len as u64) as usize);
+        let Some(overlay) = self.overlays.get(&index) else { return Ok(()) };
+        if overlay.covered[..counts.div_ceil(COVER)].iter().all(|covered| *covered)
             && let Some(overlay) = self.overlays.remove(&index)
         {
-            return self.write_block(storage, index, &overlay.data);
+            return self.write_block(storage, index, &overlay.data[..len]);
         }
         Ok(())
     }
@@ -413,7 +428,15 @@ impl MainFile {
             self.cached = None;
             self.sealed_to = self.sealed_to.min(kept / block_size);
             self.size = Some(kept);
-        } else if size > current {
+        }
+        if size <= current {
+            self.cut = Some(size);
+            // A block that was waiting for pages behind the cut is complete now.
+            let index = size / block_size;
+            let have = current.min(kept).saturating_sub(index * block_size) as usize;
+            self.settle_overlay(storage, index, have)?;
+        } else {
+            self.cut = self.cut.map(|cut| cut.max(size));
             self.fill_gap(storage, current, size)?;
             let (index, tail) = (size / block_size, (size % block_size) as usize);
             if tail != 0 {

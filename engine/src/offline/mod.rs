@@ -39,6 +39,8 @@ pub struct Unlocked {
     pub sealer: Sealer,
     /// The logical size in bytes.
     pub size: u64,
+    /// The size on disk when it was opened.
+    pub physical: u64,
 }
 
 impl Unlocked {
@@ -51,7 +53,15 @@ impl Unlocked {
         let header = header::parse(&region)?;
         let sealer = keys.sealer(FileKind::MainDb)?;
         let geometry = Geometry::new(superblock.block_size, sealer.overhead());
-        Ok(Unlocked { size: geometry.logical_size(physical), keys, superblock, header, geometry, sealer })
+        Ok(Unlocked {
+            size: geometry.logical_size(physical),
+            physical,
+            keys,
+            superblock,
+            header,
+            geometry,
+            sealer,
+        })
     }
 
     /// How many slots from `first` on lie behind each other on disk, at most [`RUN`] and before `end`.

@@ -153,7 +153,8 @@ fn verify_slots<'a>(
             return Ok(false);
         }
     }
-    let torn = main.size()?.saturating_sub(geometry.physical_size(file.size));
+    // As it was at the start: a writer may have extended the file since.
+    let torn = file.physical.saturating_sub(geometry.physical_size(file.size));
     if torn > 0 {
         findings.add(
             FileKind::MainDb,
@@ -166,23 +167,33 @@ fn verify_slots<'a>(
 
 /// Does the file have as many pages as SQLite's header counts? With a log in force the header may be ahead.
 fn verify_length(file: &Unlocked, main: &mut dyn Storage, findings: &mut Findings) -> Result<()> {
+    for _ in 0..TRIES {
+        match missing_length(file, main)? {
+            // A commit writes the header before the pages that make the file longer.
+            Some(_) => std::thread::sleep(std::time::Duration::from_micros(200)),
+            None => return Ok(()),
+        }
+    }
+    if let Some((size, have)) = missing_length(file, main)? {
+        let text =
+            format!("the database is {size} bytes long and the file holds {have}: its end was cut off");
+        findings.add(FileKind::MainDb, Some(file.geometry.block_count(have)), &text);
+    }
+    Ok(())
+}
+
+/// How long the database is and how much of it is there, if not all is.
+fn missing_length(file: &Unlocked, main: &mut dyn Storage) -> Result<Option<(u64, u64)>> {
     let first = file.size.min(u64::from(file.geometry.block_size)) as usize;
     let mut slot = vec![0; first + file.sealer.overhead()];
     main.read(&mut slot, file.geometry.slot_offset(0))?;
     let mut header = vec![0; first];
     if file.sealer.open(0, &NO_CONTEXT, &slot, &mut header).is_err() {
-        return Ok(());
+        return Ok(None);
     }
-    if let Some(size) = sqlite_size(&header)
-        && size > file.size
-    {
-        let text = format!(
-            "the database is {size} bytes long and the file holds {}: its end was cut off",
-            file.size
-        );
-        findings.add(FileKind::MainDb, Some(file.geometry.block_count(file.size)), &text);
-    }
-    Ok(())
+    // After the header: what it counts has been written by then, or is about to be.
+    let have = file.geometry.logical_size(main.size()?);
+    Ok(sqlite_size(&header).filter(|size| *size > have).map(|size| (size, have)))
 }
 
 /// The size that SQLite's header records: the page size at 16 (1 stands for 65536), the number of pages at
@@ -212,6 +223,11 @@ fn authenticates_later(
         main.read(slot, file.geometry.slot_offset(index))?;
         if file.sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
             return Ok(true);
+        }
+        if main.size()? < file.physical
+            && index >= file.geometry.block_count(file.geometry.logical_size(main.size()?))
+        {
+            return Ok(true); // a writer has made the file shorter
         }
     }
     Ok(false)

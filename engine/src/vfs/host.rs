@@ -98,6 +98,11 @@ pub fn host(id: u32) -> Result<&'static Host> {
     })
 }
 
+/// All libraries served so far.
+pub fn hosts() -> Vec<&'static Host> {
+    locked(&HOSTS).clone()
+}
+
 /// Is this VFS one of ours, in any library?
 ///
 /// # Safety

@@ -172,3 +172,38 @@ fn cells_alternate_and_survive_the_loss_of_one_copy() {
     storage.bytes[next as usize + 30] ^= 1;
     assert_eq!(file.read_cell(&mut storage).unwrap_err().class, FaultClass::HeaderDamaged);
 }
+
+/// Trap 9 in the last block, of which the file has a part only: what has to be rewritten ends with the file, or
+/// where playback cut it before.
+#[test]
+fn a_torn_last_block_is_whole_once_its_part_is_rewritten() {
+    let page = |fill: u8| vec![fill; 512];
+    for (grown, cut) in [(false, false), (true, true), (true, false)] {
+        let (mut file, mut storage) = default_file(4096);
+        file.write(&mut storage, &vec![1; 4096 + 3 * 512], 0).unwrap();
+        if grown {
+            file.write(&mut storage, &page(2), 4096 + 3 * 512).unwrap();
+        }
+        let torn = storage.bytes.len() - 100;
+        storage.bytes[torn] ^= 1;
+        file = MainFile::new(file.keys().clone(), 4096).unwrap();
+        if cut {
+            file.truncate(&mut storage, 4096 + 3 * 512).unwrap();
+        }
+        for at in [2, 0, 1] {
+            file.write(&mut storage, &page(7), 4096 + at * 512).unwrap();
+            assert_eq!(file.sync(&mut storage, 2).is_err(), at != 1 || (grown && !cut), "{grown} {cut} {at}");
+        }
+        if grown && !cut {
+            // A checkpoint writes first and cuts in the end.
+            file.truncate(&mut storage, 4096 + 3 * 512).unwrap();
+            file.sync(&mut storage, 2).unwrap();
+        }
+        let mut content = vec![0; 4096 + 3 * 512];
+        assert!(
+            MainFile::new(file.keys().clone(), 4096).unwrap().read(&mut storage, &mut content, 0).unwrap()
+        );
+        assert!(content[..4096].iter().all(|byte| *byte == 1));
+        assert!(content[4096..].iter().all(|byte| *byte == 7));
+    }
+}
