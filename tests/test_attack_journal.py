@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from support.crash import contents, log_of
+from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_a_transaction
 from support.judge import changed, journal_outcomes, log, prefix_or_error
 from support.layout import OVERHEAD, slot_at
-from support.tiny import BLOCK, Attacked, Rows
+from support.sql_recorder import Recorder
+from support.tiny import BLOCK, Attacked, Rows, make_tiny
 
 #: Lengths of the preamble and of what stands in front of each extent.
 PREAMBLE, EXTENT_HEAD = 128, 24
@@ -83,6 +84,40 @@ def test_flipped_bits_in_a_hot_journal(folder: Path, mode: str, synchronous: str
     proven = range(starts[-unproven])
     heads = {at for start in starts[:-unproven] for at in range(start, start + 24)}
     offsets = sorted(heads | set(proven[:256]) | set(proven[::7]) | set(proven[-64:]))
+    seen = journal_outcomes(crash, (changed(journal, offset, rng) for offset in offsets))
+    assert seen == {0, None}
+
+
+def crash_in_a_commit(folder: Path, synchronous: str) -> Crashed:
+    """A crash when the main file is written and the journal about to go: all of it is needed."""
+    path = make_tiny(folder / "tiny.db")
+    states = [Attacked(path, KEY).rows()]
+    before = path.read_bytes()
+    recorder = Recorder()
+    connection = recorder.connect(path)
+    connection.execute(f"PRAGMA synchronous={synchronous}").fetchall()
+    connection.execute("SELECT count(*) FROM t").fetchall()
+    crashes: list[Path] = []
+    recorder.watch(lambda _: crashes.append(crashed(path, folder / f"crash-{len(crashes)}")))
+    connection.execute("UPDATE t SET v = v || ' changed'")
+    recorder.stop()
+    connection.close()
+    late = [copy for copy in crashes if log_of(copy, "-journal").exists() and copy.read_bytes() != before]
+    return Crashed(late[-1], KEY, states, contents(late[-1].parent))
+
+
+@pytest.mark.xfail(strict=True, reason="nothing written after the last sync says that it took place")
+@pytest.mark.parametrize("synchronous", ["NORMAL", "FULL"])
+def test_flipped_bits_in_the_journal_of_a_commit(folder: Path, synchronous: str) -> None:
+    here = folder / f"commit-{synchronous}"
+    here.mkdir()
+    crash = crash_in_a_commit(here, synchronous)
+    assert prefix_or_error(crash) == 0
+    crash.put(journal=None)
+    assert crash.outcome() not in crash.states
+    journal = log(crash)
+    rng = random.Random(3)
+    offsets = [*range(0, len(journal), 7), *range(len(journal) - 100, len(journal))]
     seen = journal_outcomes(crash, (changed(journal, offset, rng) for offset in offsets))
     assert seen == {0, None}
 

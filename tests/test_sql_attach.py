@@ -86,11 +86,17 @@ def test_transactions_over_several_files(tmp_path: Path, mode: str) -> None:
     def counts() -> list[int]:
         return [count(connection, f"{name}.t") for name in ("main", "b", "c")]
 
-    for end, wanted in (("COMMIT", [200, 200, 200]), ("ROLLBACK", [200, 200, 200]), ("COMMIT", [400, 400, 400])):
+    for end, wanted in (
+        ("COMMIT", [200, 200, 200]),
+        ("ROLLBACK", [200, 200, 200]),
+        ("COMMIT", [400, 400, 400]),
+    ):
         connection.execute("BEGIN")
         for name in ("main", "b", "c"):
             # More than the caches hold, so that pages spill before the end.
-            connection.execute(f"INSERT INTO {name}.t (name, data) SELECT name, randomblob(3000) FROM {name}.t")
+            connection.execute(
+                f"INSERT INTO {name}.t (name, data) SELECT name, randomblob(3000) FROM {name}.t"
+            )
         connection.execute("SAVEPOINT s")
         connection.execute("DELETE FROM main.t WHERE id % 2")
         connection.execute("DELETE FROM c.t")

@@ -122,7 +122,10 @@ def _end(folder: Path, name: str, kind: bytes | str | None) -> sqlite3.Connectio
 @pytest.mark.parametrize("source_kind", KINDS)
 @pytest.mark.parametrize("target_kind", KINDS)
 def test_backup_in_every_direction(
-    tmp_path: Path, source_kind: bytes | str | None, target_kind: bytes | str | None, page_sizes: tuple[int, int]
+    tmp_path: Path,
+    source_kind: bytes | str | None,
+    target_kind: bytes | str | None,
+    page_sizes: tuple[int, int],
 ) -> None:
     source, target = _end(tmp_path, "source.db", source_kind), _end(tmp_path, "target.db", target_kind)
     for connection, page_size, rows in ((source, page_sizes[0], 200), (target, page_sizes[1], 700)):
@@ -153,7 +156,9 @@ def test_backup_into_a_wal_database(tmp_path: Path, page_size: int) -> None:
     for name, raw in (("plain.db", None), ("encrypted.db", RAW)):
         target_path = make(tmp_path / name, raw, journal_mode="wal")
         with (
-            opened(make(tmp_path / f"source-{name}", OTHER_RAW, page_size=page_size, rows=300), OTHER_RAW) as source,
+            opened(
+                make(tmp_path / f"source-{name}", OTHER_RAW, page_size=page_size, rows=300), OTHER_RAW
+            ) as source,
             opened(target_path, raw) as target,
             opened(target_path, raw) as reader,
         ):

@@ -15,7 +15,18 @@ import pytest
 import lumocrypt
 from conftest import Peer
 from support.crash import crashed
-from support.sql_database import RAW, add, assert_sound, assert_verified, connect, content, count, make, opened, outcome
+from support.sql_database import (
+    RAW,
+    add,
+    assert_sound,
+    assert_verified,
+    connect,
+    content,
+    count,
+    make,
+    opened,
+    outcome,
+)
 
 SIDES = [("plain.db", None), ("encrypted.db", RAW)]
 
@@ -31,7 +42,9 @@ def test_read_only(tmp_path: Path, journal_mode: str) -> None:
         path = make(tmp_path / name, raw, journal_mode=journal_mode)
         before = path.read_bytes()
         with opened(uri(path, "mode=ro"), raw, uri=True) as connection:
-            found.append([outcome(connection, sql) for sql in ("SELECT count(*) FROM t", "DELETE FROM t", "VACUUM")])
+            found.append(
+                [outcome(connection, sql) for sql in ("SELECT count(*) FROM t", "DELETE FROM t", "VACUUM")]
+            )
             assert_sound(connection)
         assert path.read_bytes() == before
     assert found[0] == found[1]
@@ -84,9 +97,17 @@ def test_read_only_folder(tmp_path: Path, state: str, parameters: str) -> None:
                 (folder / file.name).chmod(0o444)
         live.close()
         folder.chmod(0o555)
-        command = [*(_unprivileged() or []), sys.executable, "-c", READ.format(path=[str(Path(__file__).parent)])]
+        command = [
+            *(_unprivileged() or []),
+            sys.executable,
+            "-c",
+            READ.format(path=[str(Path(__file__).parent)]),
+        ]
         done = subprocess.run(
-            [*command, (raw or b"").hex(), uri(folder / name, parameters)], capture_output=True, text=True, check=False
+            [*command, (raw or b"").hex(), uri(folder / name, parameters)],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         folder.chmod(0o755)
         assert done.returncode == 0, done.stderr

@@ -9,7 +9,17 @@ import pytest
 
 import lumocrypt
 from support.crash import crashed
-from support.sql_database import RAW, add, assert_sound, assert_verified, connect, content, count, make, opened
+from support.sql_database import (
+    RAW,
+    add,
+    assert_sound,
+    assert_verified,
+    connect,
+    content,
+    count,
+    make,
+    opened,
+)
 
 KINDS = ["passive", "full", "restart", "truncate"]
 
@@ -20,7 +30,7 @@ def wal_of(path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_checkpoints_beside_readers(tmp_path: Path, kind: str) -> None:
-    """A reader keeps its snapshot, whatever is checkpointed; the answers are those of a plaintext database."""
+    """A reader keeps its snapshot, whatever is checkpointed; all answers are as without encryption."""
     answers = []
     for name, raw in (("plain.db", None), ("encrypted.db", RAW)):
         path = make(tmp_path / name, raw, journal_mode="wal")
@@ -130,7 +140,7 @@ _kept: list[object] = []
 @pytest.mark.parametrize("locking_mode", ["normal", "exclusive"])
 @pytest.mark.parametrize("page_size", [1024, 4096, 16384])
 def test_spills_and_savepoints(tmp_path: Path, locking_mode: str, page_size: int) -> None:
-    """A cache of a few pages: frames are written, read back, written over and taken back before the commit."""
+    """A cache of a few pages: frames are written, read back and written over before the commit."""
     contents = []
     for name, raw in (("plain.db", None), ("encrypted.db", RAW)):
         path = make(tmp_path / name, raw, journal_mode="wal", page_size=page_size, rows=300)
@@ -203,9 +213,10 @@ def test_statement_journals_and_temporary_tables(tmp_path: Path, temp_store: int
         connection.execute("SAVEPOINT s")
         connection.execute("UPDATE x SET data = randomblob(2000)")
         connection.execute("ROLLBACK TO s")
-        assert connection.execute("SELECT * FROM x ORDER BY id").fetchall() == connection.execute(
-            "SELECT * FROM t ORDER BY id"
-        ).fetchall()
+        assert (
+            connection.execute("SELECT * FROM x ORDER BY id").fetchall()
+            == connection.execute("SELECT * FROM t ORDER BY id").fetchall()
+        )
         ordered = connection.execute("SELECT data FROM x UNION ALL SELECT data FROM t ORDER BY 1").fetchall()
         assert ordered == sorted(ordered)
         connection.execute("COMMIT")

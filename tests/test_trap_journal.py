@@ -12,7 +12,17 @@ import pytest
 import lumocrypt
 from support.crash import crashed, log_of
 from support.layout import HEADER, OVERHEAD
-from support.sql_database import OTHER_RAW, RAW, add, assert_sound, assert_verified, content, count, make, opened
+from support.sql_database import (
+    OTHER_RAW,
+    RAW,
+    add,
+    assert_sound,
+    assert_verified,
+    content,
+    count,
+    make,
+    opened,
+)
 from support.sql_recorder import Event, Recorder
 
 
@@ -29,11 +39,14 @@ def _database(path: Path, *, page_size: int, block_size: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (16384, 4096)])
+@pytest.mark.parametrize(
+    ("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (16384, 4096)]
+)
 @pytest.mark.parametrize("garbage", ["torn", "zeros", "noise"])
 def test_traps_2_and_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
-    """Traps 2 and 9: a crash may tear every block that a transaction has written. Where a block holds several pages,
-    all of them must be in the journal, and playback, page by page, must not stumble over the block it repairs."""
+    """Traps 2 and 9: a crash may tear every block that a transaction has written. Where a block holds several
+    pages, all of them must be in the journal, and playback, page by page, must not stumble over the block it
+    repairs."""
     path = _database(tmp_path / "a.db", page_size=page_size, block_size=block_size)
     with opened(path) as connection:
         wanted = content(connection)
@@ -65,7 +78,8 @@ def test_traps_2_and_9_torn_blocks(tmp_path: Path, page_size: int, block_size: i
 
 
 def test_trap_5_a_torn_journal_has_nothing_to_undo(tmp_path: Path) -> None:
-    """Trap 5: a journal that never was synced, cut or garbled anywhere, is no error: the main file is untouched."""
+    """Trap 5: a journal that never was synced, cut or garbled anywhere, is no error: the main file is
+    untouched."""
     path = make(tmp_path / "a.db")
     with opened(path) as connection:
         wanted = content(connection)
@@ -92,8 +106,8 @@ def test_trap_5_a_torn_journal_has_nothing_to_undo(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
 def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
-    """Trap 13: without syncs the journal is one segment whose header is never patched; a kill (not a power failure)
-    at any time leaves enough to roll back."""
+    """Trap 13: without syncs the journal is one segment whose header is never patched; a kill (not a power
+    failure) at any time leaves enough to roll back."""
     path = make(tmp_path / "a.db", journal_mode=mode)
     with opened(path) as connection:
         connection.execute("PRAGMA synchronous=off")
@@ -115,14 +129,15 @@ def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
 
 
 def test_trap_15_reads_are_served_from_memory(tmp_path: Path, recorder: Recorder) -> None:
-    """Trap 15: SQLite reads its journal back (8 bytes at the next header) before each sync. Were the buffer flushed
-    for that, every commit would cost one more write: it is one extent for the records and one for their number."""
+    """Trap 15: SQLite reads its journal back (8 bytes at the next header) before each sync. Were the buffer
+    flushed for that, every commit would cost one more write: it is one extent for the records and one for
+    their number."""
     path = make(tmp_path / "a.db")
     connection = recorder.connect(path)
-    connection.execute("SELECT count(*) FROM t")
+    connection.execute("SELECT count(*) FROM t").fetchall()
     for _ in range(3):
         recorder.watch()
-        connection.execute("UPDATE t SET data = zeroblob(500) WHERE id % 10 = 0")
+        connection.execute("UPDATE t SET data = randomblob(500) WHERE id % 10 = 0")
         journal = [event.operation for event in recorder.stop() if event.name.endswith("-journal")]
         assert journal == ["write", "sync", "write", "sync", "delete"]
     connection.close()
@@ -145,9 +160,9 @@ def _snapshots(recorder: Recorder, folder: Path, work: Callable[[], None]) -> li
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
 @pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
 def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, attached: str) -> None:
-    """Trap 6: a transaction over two files is in both or in neither, wherever a crash hits it, and whichever file is
-    opened first, through whichever VFS: who rolls back one must find the super-journal's name at the end of the other's
-    journal."""
+    """Trap 6: a transaction over two files is in both or in neither, wherever a crash hits it, and whichever
+    file is opened first, through whichever VFS: who rolls back one must find the super-journal's name at the
+    end of the other's journal."""
     folder = tmp_path / "files"
     folder.mkdir()
     raw = OTHER_RAW if attached == "encrypted" else None
@@ -155,7 +170,7 @@ def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, at
     other = make(folder / "other.db", raw, rows=3, journal_mode=mode)
     connection = recorder.connect(main)
     how = f"lumo_key=x'{OTHER_RAW.hex()}'" if raw else "lumo_plain=1"
-    connection.execute(f"ATTACH \"file:{other}?{how}\" AS other")
+    connection.execute(f'ATTACH "file:{other}?{how}" AS other')
     # The mode is each connection's own.
     connection.execute(f"PRAGMA main.journal_mode={mode}; PRAGMA other.journal_mode={mode}").fetchall()
 
@@ -211,6 +226,11 @@ def test_the_recorder_sees_everything(tmp_path: Path, recorder: Recorder) -> Non
     recorder.watch()
     connection.execute("CREATE TABLE t (a)")
     names = {(event.operation, event.name) for event in recorder.stop()}
-    assert {("write", "a.db"), ("sync", "a.db"), ("write", "a.db-journal"), ("delete", "a.db-journal")} <= names
+    assert {
+        ("write", "a.db"),
+        ("sync", "a.db"),
+        ("write", "a.db-journal"),
+        ("delete", "a.db-journal"),
+    } <= names
     assert isinstance(connection, apsw.Connection)
     connection.close()

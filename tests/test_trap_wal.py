@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
+import lumocrypt
 from conftest import Peer
 from support.crash import crashed, log_of
 from support.layout import HEADER, OVERHEAD
-from support.sql_database import RAW, add, assert_sound, assert_verified, connect, content, count, make, opened
+from support.sql_database import (
+    RAW,
+    add,
+    assert_sound,
+    assert_verified,
+    connect,
+    content,
+    count,
+    make,
+    opened,
+)
 
 PAGE = 4096
 FRAMES = 8192
@@ -19,8 +30,8 @@ SLOT = 24 + PAGE + OVERHEAD
 
 
 def test_trap_1_stale_buffer_after_rollback(tmp_path: Path, peer: Callable[..., Peer]) -> None:
-    """Trap 1: what a rolled-back transaction has buffered must not come back over frames that another connection
-    has committed since at the same place in the log."""
+    """Trap 1: what a rolled-back transaction has buffered must not come back over frames that another
+    connection has committed since at the same place in the log."""
     path = make(tmp_path / "a.db", journal_mode="wal")
     other = peer(path, RAW)
     for _ in range(2):
@@ -56,9 +67,9 @@ def test_trap_1_stale_buffer_after_rollback(tmp_path: Path, peer: Callable[..., 
 @pytest.mark.parametrize("synchronous", ["off", "normal", "full"])
 @pytest.mark.parametrize("locking_mode", ["normal", "exclusive"])
 def test_traps_3_and_4_rewritten_frames(tmp_path: Path, synchronous: str, locking_mode: str) -> None:
-    """Traps 3 and 4: a page that is spilled twice is written over its own frame without a header, headers with salt
-    and checksum zero follow, and at the end headers without pages. All of it is read back by the transaction, and
-    what a crash finds after the commit is the whole transaction, before it nothing."""
+    """Traps 3 and 4: a page that is spilled twice is written over its own frame without a header, headers
+    with salt and checksum zero follow, and at the end headers without pages. All of it is read back by the
+    transaction, and what a crash finds after the commit is the whole transaction, before it nothing."""
     path = make(tmp_path / "a.db", journal_mode="wal", rows=60)
     with opened(path) as connection:
         connection.execute(f"PRAGMA locking_mode={locking_mode}")
@@ -69,7 +80,9 @@ def test_traps_3_and_4_rewritten_frames(tmp_path: Path, synchronous: str, lockin
         connection.execute("BEGIN")
         for turn in range(4):
             # Every page is dirtied again in each turn, and there is room for one.
-            connection.execute("UPDATE t SET data = zeroblob(length(data) + 1), name = name || ?", (str(turn),))
+            connection.execute(
+                "UPDATE t SET data = zeroblob(length(data) + 1), name = name || ?", (str(turn),)
+            )
             connection.execute("SAVEPOINT s")
             connection.execute("UPDATE t SET name = 'no'")
             connection.execute("ROLLBACK TO s")
@@ -88,8 +101,8 @@ def test_traps_3_and_4_rewritten_frames(tmp_path: Path, synchronous: str, lockin
 
 
 def test_trap_5_an_unreadable_tail_ends_the_log(tmp_path: Path) -> None:
-    """Trap 5: recovery takes a frame that does not authenticate for the end of the log: the database opens with the
-    commits before it, whole."""
+    """Trap 5: recovery takes a frame that does not authenticate for the end of the log: the database opens
+    with the commits before it, whole."""
     path = make(tmp_path / "a.db", journal_mode="wal")
     with opened(path) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
@@ -100,8 +113,16 @@ def test_trap_5_an_unreadable_tail_ends_the_log(tmp_path: Path) -> None:
         copy = crashed(path, tmp_path / "crash")
     wal, whole, base = log_of(copy, "-wal"), log_of(copy, "-wal").read_bytes(), copy.read_bytes()
     assert (ends[-1] - FRAMES) % SLOT == 0
-    for cut in [FRAMES, FRAMES + 11, *(end + move for end in ends[:-1] for move in (-SLOT, -1, 0, 1, SLOT + 5))]:
-        for torn in (whole[:cut], whole[:cut] + bytes(len(whole) - cut), whole[:cut] + b"\xa5" * (len(whole) - cut)):
+    for cut in [
+        FRAMES,
+        FRAMES + 11,
+        *(end + move for end in ends[:-1] for move in (-SLOT, -1, 0, 1, SLOT + 5)),
+    ]:
+        for torn in (
+            whole[:cut],
+            whole[:cut] + bytes(len(whole) - cut),
+            whole[:cut] + b"\xa5" * (len(whole) - cut),
+        ):
             copy.write_bytes(base)
             wal.write_bytes(torn)
             log_of(copy, "-shm").unlink(missing_ok=True)
@@ -112,16 +133,54 @@ def test_trap_5_an_unreadable_tail_ends_the_log(tmp_path: Path) -> None:
             assert found == [(599 + commits if commits else 500,)], (cut, commits)
 
 
+@pytest.mark.parametrize(
+    ("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (8192, 1024)]
+)
+def test_trap_9_a_torn_checkpoint(tmp_path: Path, page_size: int, block_size: int) -> None:
+    """Trap 9: a crash in a checkpoint tears blocks of the main file. All pages of each must be in the log,
+    and writing them back piece by piece must not fail for what is torn."""
+    plain = make(tmp_path / "plain.db", None, rows=200, page_size=page_size)
+    path = tmp_path / "a.db"
+    lumocrypt.encrypt(plain, path, key=lumocrypt.Key.raw(RAW), block_size=block_size)
+    with opened(path) as connection:
+        connection.execute("PRAGMA journal_mode=wal")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        connection.execute("UPDATE t SET data = zeroblob(700) WHERE id % 50 = 0")
+        add(connection, 3)
+        connection.execute("DELETE FROM t WHERE id % 60 = 0")
+        wanted = content(connection)
+        before = path.read_bytes()
+        copy = crashed(path, tmp_path / "crash")
+        connection.execute("PRAGMA wal_checkpoint")
+        image = bytearray(path.read_bytes())
+    slot, torn = block_size + OVERHEAD, 0
+    for at in range(HEADER, len(image), slot):
+        if before[at : at + slot] != image[at : at + slot]:
+            end = min(at + slot, len(image))
+            image[(at + end) // 2 : end] = bytes(end - (at + end) // 2)
+            torn += 1
+    assert torn > 1
+    copy.write_bytes(image)
+    with opened(copy) as recovered:
+        assert content(recovered) == wanted
+        assert recovered.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+        assert content(recovered) == wanted
+    assert_verified(copy)
+
+
 @pytest.mark.parametrize("auto_vacuum", [0, 1])
 def test_trap_8_holes(tmp_path: Path, auto_vacuum: int) -> None:
-    """Trap 8 (and hazard 8): pages freed by the transaction that made them are never written. After a checkpoint
-    they are holes in the main file, which must not look like tampering; a backup reads them all."""
+    """Trap 8 (and hazard 8): pages freed by the transaction that made them are never written. After a
+    checkpoint they are holes in the main file, which must not look like tampering; a backup reads them all.
+    """
     path = make(tmp_path / "a.db", journal_mode="wal", auto_vacuum=auto_vacuum)
     with opened(path) as connection:
         connection.execute("PRAGMA secure_delete=0")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("BEGIN")
-        connection.execute("CREATE TABLE big AS SELECT randomblob(3000) AS x FROM t, (SELECT 1 FROM t LIMIT 3)")
+        connection.execute(
+            "CREATE TABLE big AS SELECT randomblob(3000) AS x FROM t, (SELECT 1 FROM t LIMIT 3)"
+        )
         connection.execute("CREATE TABLE last (x)")
         connection.execute("DROP TABLE big")
         connection.execute("INSERT INTO last VALUES (randomblob(9000))")
@@ -137,13 +196,15 @@ def test_trap_8_holes(tmp_path: Path, auto_vacuum: int) -> None:
         assert_verified(path)
         slots = path.read_bytes()[HEADER:]
         size = PAGE + OVERHEAD
-        assert not any(slots[at : at + size] == bytes(size) for at in range(0, len(slots), size)), "a hole was left"
+        assert not any(slots[at : at + size] == bytes(size) for at in range(0, len(slots), size)), (
+            "a hole was left"
+        )
         assert_sound(connection)
 
 
 def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]) -> None:
-    """Trap 10: the block that is kept to answer the look at the change counter is never older than the file, whether
-    locks announce the change or not."""
+    """Trap 10: the block that is kept to answer the look at the change counter is never older than the file,
+    whether locks announce the change or not."""
     for mode in ("delete", "wal"):
         path = make(tmp_path / f"{mode}.db", journal_mode=mode)
         other = peer(path, RAW)
@@ -151,7 +212,9 @@ def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]
         if mode == "delete":
             careless = connect(f"file:{path}?nolock=1", uri=True)
         for turn in range(20):
-            other.run("DELETE FROM t WHERE id % 7 = 0" if turn % 3 else "INSERT INTO t (name) SELECT name FROM t")
+            other.run(
+                "DELETE FROM t WHERE id % 7 = 0" if turn % 3 else "INSERT INTO t (name) SELECT name FROM t"
+            )
             if turn % 4 == 0:
                 other.run("PRAGMA wal_checkpoint(TRUNCATE)")
             wanted = other.run("SELECT count(*) FROM t")["rows"][0][0]
@@ -161,7 +224,8 @@ def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]
 
 
 def test_trap_4_header_and_page_are_not_always_a_pair(tmp_path: Path) -> None:
-    """Trap 4: the page alone, over a frame that this very transaction spilled, then one commit that is all of it."""
+    """Trap 4: the page alone, over a frame that this very transaction spilled, then one commit that is all of
+    it."""
     path = make(tmp_path / "a.db", journal_mode="wal", rows=30)
     connection = connect(path)
     connection.execute("PRAGMA cache_size=1")

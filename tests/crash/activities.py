@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 
-from .session import OTHER, Session
-
-Activity = Callable[[Session], None]
+from .session import OTHER, Session, Statement
 
 _TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB, n INTEGER)"
 _INDEX = "CREATE INDEX by_n ON t (n)"
@@ -17,7 +14,7 @@ def _blob(session: Session, longest: int = 1500) -> bytes:
     return session.random.randbytes(session.random.randrange(20, longest))
 
 
-def _insert(session: Session, schema: str = "main", longest: int = 1500) -> tuple[str, tuple[object, ...]]:
+def _insert(session: Session, schema: str = "main", longest: int = 1500) -> Statement:
     return (
         f"INSERT INTO {schema}.t (v, n) VALUES (?, ?)",
         (_blob(session, longest), session.random.randrange(50)),
@@ -69,7 +66,7 @@ def spills(session: Session) -> None:
     _change(session, connection)
 
 
-def _flat(statement: tuple[str, tuple[object, ...]]) -> tuple[object, ...]:
+def _flat(statement: Statement) -> tuple[object, ...]:
     return (statement[0], *statement[1])
 
 
@@ -131,17 +128,17 @@ def sizes(session: Session) -> None:
 
 
 def holes(session: Session) -> None:
-    """Pages that are freed in the transaction that made them, so that no log holds them."""
+    """Pages that are freed in the transaction that made them: SQLite leaves them out where it can."""
     connection = session.connect()
     _base(session, connection, 10)
-    for _ in range(3):
+    session.transaction(connection, ("CREATE TABLE gone (v BLOB)", ()))
+    for round_ in range(3):
         with session.step(connection) as execute:
             execute("BEGIN")
-            execute("CREATE TABLE gone (v BLOB)")
-            for _ in range(6):
+            for _ in range(4):
                 execute("INSERT INTO gone VALUES (?)", _blob(session, 9000))
-            execute(*_flat(_insert(session, longest=9000)))
-            execute("DROP TABLE gone")
+            execute("INSERT INTO t (v, n) VALUES (?, 1)", _blob(session, 15000 * (round_ + 1)))
+            execute("DELETE FROM gone")
             execute("COMMIT")
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         _change(session, connection)

@@ -12,10 +12,10 @@ from .catalogue import Scenario
 from .disk import Disk
 from .flavour import Flavour, Plain
 from .image import Fate, Image, cut_off, killed
-from .judge import WrongError, judge, recover
+from .judge import judge
 from .log import Kind
 from .recorder import Recorder
-from .session import Recording, Session, Setup, record
+from .session import Recording, Setup, record
 
 #: Syncs of a file (``"."`` for the folder) that a broken recording leaves out.
 Lies = Callable[[str], bool]
@@ -93,14 +93,16 @@ def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]
 
 
 def allowed_after(recording: Recording, point: int, image: Image, setup: Setup) -> list[bytes]:
-    """The contents that an image may hold: nothing that was acknowledged is missing, no step is there in part.
+    """The contents that an image may hold: all that was acknowledged, and no step in part.
 
-    What SQLite itself does not promise, and only that, may be missing: with synchronous=NORMAL the commits of a
-    WAL whose frames were not synced, and the commit of a journal whose truncation was not; below EXTRA, the
-    commit of a journal whose deletion was not.
+    What SQLite itself does not promise, and only that, may be missing: with synchronous=NORMAL the commits of
+    a WAL whose frames were not synced, and the commit of a journal whose truncation was not; below EXTRA,
+    the commit of a journal whose deletion was not.
     """
     oldest = recording.returned[point]
-    positions = [p for p, name in image.lost if name.endswith(("-wal", "-journal")) and setup.sync == "normal"]
+    positions = []
+    if setup.sync == "normal":
+        positions += [position for position, name in image.lost if name.endswith(("-wal", "-journal"))]
     if setup.sync != "extra":
         positions += [position for position, name in image.undone if name.endswith("-journal")]
     if positions:
@@ -129,8 +131,8 @@ def run(
     )
     points = set()
     with_other = scenario.setup.with_other
-    # One sync for a journal and the number of its records is not enough if parts of it can last without others:
-    # SQLite's checksum looks at every 200th byte. What lumocrypt makes of it has to stand even that.
+    # One sync for a journal and the number of its records is not enough if parts of it can last without
+    # others: SQLite's checksum looks at every 200th byte. What lumocrypt makes of it has to stand even that.
     spared = isinstance(flavour, Plain) and scenario.setup.sync == "normal"
     for crash in crashes(
         recording,
@@ -161,6 +163,3 @@ def run(
 def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-
-
-__all__ = ["Crash", "Outcome", "Session", "WrongError", "crashes", "recover", "run"]

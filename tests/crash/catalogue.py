@@ -6,14 +6,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from . import activities
-from .activities import Activity
 from .flavour import Geometry
-from .session import Setup
+from .session import Activity, Setup
 
 _ROLLBACK = ("delete", "truncate", "persist")
 _SYNC = ("off", "normal", "full")
 #: Page and block sizes that differ, both ways.
-_GEOMETRIES = ((512, 4096), (1024, 4096), (4096, 512), (4096, 65536), (8192, 4096), (65536, 4096), (1024, 8192))
+_GEOMETRIES = (
+    (512, 4096), (1024, 4096), (4096, 512), (4096, 65536), (8192, 4096), (65536, 4096), (1024, 8192),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ def _vacuuming(setup: Setup, auto_vacuum: str) -> Setup:
 def _wal() -> Iterator[Scenario]:
     for sync in _SYNC:
         setup = Setup("wal", sync)
-        # Savepoints do not spill here: ROLLBACK TO behind a page that was spilled twice makes SQLite itself (3.40.1
-        # for one) write a WAL that ends too early for its recovery, with and without encryption.
+        # Savepoints do not spill here: ROLLBACK TO behind a page that was spilled twice makes SQLite itself
+        # (3.40.1 for one) write a WAL that ends too early for its recovery, with and without encryption.
         for activity in (activities.commits, activities.vacuum, activities.holes, activities.savepoints):
             yield _scenario("wal", activity, setup)
         for activity in (activities.spills, activities.rollbacks):
@@ -102,7 +103,8 @@ def _others() -> Iterator[Scenario]:
         for sync in ("normal", "full"):
             setup = Setup(journal, sync, with_other=True)
             yield _scenario("pairs", activities.pairs, setup)
-        yield _scenario("pairs", activities.spills, Setup(journal, "full", cache=10, exclusive=True), "exclusive")
+        setup = Setup(journal, "full", cache=10, exclusive=True)
+        yield _scenario("pairs", activities.spills, setup, "exclusive")
     for cipher in ("aegis-256", "xchacha20-poly1305", "aes-256-gcm", "checksum"):
         geometry = Geometry(cipher=cipher)
         for journal in ("delete", "wal"):

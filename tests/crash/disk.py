@@ -101,7 +101,7 @@ class Disk:
         self._change(event)
         self.position += 1
 
-    def _change(self, event: Event) -> None:  # noqa: PLR0912
+    def _change(self, event: Event) -> None:
         match event.kind:
             case Kind.OPEN:
                 self._open_file(event)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -159,21 +160,23 @@ class _Share(Enum):
 def _share(fate: Fate, number: int, stop: int | None, count: int, random: Random) -> _Share:
     """How much of a change lasts."""
     match fate:
-        case Fate.KEPT:
-            return _Share.ALL
-        case Fate.DROPPED:
-            return _Share.NOTHING
+        case Fate.KEPT | Fate.DROPPED:
+            return _all_if(fate is Fate.KEPT)
         case Fate.LAST:
-            return _Share.ALL if number == count - 1 else _Share.NOTHING
+            return _all_if(number == count - 1)
         case Fate.SUBSET:
             return random.choice([_Share.ALL, _Share.NOTHING])
         case Fate.TORN:
             return random.choice([_Share.ALL, _Share.NOTHING, _Share.SOME_SECTORS, _Share.FIRST_SECTORS])
         case Fate.PREFIX | Fate.GARBLED:
             assert stop is not None
-            if number != stop:
-                return _Share.ALL if number < stop else _Share.NOTHING
-            return _Share.GARBLED if fate is Fate.GARBLED else _Share.FIRST_SECTORS
+            if number == stop:
+                return _Share.GARBLED if fate is Fate.GARBLED else _Share.FIRST_SECTORS
+            return _all_if(number < stop)
+
+
+def _all_if(condition: bool) -> _Share:
+    return _Share.ALL if condition else _Share.NOTHING
 
 
 def _apply(content: bytearray, change: Change, share: _Share, random: Random) -> bool:
@@ -207,4 +210,4 @@ def _sectors(change: Change) -> list[tuple[int, int]]:
     """The pieces of a write that lie in one sector each, as offsets into its data."""
     assert change.data is not None
     cuts = [0, *range(-change.offset % SECTOR or SECTOR, len(change.data), SECTOR), len(change.data)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))

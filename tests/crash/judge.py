@@ -11,6 +11,10 @@ from random import Random
 from .flavour import Either, Flavour
 from .session import NAME, OTHER, OTHER_NAME, all_contents
 
+#: A file of this size or less is empty to SQLite, and may be a creation that a crash interrupted: there is
+#: nothing to verify.
+_WITHOUT_CONTENT = 65536
+
 
 class WrongError(Exception):
     """Something that must not be."""
@@ -66,7 +70,9 @@ def go_on(folder: Path, flavour: Flavour | Either, random: Random) -> None:
 
 
 def _check_integrity(connection: sqlite3.Connection) -> None:
-    for (schema,) in connection.execute("SELECT name FROM pragma_database_list WHERE name <> 'temp'").fetchall():
+    for (schema,) in connection.execute(
+        "SELECT name FROM pragma_database_list WHERE name <> 'temp'"
+    ).fetchall():
         answer = connection.execute(f"PRAGMA {schema}.integrity_check").fetchall()
         if answer != [("ok",)]:
             raise WrongError(f"integrity_check of {schema}: {answer[:3]}")
@@ -82,5 +88,5 @@ def _verify(folder: Path, flavour: Flavour | Either) -> None:
 def _databases(folder: Path) -> Iterator[str]:
     for name in (NAME, OTHER_NAME):
         path = folder / name
-        if path.exists() and path.stat().st_size:
+        if path.exists() and path.stat().st_size > _WITHOUT_CONTENT:
             yield name

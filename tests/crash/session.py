@@ -21,14 +21,24 @@ OTHER = "other"
 BEGUN, RETURNED = 1, 2
 
 
+#: SQL and its parameters.
+Statement = tuple[str, tuple[object, ...]]
+#: A workload.
+Activity = Callable[["Session"], None]
+
+
 def contents(connection: sqlite3.Connection, schema: str = "main") -> bytes:
     """A digest of the schema and of every row."""
     hasher = hashlib.blake2b(digest_size=12)
-    master = connection.execute(f"SELECT type, name, sql FROM {schema}.sqlite_master ORDER BY 1, 2").fetchall()
-    hasher.update(repr(master).encode())
-    for kind, name, _ in master:
+
+    def rows(sql: str) -> list[tuple[str, ...]]:
+        found = connection.execute(sql).fetchall()
+        hasher.update(repr(found).encode())
+        return found
+
+    for kind, name, _ in rows(f"SELECT type, name, sql FROM {schema}.sqlite_master ORDER BY 1, 2"):
         if kind == "table":
-            hasher.update(repr(connection.execute(f'SELECT * FROM {schema}."{name}" ORDER BY 1').fetchall()).encode())
+            rows(f'SELECT * FROM {schema}."{name}" ORDER BY 1')
     return hasher.digest()
 
 
@@ -43,7 +53,7 @@ class Setup:
 
     journal: str = "delete"
     sync: str = "full"
-    geometry: Geometry = Geometry()
+    geometry: Geometry = field(default_factory=Geometry)
     #: Pages; small makes SQLite spill.
     cache: int = 2000
     exclusive: bool = False
@@ -140,7 +150,7 @@ class Session:
         self._recorder.mark(RETURNED)
         self._states.append(self._state())
 
-    def transaction(self, connection: sqlite3.Connection, *statements: tuple[str, tuple[object, ...]]) -> None:
+    def transaction(self, connection: sqlite3.Connection, *statements: Statement) -> None:
         """A step that is one transaction."""
         with self.step(connection) as execute:
             execute("BEGIN")
@@ -157,7 +167,12 @@ class Session:
 
 
 def record(
-    folder: Path, flavour: Flavour, setup: Setup, run: Callable[[Session], None], recorder: Recorder, seed: int
+    folder: Path,
+    flavour: Flavour,
+    setup: Setup,
+    run: Activity,
+    recorder: Recorder,
+    seed: int,
 ) -> Recording:
     """Runs a workload in an empty folder."""
     if not setup.new:

@@ -1,4 +1,4 @@
-"""The tests of CPython's own suite that cannot pass with an encrypted file in the database's place, and why."""
+"""The tests of CPython's suite that cannot pass with an encrypted file in the database's place, and why."""
 
 from __future__ import annotations
 

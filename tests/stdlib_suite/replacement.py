@@ -1,8 +1,8 @@
 """Replaces every database that ``sqlite3`` opens in this process by an encrypted one.
 
-``sqlite3.connect``, ``sqlite3.Connection`` and every subclass of it end in ``Connection.__init__``, so one subclass
-that rewrites the name it is given covers them all. The rewriting itself is done by ``lumocrypt.connect``: what runs
-is the library's own front door.
+``sqlite3.connect``, ``sqlite3.Connection`` and every subclass of it end in ``Connection.__init__``, so one
+subclass that rewrites the name it is given covers them all. The rewriting itself is done by
+``lumocrypt.connect``: what runs is the library's own front door.
 """
 
 from __future__ import annotations

@@ -122,7 +122,8 @@ class Program:
             side.run(f"PRAGMA mmap_size={self.setting.mmap_size}")
 
     def _limit_cache(self) -> None:
-        # SQLite turns a limit into pages by the page size that it knows, which is a guess until it has read one.
+        # SQLite turns a limit into pages by the page size that it knows, which is a guess until it has read
+        # one.
         self.twins.run("SELECT count(*) FROM sqlite_master")
         self.twins.run(f"PRAGMA cache_size={self.setting.cache_size}")
 
@@ -191,8 +192,8 @@ class Program:
             self.twins.run("PRAGMA incremental_vacuum(1)")
 
     def journal_mode(self, mode: str) -> None:
-        # SQLite (3.40) keeps what it has cached when it leaves WAL mode, also if another connection has written since
-        # its last look: with that, either side may be behind.
+        # SQLite (3.40) keeps what it has cached when it leaves WAL mode, also if another connection has
+        # written since its last look: with that, either side may be behind.
         self.twins.run("SELECT count(*) FROM t")
         self.twins.run(f"PRAGMA journal_mode={mode}")
 

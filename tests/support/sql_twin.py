@@ -76,8 +76,8 @@ class Twins:
         for side in self.sides:
             with contextlib.closing(side.open()) as other:
                 found.append(outcome(other, sql, *parameters))
-        # Larger sectors bring more pages into the cache, so one side may have to spill, for which it locks readers
-        # out, where the other has not.
+        # Larger sectors bring more pages into the cache, so one side may have to spill, for which it locks
+        # readers out, where the other has not.
         may_spill = self.plain.connection.in_transaction and "database is locked" in found
         assert found[0] == found[1] or may_spill, (sql, *found)
         return found[1]

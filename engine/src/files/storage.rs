@@ -37,8 +37,8 @@ pub fn is_zero(bytes: &[u8]) -> bool {
     seen == 0
 }
 
-/// A file in memory, for unit tests of the layers above.
-#[cfg(test)]
+/// A file in memory, for tests of the layers above.
+#[cfg(any(test, feature = "test-support"))]
 #[derive(Default, Clone)]
 pub struct MemoryFile {
     /// The bytes.
@@ -49,7 +49,7 @@ pub struct MemoryFile {
     pub writes: usize,
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "test-support"))]
 impl Storage for MemoryFile {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
         let start = (offset as usize).min(self.bytes.len());

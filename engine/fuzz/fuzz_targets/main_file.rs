@@ -1,0 +1,165 @@
+//! The main file: slots that anybody may have changed, and writes against a plain file as the model.
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use lumocrypt::crypto::suite::SuiteId;
+use lumocrypt::files::main_db::MainFile;
+use lumocrypt::files::storage::Storage;
+use lumocrypt::format::header::{self, CreateOptions};
+use lumocrypt::keys::file_keys::FileKeys;
+use lumocrypt::keys::material::Key;
+use lumocrypt::keys::options::OpenOptions;
+use lumocrypt::offline::verify::{self, Files};
+use lumocrypt_fuzz::disk::LONGEST;
+use lumocrypt_fuzz::{Disk, History, Script, suite};
+
+fn key() -> Key {
+    Key::raw(&[0x77; 32]).expect("32 bytes")
+}
+
+struct Bench {
+    keys: Arc<FileKeys>,
+    block_size: u32,
+    disk: Disk,
+    file: MainFile,
+    history: History,
+    /// What a plain file would hold, while nothing but the engine touched the disk.
+    model: Option<Vec<u8>>,
+}
+
+impl Bench {
+    fn new(suite: SuiteId, block_size: u32, mapped: bool) -> Self {
+        let options = CreateOptions { suite, block_size, ..CreateOptions::default() };
+        let key = suite.is_keyed().then(key);
+        let (region, keys, _) = header::create(key.as_ref(), &options).expect("randomness");
+        let keys = Arc::new(keys);
+        let file = MainFile::new(keys.clone(), block_size).expect("an available suite");
+        Bench {
+            keys,
+            block_size,
+            disk: Disk::new(region, mapped),
+            file,
+            history: History::default(),
+            model: Some(Vec::new()),
+        }
+    }
+
+    fn write(&mut self, data: &[u8], at: u64) {
+        self.history.wrote(data, at);
+        let written = self.file.write(&mut self.disk, data, at);
+        if let Some(model) = &mut self.model {
+            written.expect("an undamaged file can be written");
+            let end = at as usize + data.len();
+            if model.len() < end {
+                model.resize(end, 0);
+            }
+            model[at as usize..end].copy_from_slice(data);
+        }
+    }
+
+    fn truncate(&mut self, size: u64) {
+        let cut = self.file.truncate(&mut self.disk, size);
+        if let Some(model) = &mut self.model {
+            cut.expect("an undamaged file can be cut");
+            let block = u64::from(self.block_size);
+            match size as usize > model.len() {
+                true => model.resize(size as usize, 0),
+                // A cut inside a block keeps the block.
+                false => model.truncate((size.div_ceil(block) * block) as usize),
+            }
+        }
+    }
+
+    fn read(&mut self, len: usize, at: u64, forged: bool) {
+        let mut data = vec![0xaa; len];
+        let result = self.file.read(&mut self.disk, &mut data, at);
+        if let Some(model) = &self.model {
+            let complete = *result.as_ref().expect("an undamaged file can be read");
+            let start = model.len().min(at as usize);
+            let end = model.len().min(at as usize + len);
+            assert_eq!(data[..end - start], model[start..end]);
+            assert!(data[end - start..].iter().all(|byte| *byte == 0));
+            assert_eq!(complete, end - start == len);
+        }
+        if result.is_ok() && !forged {
+            self.history.check(&data, at);
+        }
+    }
+
+    fn step(&mut self, script: &mut Script<'_>, forged: bool) {
+        let (kind, fill) = (script.byte(), script.byte());
+        let aligned = kind & 0x80 == 0;
+        let scale = if aligned { 512 } else { 1 };
+        let at = script.below(if aligned { 80 } else { 40_000 }) * scale;
+        let len = script.below(if aligned { 24 } else { 5000 }) * scale;
+        match kind % 12 {
+            0..4 => self.write(&vec![fill; len], at as u64),
+            4 | 5 => self.read(len, at as u64, forged),
+            6 => self.truncate(at as u64),
+            7 => self.file = MainFile::new(self.keys.clone(), self.block_size).expect("an available suite"),
+            8 => self.file.lock_taken(),
+            9 => self.file.set_holes_from((fill & 1 == 0).then_some(at as u64 / 512)),
+            10 => drop(self.file.sync(&mut self.disk, 2)),
+            _ => {
+                let _ = self.file.read_cell(&mut self.disk);
+                let _ = self.file.write_cell(&mut self.disk, fill & 1 == 0, [fill; 16], [1; 16], Some(2));
+            }
+        }
+        if let Some(model) = &self.model {
+            let size = self.file.size(&mut self.disk).expect("memory does not fail");
+            assert_eq!(size, model.len() as u64);
+        }
+        assert!(self.disk.bytes().len() <= LONGEST);
+    }
+
+    fn verify(&mut self) {
+        let options = OpenOptions {
+            key: self.keys.suite.is_keyed().then(|| Arc::new(key())),
+            ..OpenOptions::default()
+        };
+        let mut report = |_, _| true;
+        let files = Files { main: &mut self.disk, wal: None, journal: None };
+        let _ = verify::verify(files, &options, "fuzz", &mut report);
+    }
+}
+
+fuzz_target!(|input: &[u8]| {
+    let mut script = Script::new(input);
+    let choice = script.byte();
+    let suite = suite(choice >> 4);
+    let mut bench = Bench::new(suite, 512 << (choice & 3), choice & 4 != 0);
+    let honest = script.byte() % 12;
+    for _ in 0..honest {
+        bench.step(&mut script, false);
+    }
+    let mut content = std::mem::take(bench.disk.bytes());
+    // Without a key anybody can make what the checksum suite believes.
+    let forged = !suite.is_keyed();
+    let damaged = match choice & 8 {
+        0 => false,
+        _ => {
+            let at = content.len().min(65_536);
+            let mut slots = content.split_off(at);
+            let tried = script.damage(&mut slots, 200_000);
+            content.extend(slots);
+            tried
+        }
+    };
+    *bench.disk.bytes() = content;
+    if damaged {
+        bench.model = None;
+        bench.file.lock_taken();
+    }
+    for _ in 0..24 {
+        if script.is_done() {
+            break;
+        }
+        bench.step(&mut script, forged);
+    }
+    if choice & 0x80 != 0 {
+        bench.verify();
+    }
+    assert!(bench.disk.size().is_ok());
+});

@@ -1,0 +1,25 @@
+//! Options: any text is options within their limits or a refusal.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use lumocrypt::error::FaultClass;
+use lumocrypt::format::superblock::is_block_size;
+use lumocrypt::keys::limits::check_floor;
+use lumocrypt::keys::options::OpenOptions;
+
+fuzz_target!(|input: &[u8]| {
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    match OpenOptions::from_json(text) {
+        Ok(options) => {
+            assert!(options.key.is_none());
+            assert!(options.suite.is_none_or(|suite| suite.is_available()));
+            assert!(options.block_size.is_none_or(is_block_size));
+            assert!(options.label.is_none_or(|label| label.len() <= 64 && !label.contains('\0')));
+            if let Some(cost) = options.kdf {
+                check_floor(&cost).expect("held to the floor");
+                options.limits.check([cost].iter()).expect("its writer can open it again");
+            }
+        }
+        Err(fault) => assert_eq!(fault.class, FaultClass::InvalidArgument),
+    }
+});

@@ -1,0 +1,186 @@
+//! Write-ahead logs: frames and headers that anybody may have changed, read and written like SQLite does.
+#![no_main]
+
+use std::sync::Arc;
+
+use libfuzzer_sys::fuzz_target;
+use lumocrypt::error::{FaultClass, FileKind, Result};
+use lumocrypt::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
+use lumocrypt::format::cell::Cell;
+use lumocrypt::format::wal_header::{WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
+use lumocrypt::keys::file_keys::FileKeys;
+use lumocrypt::offline::logs::verify_wal;
+use lumocrypt_fuzz::{Disk, History, Script, fix_preamble, keys, suite};
+
+const PAGE: usize = 512;
+const FRAME: usize = FRAME_HEADER + PAGE;
+
+/// The main file's part, without a main file.
+struct Main {
+    cell: Cell,
+}
+
+impl MainLink for Main {
+    fn cell(&mut self) -> Result<Cell> {
+        Ok(self.cell)
+    }
+    fn set_cell(&mut self, active: bool, current: [u8; 16], previous: [u8; 16], _: Option<i32>) -> Result<()> {
+        self.cell = Cell { sequence: self.cell.sequence + 1, active, current, previous };
+        Ok(())
+    }
+    fn slots(&mut self) -> Result<u64> {
+        Ok(42)
+    }
+    fn set_holes_from(&mut self, _: Option<u64>) {}
+}
+
+struct Bench {
+    keys: Arc<FileKeys>,
+    main: Main,
+    disk: Disk,
+    file: WalFile,
+    discard: bool,
+    history: History,
+    honest: bool,
+}
+
+impl Bench {
+    fn write(&mut self, data: &[u8], at: u64) {
+        self.history.wrote(data, at);
+        let written = self.file.write(&mut self.disk, &mut self.main, data, at);
+        // A page that is rewritten must be there; everything else an undamaged log accepts.
+        if let Err(fault) = written {
+            assert!(!self.honest || fault.class == FaultClass::Tampered, "{fault}");
+        }
+    }
+
+    fn begin(&mut self, salt: u8) {
+        let mut header = [salt; SQLITE_HEADER];
+        header[8..12].copy_from_slice(&(PAGE as u32).to_be_bytes());
+        self.write(&header, 0);
+    }
+
+    fn step(&mut self, script: &mut Script<'_>, forged: bool) {
+        let (kind, fill) = (script.byte(), script.byte());
+        let index = usize::from(script.byte() % 24);
+        let at = (SQLITE_HEADER + index * FRAME) as u64;
+        match kind % 16 {
+            0..4 => {
+                // The two writes of one frame.
+                self.write(&[fill; FRAME_HEADER], at);
+                self.write(&[fill; PAGE], at + FRAME_HEADER as u64);
+            }
+            4 => self.write(&[fill; FRAME_HEADER], at),
+            5 => self.write(&[fill; PAGE], at + FRAME_HEADER as u64),
+            6 => {
+                let (shift, len) = (script.below(FRAME), script.below(2 * FRAME));
+                self.write(&vec![fill; len], at + shift as u64);
+            }
+            7 => self.begin(fill),
+            8 | 9 => {
+                let (shift, len) = match fill & 3 {
+                    0 => (0, FRAME),
+                    1 => (FRAME_HEADER, PAGE),
+                    _ => (script.below(FRAME), script.below(3 * FRAME)),
+                };
+                self.read(len, at + shift as u64, forged);
+            }
+            10 => self.read(SQLITE_HEADER, 0, forged),
+            11 => {
+                let size = if fill & 1 == 0 { 0 } else { at + u64::from(fill) };
+                let _ = self.file.truncate(&mut self.disk, &mut self.main, size);
+            }
+            12 => drop(self.file.sync(&mut self.disk, 2)),
+            13 => self.file.transaction_boundary(),
+            14 => self.file.forget_log(),
+            _ => self.open(),
+        }
+        let _ = self.file.size(&mut self.disk, &mut self.main);
+        self.file.salts();
+    }
+
+    fn read(&mut self, len: usize, at: u64, forged: bool) {
+        let mut data = vec![0xaa; len];
+        let result = self.file.read(&mut self.disk, &mut self.main, &mut data, at);
+        if result.is_ok() && !forged {
+            self.history.check(&data, at);
+        }
+    }
+
+    fn open(&mut self) {
+        self.file = WalFile::new(self.keys.clone(), self.discard).expect("an available suite");
+    }
+}
+
+/// A header as whoever has the key, or a database without one, could make it.
+fn forge_header(script: &mut Script<'_>, bench: &mut Bench) {
+    let mut sqlite = [7; SQLITE_HEADER];
+    let page_size = script.bytes(4);
+    sqlite[8..8 + page_size.len()].copy_from_slice(page_size);
+    let generation = if script.byte() & 1 == 0 { bench.main.cell.current } else { [0x44; 16] };
+    let header = WalHeader {
+        preamble: WalPreamble {
+            sequence: script.u64(),
+            uuid: bench.keys.uuid,
+            key_id: bench.keys.key_id,
+            generation,
+        },
+        sqlite,
+        main_slots: script.u64(),
+        previous: if script.byte() & 1 == 0 { bench.main.cell.previous } else { bench.main.cell.current },
+    };
+    let sealer = bench.keys.sealer(FileKind::Wal).expect("an available suite");
+    let bytes = header.encode(&sealer).expect("randomness");
+    let at = if script.byte() & 1 == 0 { 0 } else { WAL_HEADER_B_OFFSET as usize };
+    let content = bench.disk.bytes();
+    if content.len() < at + bytes.len() {
+        content.resize(at + bytes.len(), 0);
+    }
+    content[at..at + bytes.len()].copy_from_slice(&bytes);
+}
+
+fuzz_target!(|input: &[u8]| {
+    let mut script = Script::new(input);
+    let choice = script.byte();
+    let suite = suite(choice >> 4);
+    let keys = keys(suite);
+    let discard = choice & 4 != 0;
+    let file = WalFile::new(keys.clone(), discard).expect("an available suite");
+    let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16] };
+    let mut bench = Bench {
+        keys,
+        main: Main { cell },
+        disk: Disk::default(),
+        file,
+        discard,
+        history: History::default(),
+        honest: true,
+    };
+    let mut forged = !suite.is_keyed();
+    bench.begin(script.byte());
+    for _ in 0..script.byte() % 16 {
+        bench.step(&mut script, false);
+    }
+    if choice & 3 != 0 {
+        bench.honest = false;
+        if choice & 3 == 3 {
+            forged = true;
+            forge_header(&mut script, &mut bench);
+        }
+        let mut content = std::mem::take(bench.disk.bytes());
+        script.damage(&mut content, 200_000);
+        if choice & 8 != 0 {
+            fix_preamble(&mut content, 0);
+            fix_preamble(&mut content, WAL_HEADER_B_OFFSET as usize);
+        }
+        *bench.disk.bytes() = content;
+        let _ = verify_wal(Some(&mut bench.disk), &bench.keys.clone(), Some(bench.main.cell));
+        bench.open();
+    }
+    for _ in 0..16 {
+        if script.is_done() {
+            break;
+        }
+        bench.step(&mut script, forged);
+    }
+});
