@@ -432,6 +432,27 @@ impl JournalFile {
         result
     }
 
+    /// The connection is about to write its main file: from here on the journal is needed. Everything collected
+    /// is written, and if all of it had been synced a last extent says so, because nothing else would tell
+    /// damage in what was synced last from a torn write.
+    pub fn main_file_follows(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        self.flush(storage)?;
+        if self.id.is_some() && self.durable > 0 && self.durable == self.extents.len() as u64 {
+            // A cut behind every file that can be changes nothing.
+            self.append(storage, u64::MAX, &[])?;
+        }
+        Ok(())
+    }
+
+    /// The size in pages that the database had before the transaction (pager.c, writeJournalHdr); 0 if the
+    /// journal has nothing to roll back.
+    pub fn original_pages(&mut self, storage: &mut dyn Storage) -> Result<u32> {
+        let mut header = [0u8; 20];
+        let complete = self.read(storage, &mut header, 0)?;
+        let is_header = complete && header.starts_with(&SQLITE_MAGIC);
+        Ok(if is_header { u32::from_be_bytes([header[16], header[17], header[18], header[19]]) } else { 0 })
+    }
+
     /// Appends one extent with `data` for logical offset `at`.
     fn append(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
         let Some(id) = self.id else { return Ok(()) };

@@ -20,6 +20,7 @@ pub struct Api {
     pub(super) file_control: unsafe extern "C" fn(*mut sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
     pub(super) uri_parameter: unsafe extern "C" fn(*const c_char, *const c_char) -> *const c_char,
     pub(super) database_file_object: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_file,
+    pub(super) filename_journal: unsafe extern "C" fn(*const c_char) -> *const c_char,
     pub(super) filename_wal: unsafe extern "C" fn(*const c_char) -> *const c_char,
 }
 
@@ -37,6 +38,7 @@ const VFS_FIND: Symbol = Symbol { name: c"sqlite3_vfs_find", position: 141 };
 const VFS_REGISTER: Symbol = Symbol { name: c"sqlite3_vfs_register", position: 142 };
 const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
 const URI_PARAMETER: Symbol = Symbol { name: c"sqlite3_uri_parameter", position: 189 };
+const FILENAME_JOURNAL: Symbol = Symbol { name: c"sqlite3_filename_journal", position: 247 };
 const FILENAME_WAL: Symbol = Symbol { name: c"sqlite3_filename_wal", position: 248 };
 const DATABASE_FILE_OBJECT: Symbol = Symbol { name: c"sqlite3_database_file_object", position: 251 };
 
@@ -108,6 +110,7 @@ impl Api {
                 file_control: std::mem::transmute(find(&FILE_CONTROL)?),
                 uri_parameter: std::mem::transmute(find(&URI_PARAMETER)?),
                 database_file_object: std::mem::transmute(find(&DATABASE_FILE_OBJECT)?),
+                filename_journal: std::mem::transmute(find(&FILENAME_JOURNAL)?),
                 filename_wal: std::mem::transmute(find(&FILENAME_WAL)?),
             })
         }

@@ -86,7 +86,7 @@ impl OpenFile {
         if let Some(journal) = unsafe { self.journal.as_mut() }
             && let Content::Journal(file, _) = &mut journal.content
         {
-            file.flush(&mut journal.base)?;
+            file.main_file_follows(&mut journal.base)?;
         }
         Ok(())
     }
@@ -320,7 +320,7 @@ impl OpenFile {
             }
             Content::Main(_) | Content::Plain | Content::Temp(_) => {}
         }
-        self.shim.forget_wal_name(std::ptr::from_mut(self));
+        self.shim.forget_log_names(std::ptr::from_mut(self));
         self.base.close();
     }
 }

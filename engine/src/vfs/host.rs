@@ -1,7 +1,7 @@
 //! The SQLite libraries of the process, and the VFSs registered in each.
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::abi::*;
 use super::api::Api;
@@ -10,6 +10,9 @@ use super::database::{Database, Link, Phase};
 use super::file::{Content, OpenFile};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::journal::JournalFile;
+use crate::files::wal::MainLink;
+use crate::keys::file_keys::FileKeys;
 
 /// One SQLite library.
 pub struct Host {
@@ -44,10 +47,16 @@ unsafe impl Send for Host {}
 /// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
 static HOSTS: Mutex<Vec<&'static Host>> = Mutex::new(Vec::new());
 
-/// WAL names by address and the main database each belongs to. `xDelete` gets a name only; the pager
-/// passes the very string that belongs to the open database, and no other string can be asked for its
-/// database safely.
-static WAL_NAMES: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+/// The names of logs, by address, and the main database they belong to. `xDelete` gets a name only; the pager
+/// passes the very string that belongs to the open database, and no other string can be asked for its database
+/// safely.
+static LOG_NAMES: Mutex<Vec<LogNames>> = Mutex::new(Vec::new());
+
+struct LogNames {
+    wal: usize,
+    journal: usize,
+    main: usize,
+}
 
 /// The name of the VFS over a library's default one.
 pub const VFS_NAME: &str = "lumocrypt";
@@ -246,45 +255,70 @@ impl Shim {
         Ok(())
     }
 
-    /// Remembers that `wal_name` belongs to the main database `main`.
-    pub fn remember_wal_name(&self, wal_name: *const c_char, main: *mut OpenFile) {
-        if !wal_name.is_null() {
-            locked(&WAL_NAMES).push((wal_name as usize, main as usize));
-        }
+    /// Remembers that these names belong to the main database `main`.
+    pub fn remember_log_names(&self, wal: *const c_char, journal: *const c_char, main: *mut OpenFile) {
+        locked(&LOG_NAMES).push(LogNames {
+            wal: wal as usize,
+            journal: journal as usize,
+            main: main as usize,
+        });
     }
 
     /// The main database is closing.
-    pub fn forget_wal_name(&self, main: *mut OpenFile) {
-        locked(&WAL_NAMES).retain(|(_, owner)| *owner != main as usize);
+    pub fn forget_log_names(&self, main: *mut OpenFile) {
+        locked(&LOG_NAMES).retain(|names| names.main != main as usize);
     }
 
-    /// SQLite is about to delete `name`. If it is a WAL, everything in it is in the main file: the database
-    /// stops naming it first, durably.
+    /// SQLite is about to delete `name`. If that is a WAL, everything in it is in the main file: the database
+    /// stops naming it first, durably. A log beside a main file that was cut to nothing is not deleted at all.
     pub fn before_delete(&self, name: *const c_char) -> Result<()> {
-        let owner = locked(&WAL_NAMES).iter().find(|(wal, _)| *wal == name as usize).map(|(_, owner)| *owner);
-        let Some(owner) = owner else { return Ok(()) };
-        // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a WAL from the
+        let address = name as usize;
+        let found = locked(&LOG_NAMES)
+            .iter()
+            .find(|names| address != 0 && (names.wal == address || names.journal == address))
+            .map(|names| (names.main, names.wal == address));
+        let Some((main, is_wal)) = found else { return Ok(()) };
+        // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a log from the
         // thread that uses its connection.
-        let main = unsafe { &mut *(owner as *mut OpenFile) };
+        let main = unsafe { &mut *(main as *mut OpenFile) };
         let OpenFile { content: Content::Main(database), base, path, .. } = main else { return Ok(()) };
         let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
-        retire_wal(Link { file, base }, path)
+        let mut link = Link { file, base };
+        if is_wal {
+            return retire_wal(link, path);
+        }
+        if link.slots()? == 0 {
+            self.keep_needed_journal(link.file.keys().clone(), path)?;
+        }
+        Ok(())
+    }
+
+    /// A journal that restores pages of a main file that has none: the file was cut, the journal is evidence.
+    fn keep_needed_journal(&self, keys: Arc<FileKeys>, path: &str) -> Result<()> {
+        let Some(mut file) = OwnFile::open(self.host, &format!("{path}-journal"))? else { return Ok(()) };
+        match JournalFile::new(keys, true)?.original_pages(&mut file.base)? {
+            0 => Ok(()),
+            _ => Err(cut_to_nothing("rollback journal holds pages of it", path)),
+        }
     }
 }
 
+fn cut_to_nothing(evidence: &str, path: &str) -> Fault {
+    Fault::new(
+        FaultClass::Tampered,
+        format!("the database file was cut to nothing while its {evidence}; restore it from a backup"),
+    )
+    .in_file(FileKind::MainDb)
+    .at_path(path)
+}
+
 fn retire_wal(mut link: Link<'_>, path: &str) -> Result<()> {
-    use crate::files::wal::MainLink;
     let cell = link.cell()?;
     if !cell.active {
         return Ok(());
     }
     if link.slots()? == 0 {
-        return Err(Fault::new(
-            FaultClass::Tampered,
-            "the database file was cut to nothing while its write-ahead log holds commits; restore it from a backup",
-        )
-        .in_file(FileKind::MainDb)
-        .at_path(path));
+        return Err(cut_to_nothing("write-ahead log holds commits", path));
     }
     link.set_cell(false, [0; 16], cell.current, Some(SQLITE_SYNC_NORMAL))
 }

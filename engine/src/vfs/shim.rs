@@ -147,8 +147,8 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
     unsafe {
         match &(*open).content {
             Content::Main(_) => {
-                let wal_name = (shim.host().api.filename_wal)(name);
-                shim.remember_wal_name(wal_name, open);
+                let api = &shim.host().api;
+                shim.remember_log_names((api.filename_wal)(name), (api.filename_journal)(name), open);
             }
             Content::Journal(_, main) => {
                 if let Some(main) = main.as_mut() {
