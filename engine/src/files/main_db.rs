@@ -1,5 +1,6 @@
 //! The main database file: blocks in slots behind the header region.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -9,16 +10,20 @@ use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
 use crate::format::geometry::Geometry;
 use crate::keys::file_keys::{FileKeys, Sealer};
 
+/// SQLITE_SYNC_NORMAL (sqlite3.h).
+const SYNC_NORMAL: i32 = 2;
+
 /// Blocks of the main file have no context in their AAD.
 const NO_CONTEXT: [u8; 16] = [0; 16];
 
 /// Slots sealed or inspected in one system call when a gap is filled or searched.
 const RUN: usize = 64;
 
-/// How often a read of block 0 is tried again. A checkpointer in another process may rewrite it while we
+/// How often a read of block 0 is tried again, after 50 microseconds at first and twice as long each time: a
+/// fifth of a second in all, since the kernel may hold a writer up between the two pages of a slot. A checkpointer in another process may rewrite it while we
 /// read it without a lock that excludes that: SQLite's unlocked header read, its change-counter read and
 /// its first page-1 read. Every other read is excluded by SQLite's locks and fails at once.
-const BLOCK_ZERO_TRIES: u32 = 8;
+const BLOCK_ZERO_TRIES: u32 = 12;
 
 /// Partial writes over a block that cannot be read, kept until they cover it.
 ///
@@ -28,6 +33,9 @@ struct Overlay {
     data: Vec<u8>,
     covered: Vec<bool>,
 }
+
+/// Derives the mark of a lost unit; a WAL cell begins otherwise.
+const LOST_LABEL: &[u8] = b"lumocrypt v1 lost unit";
 
 /// SQLite's smallest page and the unit of coverage.
 const COVER: usize = 512;
@@ -56,6 +64,10 @@ pub struct MainFile {
     holes_from: Option<u64>,
     /// Slots below this are known to be sealed.
     sealed_to: u64,
+    /// The marks of lost units, once a part of a block was read.
+    lost_marks: OnceCell<Vec<[u8; COVER]>>,
+    /// What the cell was last seen to say of synced slots.
+    recorded: Option<u64>,
 }
 
 impl MainFile {
@@ -75,6 +87,8 @@ impl MainFile {
             size: None,
             holes_from: None,
             sealed_to: 0,
+            lost_marks: OnceCell::new(),
+            recorded: None,
         })
     }
 
@@ -88,10 +102,15 @@ impl MainFile {
         self.geometry.block_size
     }
 
-    /// A lock was taken: what was known of the file's size may be out of date.
-    pub fn lock_taken(&mut self) {
+    /// A lock was taken: what was known of the file's size may be out of date. At the `first` lock of a
+    /// transaction, so are partial writes that an earlier one could not complete: others may have repaired the
+    /// block since.
+    pub fn lock_taken(&mut self, first: bool) {
         self.size = None;
         self.cut = None;
+        if first {
+            self.overlays.clear();
+        }
     }
 
     /// A WAL generation that began when the file had `slots` synced slots is current, or none is.
@@ -103,8 +122,20 @@ impl MainFile {
     }
 
     /// The logical size in bytes.
+    ///
+    /// A file without slots that once had some was cut off: SQLite would take it for a new database and delete
+    /// its logs.
     pub fn size(&self, storage: &mut dyn Storage) -> Result<u64> {
-        Ok(self.geometry.logical_size(storage.size()?))
+        let size = self.geometry.logical_size(storage.size()?);
+        if size == 0 && self.read_cell(storage)?.0.synced_slots > 0 {
+            return Err(Fault::new(
+                FaultClass::Tampered,
+                "all blocks of the database were cut off behind its header; restore it from a backup",
+            )
+            .in_file(FileKind::MainDb)
+            .at_page(0));
+        }
+        Ok(size)
     }
 
     /// The number of slots, a last partial one included.
@@ -141,6 +172,7 @@ impl MainFile {
             return Err(self.tampered(index, "is damaged and was only partly rewritten"));
         }
         let mut tries = if index == 0 { BLOCK_ZERO_TRIES } else { 1 };
+        let mut pause = std::time::Duration::from_micros(50);
         loop {
             let fault = match self.try_block(storage, index, out) {
                 Ok(have) => return Ok(have),
@@ -151,7 +183,8 @@ impl MainFile {
                 out.fill(0);
                 return Err(fault);
             }
-            std::thread::sleep(std::time::Duration::from_micros(50));
+            std::thread::sleep(pause);
+            pause *= 2;
         }
     }
 
@@ -213,6 +246,7 @@ impl MainFile {
         if self.cache_still_holds(storage, index)
             && let Some(cached) = &self.cached
         {
+            self.refuse_lost(index, &cached.data, within, out.len())?;
             out.copy_from_slice(&cached.data[within..within + out.len()]);
             return Ok(out.len());
         }
@@ -221,6 +255,7 @@ impl MainFile {
         self.block = block;
         let have = have?;
         let usable = have.saturating_sub(within).min(out.len());
+        self.refuse_lost(index, &self.block, within, usable)?;
         out[..usable].copy_from_slice(&self.block[within..within + usable]);
         out[usable..].fill(0);
         Ok(usable)
@@ -375,6 +410,48 @@ impl MainFile {
         Ok(())
     }
 
+    /// Seals the collected blocks that nothing completed. A journal does not restore pages whose content did not
+    /// matter, so its playback may leave gaps in a torn block; they are marked, and reading one is an error.
+    fn settle_overlays(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        while let Some((index, mut overlay)) = self.overlays.pop_first() {
+            let start = index * u64::from(self.geometry.block_size);
+            let size = self.size_for_writing(storage)?;
+            let len = size.saturating_sub(start).min(overlay.data.len() as u64) as usize;
+            for unit in (0..overlay.covered.len()).filter(|unit| !overlay.covered[*unit]) {
+                let mark = self.lost_mark(unit);
+                overlay.data[unit * COVER..(unit + 1) * COVER].copy_from_slice(&mark);
+            }
+            if len > 0 {
+                self.write_block(storage, index, &overlay.data[..len])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands for a unit of a block that is lost. Only who has the key can write it.
+    fn lost_mark(&self, unit: usize) -> [u8; COVER] {
+        let mut mark = [0; COVER];
+        for (part, bytes) in mark.chunks_exact_mut(32).enumerate() {
+            let place = [unit as u8, part as u8];
+            bytes.copy_from_slice(&self.keys.cell_mac(&[LOST_LABEL, &place].concat()));
+        }
+        mark
+    }
+
+    /// An error if a whole unit within the `len` bytes at `within` is marked as lost. Only reads of parts of a
+    /// block come here: where pages are as large as blocks, no block is ever collected from pieces.
+    fn refuse_lost(&self, index: u64, block: &[u8], within: usize, len: usize) -> Result<()> {
+        for unit in within.div_ceil(COVER)..(within + len) / COVER {
+            let marks = self
+                .lost_marks
+                .get_or_init(|| (0..block.len() / COVER).map(|unit| self.lost_mark(unit)).collect());
+            if block[unit * COVER..(unit + 1) * COVER] == marks[unit] {
+                return Err(self.tampered(index, "was damaged, and this part of it could not be restored"));
+            }
+        }
+        Ok(())
+    }
+
     /// Seals zeros from logical `from` up to, but not into, the block that holds `to`.
     fn fill_gap(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
         let block_size = u64::from(self.geometry.block_size);
@@ -423,6 +500,13 @@ impl MainFile {
         let block_size = u64::from(self.geometry.block_size);
         let kept = size.div_ceil(block_size) * block_size;
         if kept < current {
+            let (slots, (cell, _)) = (kept / block_size, self.read_cell(storage)?);
+            if cell.synced_slots > slots {
+                // Durable before the last slot goes: an empty file with a larger count counts as cut off.
+                let sync = (slots == 0).then_some(SYNC_NORMAL);
+                self.write_cell(storage, |cell| cell.synced_slots = slots, sync)?;
+                self.recorded = Some(slots);
+            }
             storage.truncate(self.geometry.physical_size(kept))?;
             self.overlays.retain(|index, _| *index < kept / block_size);
             self.cached = None;
@@ -452,13 +536,31 @@ impl MainFile {
     /// Makes everything written durable. A checkpoint's sync first seals the holes that a crash may have
     /// left, so that after it an all-zero slot is damage again.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
-        if let Some((index, _)) = self.overlays.first_key_value() {
-            return Err(self.tampered(*index, "is damaged and was only partly rewritten"));
-        }
+        self.settle_overlays(storage)?;
         if self.holes_from.is_some() {
             self.seal_holes(storage)?;
         }
-        storage.sync(flags)
+        storage.sync(flags)?;
+        self.record_synced(storage)
+    }
+
+    /// Lets the cell know how many slots are sealed and synced: none of them can be an honest hole any more,
+    /// and a file without any is no new database. It may become durable later than what it says.
+    fn record_synced(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        let recorded = match self.recorded {
+            Some(recorded) => recorded,
+            None => self.read_cell(storage)?.0.synced_slots,
+        };
+        self.recorded = Some(recorded);
+        if recorded > 0 && self.holes_from.is_none() {
+            return Ok(());
+        }
+        let slots = self.geometry.block_count(self.geometry.logical_size(storage.size()?));
+        if slots > recorded {
+            self.write_cell(storage, |cell| cell.synced_slots = slots, None)?;
+            self.recorded = Some(slots);
+        }
+        Ok(())
     }
 
     fn seal_holes(&mut self, storage: &mut dyn Storage) -> Result<()> {
@@ -495,13 +597,12 @@ impl MainFile {
     pub fn write_cell(
         &self,
         storage: &mut dyn Storage,
-        active: bool,
-        current: [u8; 16],
-        previous: [u8; 16],
+        change: impl FnOnce(&mut Cell),
         flags: Option<i32>,
     ) -> Result<()> {
-        let (last, offset) = self.read_cell(storage)?;
-        let cell = Cell { sequence: last.sequence + 1, active, current, previous };
+        let (mut cell, offset) = self.read_cell(storage)?;
+        cell.sequence += 1;
+        change(&mut cell);
         storage.write(&cell.encode(&self.keys), offset)?;
         match flags {
             Some(flags) => storage.sync(flags),

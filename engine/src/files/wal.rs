@@ -34,6 +34,8 @@ pub trait MainLink {
         previous: [u8; 16],
         sync: Option<i32>,
     ) -> Result<()>;
+    /// Makes the main file, its cells included, durable.
+    fn sync(&mut self) -> Result<()>;
     /// The number of slots of the main file.
     fn slots(&mut self) -> Result<u64>;
     /// Slots from here on may be holes (`None`: no log is current).
@@ -98,7 +100,7 @@ impl WalFile {
     /// The salts of the generation last seen (wal.c, bytes 16 to 23 of the header), to compare with the
     /// wal-index: they differ exactly if another connection has begun a new generation.
     pub fn salts(&self) -> Option<[u8; 8]> {
-        self.log.as_ref().and_then(|log| log.sqlite[16..24].try_into().ok())
+        self.log.as_ref().map(|log| salts_of(&log.sqlite))
     }
 
     /// Another connection may have begun a new generation: look at the header before the next use.
@@ -174,7 +176,7 @@ impl WalFile {
         let latest = if cell.active { cell.current } else { cell.previous };
         let counts = (cell.active && generation == cell.current) || header.previous == latest;
         if counts {
-            main.set_holes_from(Some(header.main_slots));
+            main.set_holes_from(Some(header.main_slots.max(cell.synced_slots)));
             return Ok(Some(Log {
                 generation,
                 sequence: header.preamble.sequence,
@@ -421,7 +423,9 @@ impl WalFile {
         storage.write(&self.slot, offset)
     }
 
-    /// SQLite writes a new header: a new generation, in the copy that does not hold the current one.
+    /// SQLite writes a new header, in the copy that does not hold the current one. Generations and SQLite's
+    /// salts belong together: another connection tells from the salts in the wal-index whether the generation
+    /// that it knows is current.
     fn begin_generation(
         &mut self,
         storage: &mut dyn Storage,
@@ -429,36 +433,53 @@ impl WalFile {
         sqlite: &[u8],
     ) -> Result<()> {
         self.transaction_boundary();
-        let current = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
+        let sqlite: [u8; SQLITE_HEADER] =
+            sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?;
+        let on_disk = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
         let cell = main.cell()?;
         let mut latest = if cell.active { cell.current } else { cell.previous };
-        if let Some(header) = &current
-            && cell.active
-            && header.previous == cell.current
-        {
-            // A crash lost the cell's last change. The new header must follow a named generation.
-            main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
-            latest = header.preamble.generation;
-        }
         let mut generation = [0u8; 16];
-        nonce::random(&mut generation)?;
-        let sequence = current.as_ref().map_or(0, |header| header.preamble.sequence) + 1;
+        let mut main_slots = main.slots()?;
+        if let Some(header) = &on_disk {
+            if header.sqlite == sqlite {
+                // The first transaction of a generation was rolled back: the next one writes the same header.
+                self.log = None;
+                return self.load(storage, main);
+            }
+            if salts_of(&header.sqlite) == salts_of(&sqlite) {
+                generation = header.preamble.generation;
+                latest = header.previous;
+                main_slots = header.main_slots;
+            } else if cell.active && header.previous == cell.current {
+                // A crash lost the cell's last change. The new header must follow a named generation.
+                main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
+                latest = header.preamble.generation;
+            } else if !follows(&header.sqlite, &sqlite) {
+                // No checkpoint has synced the main file since the cell was changed: a generation whose only
+                // transaction was rolled back is replaced. A crash must not lose the name it goes by.
+                main.sync()?;
+            }
+        }
+        if generation == [0; 16] {
+            nonce::random(&mut generation)?;
+        }
+        let sequence = on_disk.as_ref().map_or(0, |header| header.preamble.sequence) + 1;
         let header = WalHeader {
             preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id: self.keys.key_id, generation },
-            sqlite: sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?,
-            main_slots: main.slots()?,
+            sqlite,
+            main_slots,
             previous: latest,
         };
         // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
         let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
         storage.write(&header.encode(&self.sealer)?, offset)?;
-        main.set_holes_from(Some(header.main_slots));
+        main.set_holes_from(Some(main_slots.max(cell.synced_slots)));
         self.log = Some(Log {
             generation,
             sequence,
-            sqlite: header.sqlite,
+            sqlite,
             page_size: header.page_size() as usize,
-            cell_lags: true,
+            cell_lags: !(cell.active && cell.current == generation),
         });
         Ok(())
     }
@@ -502,6 +523,19 @@ impl WalFile {
     fn fault(&self, message: &str) -> Fault {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::Wal)
     }
+}
+
+/// The salts in SQLite's WAL header (wal.c, bytes 16 to 23).
+fn salts_of(header: &[u8; SQLITE_HEADER]) -> [u8; 8] {
+    header[16..24].try_into().unwrap_or_default()
+}
+
+/// Was `new` made by restarting the log of `old`, which SQLite does when a checkpoint has copied and synced
+/// all of it? It then counts the first salt up (wal.c, walRestartHdr); otherwise it draws both anew.
+fn follows(old: &[u8; SQLITE_HEADER], new: &[u8; SQLITE_HEADER]) -> bool {
+    let first =
+        |header: &[u8; SQLITE_HEADER]| u32::from_be_bytes(header[16..20].try_into().unwrap_or_default());
+    first(old).wrapping_add(1) == first(new)
 }
 
 /// SQLITE_SYNC_NORMAL (sqlite3.h).

@@ -18,7 +18,8 @@ const SEQUENCE: usize = 8;
 const STATE: usize = 16;
 const CURRENT: usize = 24;
 const PREVIOUS: usize = 40;
-const RESERVED: usize = 56;
+const SYNCED_SLOTS: usize = 56;
+const RESERVED: usize = 64;
 const MAC: usize = 192;
 
 /// What the database knows about its WAL.
@@ -32,6 +33,8 @@ pub struct Cell {
     pub current: [u8; 16],
     /// The generation before.
     pub previous: [u8; 16],
+    /// So many slots of the main file were once sealed and synced, and have not been cut off since.
+    pub synced_slots: u64,
 }
 
 impl Cell {
@@ -45,6 +48,7 @@ impl Cell {
             put(&mut out, CURRENT, &self.current);
         }
         put(&mut out, PREVIOUS, &self.previous);
+        put(&mut out, SYNCED_SLOTS, &self.synced_slots.to_le_bytes());
         let mac = keys.cell_mac(&out[..MAC]);
         put(&mut out, MAC, &mac);
         out
@@ -71,6 +75,7 @@ impl Cell {
             active,
             current: array(bytes, CURRENT),
             previous: array(bytes, PREVIOUS),
+            synced_slots: u64_at(bytes, SYNCED_SLOTS),
         })
     }
 }
@@ -103,7 +108,7 @@ mod tests {
 
     fn cell(sequence: u64, active: bool) -> Cell {
         let current = if active { [0x44; 16] } else { [0; 16] };
-        Cell { sequence, active, current, previous: [0x55; 16] }
+        Cell { sequence, active, current, previous: [0x55; 16], synced_slots: 0 }
     }
 
     #[test]

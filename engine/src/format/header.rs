@@ -245,7 +245,7 @@ fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
     put(&mut region, 0, &copy);
     put(&mut region, COPY_B_OFFSET as usize, &copy);
     for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
-        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16] };
+        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16], synced_slots: 0 };
         put(&mut region, offset as usize, &cell.encode(keys));
     }
     region

@@ -3,6 +3,7 @@
 use super::bytes::{array, put, u64_at};
 pub use super::preamble::LogPreamble;
 use super::preamble::{PREAMBLE_LEN, Preamble};
+use super::superblock::is_block_size;
 use crate::crypto::suite::Unauthentic;
 use crate::error::{FileKind, Result};
 use crate::keys::file_keys::Sealer;
@@ -97,12 +98,14 @@ impl WalHeader {
         if u64_at(&body, SEQUENCE) != preamble.sequence || !sealer.is_for(&preamble.uuid, &preamble.key_id) {
             return Err(Unauthentic);
         }
-        Ok(WalHeader {
+        let header = WalHeader {
             preamble,
             sqlite: array(&body, 0),
             main_slots: u64_at(&body, MAIN_SLOTS),
             previous: array(&body, PREVIOUS),
-        })
+        };
+        // Anybody can forge a `checksum` header, and buffers are made by this number.
+        if is_block_size(header.page_size()) { Ok(header) } else { Err(Unauthentic) }
     }
 
     /// The page size in SQLite's header; 1 stands for 65536 (fileformat2, section 4.1, and SQLite's `wal.c`,

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::abi::*;
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile, ours_of};
+use super::file::{Content, OpenFile, is_open_file, ours_of};
 use super::host::is_our_vfs;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
@@ -35,20 +35,14 @@ pub fn device_characteristics(open: &OpenFile) -> c_int {
 }
 
 /// The sector size of `open` in bytes: what a write may destroy around it, which is a block.
-pub fn sector_size(open: &OpenFile) -> c_int {
+pub fn sector_size(open: &mut OpenFile) -> c_int {
     let below = match open.base.methods().sector_size {
         // SAFETY: an open file below.
         Some(sector_size) => unsafe { sector_size(open.base.as_ptr()) },
         None => 4096,
     };
-    match &open.content {
-        Content::Main(database) => {
-            let block = match &database.phase {
-                Phase::Ready(file) => file.block_size(),
-                _ => database.options.block_size.unwrap_or(4096),
-            };
-            block as c_int
-        }
+    match &mut open.content {
+        Content::Main(database) => database.sector_size(&mut open.base) as c_int,
         _ => below,
     }
 }
@@ -148,9 +142,9 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
                 (&raw mut vfs).cast(),
             ) == SQLITE_OK
     };
-    // SAFETY: a file object that SQLite handed out.
-    let main_open = if attached { unsafe { ours_of(main) } } else { None };
-    if main_open.as_ref().is_some_and(|main| std::ptr::eq(*main, this)) || !attached {
+    // SAFETY: a file object that SQLite handed out. Compared before it is borrowed: it may be this very file.
+    let is_own = unsafe { is_open_file(main, this) };
+    if is_own || !attached {
         // The connection's own main database. A new one without a key stays plain, where that is allowed.
         return Ok(());
     }
@@ -168,6 +162,8 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         );
         return Ok(());
     }
+    // SAFETY: a file object that SQLite handed out, and another one than this.
+    let main_open = unsafe { ours_of(main) };
     let parent = match main_open.map(|main| &main.content) {
         Some(Content::Main(parent)) => match (&parent.phase, &parent.superblock) {
             (Phase::Ready(file), Some(superblock)) => Some((superblock.clone(), file.keys().clone())),

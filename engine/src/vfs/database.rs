@@ -11,7 +11,7 @@ use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
 use crate::format::header::{self, CreateOptions};
-use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
+use crate::format::superblock::{self, SUPERBLOCK_LEN, Superblock};
 use crate::keys::file_keys::FileKeys;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
@@ -20,6 +20,11 @@ use crate::stats::{STATS, Stats};
 
 /// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL).
 const SYNC_NORMAL: i32 = 2;
+
+/// The block size in bytes of a new database until its first page is written: SQLite's default page size.
+const DEFAULT_BLOCK_SIZE: u32 = 4096;
+/// Offset of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
+const PAGE_SIZE_AT: u64 = 16;
 
 /// How far a main database has come.
 pub enum Phase {
@@ -53,6 +58,14 @@ pub struct Database {
     /// The user accepts that a damaged rollback journal is rolled back as far as it goes
     /// (`lumo_partial_journal=1`).
     pub partial_journal: bool,
+    /// The key came from the environment, which names no particular file.
+    pub key_from_environment: bool,
+    /// The cipher was asked for by name.
+    pub cipher_named: bool,
+    /// The sector size that SQLite was told, which it never asks for again; 0 before it asks.
+    pub sector_told: u32,
+    /// The file had no blocks when its header was read: another connection may still change the block size.
+    pub empty_when_read: bool,
     /// The database is among those that the process has open.
     pub counted: bool,
 }
@@ -73,21 +86,104 @@ impl Database {
         if is_unfinished(&region, base.size()?) {
             return Ok(());
         }
-        let key = self.options.key.clone();
+        // The environment's key is for whatever is encrypted.
+        let clear = header::parse(&region)?.newest().is_some_and(|superblock| !superblock.suite.is_keyed());
+        let key = if clear && self.key_from_environment { None } else { self.options.key.clone() };
         match unlock::unlock(&region, key.as_deref(), &self.options.limits, &self.path) {
             Ok((keys, superblock)) => self.adopt(base, keys, superblock),
             Err(fault) if fault.class == FaultClass::KeyRequired => {
-                // A file that shares its data key with the connection's main database needs no key of its own.
-                if let Some((_, parent)) = &self.heir_of
-                    && let Some((keys, superblock)) = unlock::unlock_relative(&region, parent, &self.path)?
-                {
-                    return self.adopt(base, keys, superblock);
-                }
                 self.phase = Phase::Locked;
                 Ok(())
             }
+            Err(fault) if fault.class == FaultClass::WrongKey && self.key_from_environment => {
+                // The file may turn out to be a relative of the connection's main database.
+                self.phase = Phase::Refused(fault.at_path(&self.path));
+                Ok(())
+            }
             Err(fault) => Err(fault.at_path(&self.path)),
+        }?;
+        self.inherit(base, &region)
+    }
+
+    /// A file that shares its data key with the connection's main database needs no key of its own.
+    fn inherit(&mut self, base: &mut BaseFile, region: &[u8]) -> Result<()> {
+        if matches!(self.phase, Phase::Ready(_) | Phase::New) {
+            return Ok(());
         }
+        let Some((_, parent)) = &self.heir_of else { return Ok(()) };
+        match unlock::unlock_relative(region, parent, &self.path)? {
+            Some((keys, superblock)) => self.adopt(base, keys, superblock),
+            None => Ok(()),
+        }
+    }
+
+    /// The sector size in bytes that SQLite is to be told: what a write may destroy around it, which is a block.
+    pub fn sector_size(&mut self, base: &mut BaseFile) -> u32 {
+        let mut in_header = || read_header(base).ok().and_then(|region| header::parse(&region).ok());
+        self.sector_told = match &self.phase {
+            Phase::Ready(file) => file.block_size(),
+            Phase::New => self.options.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),
+            // The key may come later, the question does not.
+            Phase::Locked | Phase::Refused(_) => in_header()
+                .and_then(|header| header.newest().map(|superblock| superblock.block_size))
+                .unwrap_or(DEFAULT_BLOCK_SIZE),
+        };
+        self.sector_told
+    }
+
+    /// SQLite journals the pages of a sector together, so that no block holds pages that are in no journal. It
+    /// learned the sector size when the file was opened; if another connection has made the database since,
+    /// with larger blocks than that and smaller pages, writing would not be safe.
+    fn check_sector(&mut self, base: &mut BaseFile) -> Result<()> {
+        let Phase::Ready(file) = &mut self.phase else { return Ok(()) };
+        let block_size = file.block_size();
+        if self.sector_told == 0 || block_size <= self.sector_told {
+            return Ok(());
+        }
+        let mut page_size = [0u8; 2];
+        file.read(base, &mut page_size, PAGE_SIZE_AT)?;
+        let page_size = match u16::from_be_bytes(page_size) {
+            1 => 65536,
+            size => u32::from(size),
+        };
+        if page_size < block_size {
+            return Err(Fault::new(
+                FaultClass::InUse,
+                "the database was made by another connection while this one was open, with larger blocks; close \
+                 this connection and open it again",
+            )
+            .at_path(&self.path));
+        }
+        Ok(())
+    }
+
+    /// The first page is about to be written to a database without any. Unless somebody chose the block size,
+    /// a block is a page: then no write touches more than it has to.
+    pub fn fit_block_size(&mut self, base: &mut BaseFile, page_size: usize) -> Result<()> {
+        let Phase::Ready(file) = &mut self.phase else { return Ok(()) };
+        let Ok(page_size) = u32::try_from(page_size) else { return Ok(()) };
+        if self.options.block_size.is_some()
+            || !self.empty_when_read
+            || file.block_size() == page_size
+            || !superblock::is_block_size(page_size)
+        {
+            return Ok(());
+        }
+        if base.size()? > HEADER_LEN {
+            self.empty_when_read = false;
+            return Ok(());
+        }
+        let keys = file.keys().clone();
+        let Some(superblock) = &mut self.superblock else { return Ok(()) };
+        superblock.block_size = page_size;
+        superblock.generation += 1;
+        let copy = superblock.encode(&keys);
+        for offset in [0, header::COPY_B_OFFSET] {
+            base.write(&copy, offset)?;
+            base.sync(SYNC_NORMAL)?;
+        }
+        self.phase = Phase::Ready(MainFile::new(keys, page_size)?);
+        Ok(())
     }
 
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
@@ -97,10 +193,10 @@ impl Database {
                 format!("this build cannot use the cipher {}", superblock.suite.name()),
             ));
         }
-        let mut file = MainFile::new(keys, superblock.block_size)?;
+        let file = MainFile::new(keys, superblock.block_size)?;
         // The cell is read with every WAL; a header without one is better refused at once.
         file.read_cell(base)?;
-        file.lock_taken();
+        self.empty_when_read = base.size()? <= HEADER_LEN;
         self.phase = Phase::Ready(file);
         self.superblock = Some(superblock);
         self.may_stay_plain = false;
@@ -112,17 +208,34 @@ impl Database {
         Ok(())
     }
 
+    /// Another connection has written the first blocks: it may have fitted the block size to its pages.
+    fn reload(&mut self, base: &mut BaseFile) -> Result<()> {
+        let Phase::Ready(file) = &self.phase else { return Ok(()) };
+        let keys = file.keys().clone();
+        let region = read_header(base)?;
+        for (superblock, raw) in header::parse(&region)?.newest_first() {
+            if superblock.uuid == keys.uuid && Superblock::verify_mac(raw, &keys) {
+                return self.adopt(base, keys, superblock.clone());
+            }
+        }
+        Err(header::damaged("The header was replaced by another database's"))
+    }
+
     /// SQLite is about to use the database under a lock: a new file may have been created by another
     /// connection since we looked.
-    pub fn settle(&mut self, base: &mut BaseFile) -> Result<()> {
+    pub fn settle(&mut self, base: &mut BaseFile, first: bool) -> Result<()> {
         if matches!(self.phase, Phase::New) && base.size()? > 0 {
             // Another connection has created the database, or is about to.
             self.unlock(base)?;
         }
+        if self.empty_when_read && base.size()? > HEADER_LEN {
+            self.reload(base)?;
+            self.check_sector(base)?;
+        }
         match &mut self.phase {
             Phase::New => Ok(()),
             Phase::Ready(file) => {
-                file.lock_taken();
+                file.lock_taken(first);
                 Ok(())
             }
             Phase::Locked => Err(key_required(&self.path)),
@@ -138,13 +251,15 @@ impl Database {
             return self.ready().map(|_| ());
         }
         if base.size()? > 0 {
-            self.settle(base)?;
+            self.settle(base, false)?;
             if !matches!(self.phase, Phase::New) {
                 return Ok(());
             }
         }
         let (region, keys, superblock) = match &self.heir_of {
-            Some((parent, keys)) if self.options.key.is_none() => header::create_copy_of(parent, keys)?,
+            Some((parent, keys)) if self.options.key.is_none() || self.key_from_environment => {
+                header::create_copy_of(parent, keys)?
+            }
             _ => {
                 let suite = self.options.suite.unwrap_or(SuiteId::DEFAULT);
                 if suite.is_keyed() && self.options.key.is_none() {
@@ -157,7 +272,10 @@ impl Database {
                     kdf: self.options.kdf.unwrap_or(defaults.kdf),
                     label: self.options.label.clone().unwrap_or_default(),
                 };
-                header::create(self.options.key.as_deref(), &options)?
+                // The environment's key is for whatever is encrypted.
+                let key =
+                    self.options.key.as_deref().filter(|_| suite.is_keyed() || !self.key_from_environment);
+                header::create(key, &options)?
             }
         };
         // Copy A comes last: until it begins to be there, the file is an unfinished creation and not a damaged
@@ -174,9 +292,10 @@ impl Database {
     pub fn offer_key(&mut self, base: &mut BaseFile, key: Key) -> Result<()> {
         let key = Arc::new(key);
         match &self.phase {
-            Phase::Refused(fault) => Err(fault.clone()),
+            Phase::Refused(fault) if fault.class != FaultClass::WrongKey => Err(fault.clone()),
             Phase::New if base.size()? == 0 || is_unfinished(&read_header(base)?, base.size()?) => {
                 self.options.key = Some(key);
+                self.key_from_environment = false;
                 self.may_stay_plain = false;
                 Ok(())
             }
@@ -184,11 +303,12 @@ impl Database {
                 let region = read_header(base)?;
                 unlock::unlock(&region, Some(&key), &self.options.limits, &self.path).map(|_| ())
             }
-            Phase::New | Phase::Locked => {
-                let before = self.options.key.replace(key);
-                let result = self.unlock(base);
+            Phase::New | Phase::Locked | Phase::Refused(_) => {
+                let before = (self.options.key.replace(key), self.key_from_environment);
+                self.key_from_environment = false;
+                let result = self.unlock(base).and_then(|()| self.check_sector(base));
                 if result.is_err() {
-                    self.options.key = before;
+                    (self.options.key, self.key_from_environment) = before;
                 }
                 result
             }
@@ -274,7 +394,16 @@ impl MainLink for Link<'_> {
         previous: [u8; 16],
         sync: Option<i32>,
     ) -> Result<()> {
-        self.file.write_cell(self.base, active, current, previous, sync)
+        let change = |cell: &mut Cell| {
+            cell.active = active;
+            cell.current = current;
+            cell.previous = previous;
+        };
+        self.file.write_cell(self.base, change, sync)
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.base.sync(SYNC_NORMAL)
     }
 
     fn slots(&mut self) -> Result<u64> {

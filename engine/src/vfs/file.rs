@@ -104,13 +104,10 @@ impl OpenFile {
             return;
         }
         let mut salts = [0u8; 8];
-        // SAFETY: SQLite's wal-index is mapped for as long as the WAL is open; it is at least 32 KiB.
-        unsafe {
-            std::ptr::copy_nonoverlapping(
-                self.wal_index.add(WAL_INDEX_SALTS),
-                salts.as_mut_ptr(),
-                salts.len(),
-            );
+        for (offset, salt) in salts.iter_mut().enumerate() {
+            // SAFETY: SQLite's wal-index is mapped for as long as the WAL is open; it is at least 32 KiB, and
+            // other processes write to it.
+            *salt = unsafe { self.wal_index.add(WAL_INDEX_SALTS + offset).read_volatile() };
         }
         if file.salts() != Some(salts) {
             file.forget_log();
@@ -163,6 +160,9 @@ impl OpenFile {
                     return self.write(data, offset);
                 }
                 database.create(&mut self.base)?;
+                if database.empty_when_read {
+                    database.fit_block_size(&mut self.base, data.len())?;
+                }
                 database.ready()?.write(&mut self.base, data, offset)?;
             }
         }
@@ -242,7 +242,7 @@ impl OpenFile {
                 return Ok(SQLITE_OK);
             }
             let settled = database
-                .settle(&mut self.base)
+                .settle(&mut self.base, level == SQLITE_LOCK_SHARED)
                 .and_then(|()| self.shim.check_companions(database, &self.path));
             if let Err(fault) = settled {
                 if let Some(unlock) = self.base.methods().unlock {
@@ -281,7 +281,7 @@ impl OpenFile {
             if let Content::Main(database) = &mut self.content
                 && let Phase::Ready(file) = &mut database.phase
             {
-                file.lock_taken();
+                file.lock_taken(flags & SQLITE_SHM_EXCLUSIVE != 0);
             }
             if exclusive_write {
                 nonce::discard_pool();
@@ -320,7 +320,9 @@ impl OpenFile {
             }
             Content::Main(_) | Content::Plain | Content::Temp(_) => {}
         }
-        self.shim.forget_log_names(std::ptr::from_mut(self));
+        if matches!(self.content, Content::Main(_)) {
+            self.shim.forget_log_names(std::ptr::from_mut(self));
+        }
         self.base.close();
     }
 }
@@ -385,6 +387,15 @@ pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
     // SAFETY: a file object that SQLite handed out; null methods mean that it is not open.
     let methods = unsafe { (*file).methods };
     METHODS.iter().any(|table| std::ptr::eq(table, methods))
+}
+
+/// Is `file` the file object of `open`?
+///
+/// # Safety
+/// `file` is null or a file object that SQLite handed out.
+pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bool {
+    // SAFETY: as the caller promises; ours if its methods are.
+    unsafe { is_ours(file) && std::ptr::eq((*file.cast::<ShimFile>()).open, open) }
 }
 
 /// The open file behind `file`, if it is ours.

@@ -11,7 +11,9 @@ use super::file::{Content, OpenFile};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
+use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::MainLink;
+use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
 
 /// One SQLite library.
@@ -233,13 +235,22 @@ impl Shim {
         code == SQLITE_OK && answer != 0
     }
 
+    /// Does the log begin as `journal_mode=PERSIST` leaves a finished journal? Then it counts for nothing.
+    fn is_finished(&self, path: &str) -> Result<bool> {
+        let Some(mut log) = OwnFile::open(self.host, path)? else { return Ok(true) };
+        let mut head = [0u8; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
+        log.base.read(&mut head, 0)?;
+        Ok(is_zero(&head))
+    }
+
     /// An empty main file beside a log with content is no new database: SQLite would delete the log.
     pub fn check_companions(&self, database: &mut Database, path: &str) -> Result<()> {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
         }
         for suffix in ["-wal", "-journal"] {
-            if self.exists(&format!("{path}{suffix}")) {
+            let log = format!("{path}{suffix}");
+            if self.exists(&log) && !self.is_finished(&log)? {
                 let fault = Fault::new(
                     FaultClass::Tampered,
                     format!(
@@ -374,6 +385,28 @@ impl OwnFile {
             }
             Ok(Some(OwnFile { _name: name, _memory: memory, base: BaseFile::new(file) }))
         }
+    }
+}
+
+impl Storage for OwnFile {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.base.read(buf, offset)
+    }
+
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.base.write(data, offset)
+    }
+
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.base.truncate(size)
+    }
+
+    fn sync(&mut self, flags: i32) -> Result<()> {
+        self.base.sync(flags)
+    }
+
+    fn size(&mut self) -> Result<u64> {
+        self.base.size()
     }
 }
 

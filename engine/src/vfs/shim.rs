@@ -249,7 +249,7 @@ unsafe fn main_content(
     }
     let size = base.size()?;
     let mut options = options_for(shim, path, &parameter)?;
-    let explicit = options.explicit;
+    let (explicit, from_environment) = (options.explicit, options.from_environment);
     if size > 0 && !explicit && shim.pass_through && is_plaintext(base)? {
         // LUMO_KEY is for whatever is encrypted; a plaintext database that exists stays what it is.
         return Ok(Content::Plain);
@@ -279,6 +279,10 @@ unsafe fn main_content(
         may_stay_plain: size == 0 && keyless && shim.pass_through && !explicit,
         discard_wal: is_set(c"lumo_discard_wal"),
         partial_journal: is_set(c"lumo_partial_journal"),
+        key_from_environment: from_environment,
+        cipher_named: parameter(c"lumo_cipher").is_some(),
+        sector_told: 0,
+        empty_when_read: false,
         counted: false,
     };
     if size > 0 {
@@ -300,13 +304,14 @@ fn is_plaintext(base: &mut BaseFile) -> Result<bool> {
 struct Given {
     open: OpenOptions,
     explicit: bool,
+    from_environment: bool,
 }
 
 /// The key of a file, in the order of the documentation: a handle from `connect`, the URI, `unlock`, the
 /// environment. (`PRAGMA lumo_key` comes later, to a file that opened without one.)
 fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<String>) -> Result<Given> {
     let mut open = OpenOptions::default();
-    let mut explicit = false;
+    let (mut explicit, mut from_environment) = (false, false);
     if let Some(handle) = parameter(c"lumo_handle") {
         open = registry::take_handle(&handle).ok_or_else(|| {
             Fault::new(
@@ -339,8 +344,9 @@ fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<Str
     {
         use std::os::unix::ffi::OsStrExt;
         open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
+        from_environment = true;
     }
-    Ok(Given { open, explicit })
+    Ok(Given { open, explicit, from_environment })
 }
 
 /// SQLITE_WARNING (sqlite3.h): the code under which SQLite logs warnings.

@@ -118,7 +118,7 @@ fn hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() 
     storage.bytes[at..at + file.geometry.slot_len()].fill(0);
 
     let mut block = [9; 512];
-    file.lock_taken();
+    file.lock_taken(true);
     assert!(file.read(&mut storage, &mut block, 5 * 512).is_err());
     file.set_holes_from(Some(synced));
     assert!(file.read(&mut storage, &mut block, 5 * 512).unwrap());
@@ -162,8 +162,15 @@ fn cells_alternate_and_survive_the_loss_of_one_copy() {
     let (file, mut storage) = default_file(512);
     let (first, _) = file.read_cell(&mut storage).unwrap();
     assert!(!first.active);
-    file.write_cell(&mut storage, true, [1; 16], [0; 16], Some(2)).unwrap();
-    file.write_cell(&mut storage, false, [0; 16], [1; 16], None).unwrap();
+    let change = |active, current, previous| {
+        move |cell: &mut Cell| {
+            cell.active = active;
+            cell.current = current;
+            cell.previous = previous;
+        }
+    };
+    file.write_cell(&mut storage, change(true, [1; 16], [0; 16]), Some(2)).unwrap();
+    file.write_cell(&mut storage, change(false, [0; 16], [1; 16]), None).unwrap();
     let (cell, next) = file.read_cell(&mut storage).unwrap();
     assert_eq!((cell.active, cell.previous), (false, [1; 16]));
     let newest = if next == CELL_A_OFFSET { CELL_B_OFFSET } else { CELL_A_OFFSET };

@@ -28,7 +28,11 @@ impl MainLink for Main {
         sync: Option<i32>,
     ) -> Result<()> {
         self.syncs += usize::from(sync.is_some());
-        self.cell = Cell { sequence: self.cell.sequence + 1, active, current, previous };
+        self.cell = Cell { sequence: self.cell.sequence + 1, active, current, previous, synced_slots: 0 };
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<()> {
+        self.syncs += 1;
         Ok(())
     }
     fn slots(&mut self) -> Result<u64> {
@@ -48,7 +52,7 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let keys = FileKeys::new([1; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap();
-        let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16] };
+        let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16], synced_slots: 0 };
         Bench {
             keys: Arc::new(keys),
             main: Main { cell, holes_from: None, syncs: 0 },
@@ -67,6 +71,8 @@ impl Bench {
     fn begin(&mut self, wal: &mut WalFile, salt: u8) {
         let mut header = [salt; SQLITE_HEADER];
         header[8..12].copy_from_slice(&(PAGE as u32).to_be_bytes());
+        // A restart counts the first salt up.
+        header[16..20].copy_from_slice(&u32::from(salt).to_be_bytes());
         self.write(wal, &header, 0);
     }
 
