@@ -180,7 +180,7 @@ class Cell:
         if not hmac.compare_digest(mac, raw[192:224]):
             return None
         sequence, state, reserved = struct.unpack_from("<QII", raw, 8)
-        _zero(raw[56:192] + raw[224:], "the reserved part of a WAL cell")
+        _zero(raw[64:192] + raw[224:], "the reserved part of a WAL cell")
         if state > 1 or reserved or (state == 0 and any(raw[24:40])):
             raise MalformedError("WAL cell")
         return cls(sequence, state == 1, raw[24:40], raw[40:56])
