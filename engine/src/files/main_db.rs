@@ -38,7 +38,22 @@ struct Overlay {
 const LOST_LABEL: &[u8] = b"lumocrypt v1 lost unit";
 
 /// SQLite's smallest page and the unit of coverage.
-const COVER: usize = 512;
+pub const COVER: usize = 512;
+
+/// What stands for a unit of a block that is lost. Only who has the key can write it.
+fn lost_mark(keys: &FileKeys, unit: usize) -> [u8; COVER] {
+    let mut mark = [0; COVER];
+    for (part, bytes) in mark.chunks_exact_mut(32).enumerate() {
+        let place = [unit as u8, part as u8];
+        bytes.copy_from_slice(&keys.cell_mac(&[LOST_LABEL, &place].concat()));
+    }
+    mark
+}
+
+/// The marks of all units of a block of `len` bytes.
+pub fn lost_marks(keys: &FileKeys, len: usize) -> Vec<[u8; COVER]> {
+    (0..len / COVER).map(|unit| lost_mark(keys, unit)).collect()
+}
 
 /// A block in clear, reusable for as long as its slot still ends in the same nonce and tag.
 struct CachedBlock {
@@ -418,7 +433,7 @@ impl MainFile {
             let size = self.size_for_writing(storage)?;
             let len = size.saturating_sub(start).min(overlay.data.len() as u64) as usize;
             for unit in (0..overlay.covered.len()).filter(|unit| !overlay.covered[*unit]) {
-                let mark = self.lost_mark(unit);
+                let mark = lost_mark(&self.keys, unit);
                 overlay.data[unit * COVER..(unit + 1) * COVER].copy_from_slice(&mark);
             }
             if len > 0 {
@@ -428,23 +443,11 @@ impl MainFile {
         Ok(())
     }
 
-    /// What stands for a unit of a block that is lost. Only who has the key can write it.
-    fn lost_mark(&self, unit: usize) -> [u8; COVER] {
-        let mut mark = [0; COVER];
-        for (part, bytes) in mark.chunks_exact_mut(32).enumerate() {
-            let place = [unit as u8, part as u8];
-            bytes.copy_from_slice(&self.keys.cell_mac(&[LOST_LABEL, &place].concat()));
-        }
-        mark
-    }
-
     /// An error if a whole unit within the `len` bytes at `within` is marked as lost. Only reads of parts of a
     /// block come here: where pages are as large as blocks, no block is ever collected from pieces.
     fn refuse_lost(&self, index: u64, block: &[u8], within: usize, len: usize) -> Result<()> {
         for unit in within.div_ceil(COVER)..(within + len) / COVER {
-            let marks = self
-                .lost_marks
-                .get_or_init(|| (0..block.len() / COVER).map(|unit| self.lost_mark(unit)).collect());
+            let marks = self.lost_marks.get_or_init(|| lost_marks(&self.keys, block.len()));
             if block[unit * COVER..(unit + 1) * COVER] == marks[unit] {
                 return Err(self.tampered(index, "was damaged, and this part of it could not be restored"));
             }
@@ -601,7 +604,10 @@ impl MainFile {
         flags: Option<i32>,
     ) -> Result<()> {
         let (mut cell, offset) = self.read_cell(storage)?;
-        cell.sequence += 1;
+        cell.sequence = cell
+            .sequence
+            .checked_add(1)
+            .ok_or_else(|| self.tampered(0, "has a header that counted to its end"))?;
         change(&mut cell);
         storage.write(&cell.encode(&self.keys), offset)?;
         match flags {

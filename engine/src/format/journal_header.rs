@@ -105,19 +105,19 @@ mod tests {
     #[test]
     fn lengths_are_bounded() {
         for (len, possible) in
-            [(0, false), (7, false), (8, true), (1_048_584, true), (1_048_585, false), (u32::MAX, false)]
+            [(0, false), (15, false), (16, true), (1_048_592, true), (1_048_593, false), (u32::MAX, false)]
         {
-            let mut bytes = ExtentHead { len: 8, journal_id: [1; 16] }.encode();
+            let mut bytes = ExtentHead { len: 16, journal_id: [1; 16] }.encode();
             bytes[4..8].copy_from_slice(&len.to_le_bytes());
             assert_eq!(ExtentHead::parse(&bytes).is_some(), possible, "{len}");
         }
         assert_eq!(ExtentHead::parse(&[0; 24]), None);
-        assert_eq!(ExtentHead::parse(&ExtentHead { len: 8, journal_id: [1; 16] }.encode()[..23]), None);
+        assert_eq!(ExtentHead::parse(&ExtentHead { len: 16, journal_id: [1; 16] }.encode()[..23]), None);
     }
 
     proptest! {
         #[test]
-        fn round_trip(uuid: [u8; 16], key_id: [u8; 16], journal_id: [u8; 16], len in 8u32..=1_048_584) {
+        fn round_trip(uuid: [u8; 16], key_id: [u8; 16], journal_id: [u8; 16], len in 16u32..=1_048_592) {
             let preamble = JournalPreamble { uuid, key_id, journal_id };
             prop_assert_eq!(JournalPreamble::parse(&preamble.encode()), LogPreamble::Valid(preamble));
             let head = ExtentHead { len, journal_id };

@@ -210,7 +210,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn round_trip(sequence: u64, generation: [u8; 16], sqlite: [u8; 32], main_slots: u64, previous: [u8; 16]) {
+        fn round_trip(
+            sequence: u64, generation: [u8; 16], sqlite: [u8; 32], main_slots: u64, previous: [u8; 16],
+            shift in 9u32..=16
+        ) {
+            let mut sqlite = sqlite;
+            sqlite[8..12].copy_from_slice(&(1u32 << shift).to_be_bytes());
             let preamble = WalPreamble { sequence, uuid: [0x11; 16], key_id: [0x22; 16], generation };
             let header = WalHeader { preamble, sqlite, main_slots, previous };
             let sealer = sealer(SuiteId::DEFAULT, 0x11);

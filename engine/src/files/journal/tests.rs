@@ -221,3 +221,36 @@ fn the_super_journal_trailer_is_clear_and_last() {
     assert!(all.ends_with(&trailer), "the sealed copy says the same");
     assert_eq!(&all[8..12], &[0, 0, 0, 1]);
 }
+
+#[test]
+fn a_journal_full_of_overlapping_heads_is_refused_quickly() {
+    let (mut storage, mut file) = (MemoryFile::default(), JournalFile::new(keys(), false).unwrap());
+    file.write(&mut storage, &[7; 4000], 0).unwrap();
+    file.flush(&mut storage).unwrap();
+    let id: [u8; 16] = storage.bytes[64..80].try_into().unwrap();
+    let head = ExtentHead { len: MAX_EXTENT_PAYLOAD as u32, journal_id: id }.encode();
+    // Each of these could be the beginning of an extent of 1 MiB, and would be tried under several numbers.
+    storage.bytes.extend(head.repeat(4 << 20 >> 4));
+    let started = std::time::Instant::now();
+    let mut file = JournalFile::new(keys(), false).unwrap();
+    assert_eq!(file.size(&mut storage).unwrap_err().class, FaultClass::Tampered);
+    assert!(started.elapsed().as_secs() < 20);
+}
+
+#[test]
+fn an_extent_beyond_every_offset_is_not_read() {
+    // Without a key anybody can make one.
+    let keys = Arc::new(FileKeys::new([1; 16], [0; 16], SuiteId::Checksum, None).unwrap());
+    let sealer = keys.sealer(FileKind::MainJournal).unwrap();
+    for at in [u64::MAX, u64::MAX - 8, i64::MAX as u64] {
+        let preamble = JournalPreamble { uuid: keys.uuid, key_id: keys.key_id, journal_id: [4; 16] };
+        let mut storage = MemoryFile { bytes: preamble.encode().to_vec(), ..MemoryFile::default() };
+        let payload = [&at.to_le_bytes()[..], &[0; 8], &[7; 100]].concat();
+        storage.bytes.extend(ExtentHead { len: payload.len() as u32, journal_id: [4; 16] }.encode());
+        let start = storage.bytes.len();
+        storage.bytes.resize(start + payload.len() + sealer.overhead(), 0);
+        sealer.seal(0, &[4; 16], &payload, &mut storage.bytes[start..]).unwrap();
+        let mut file = JournalFile::new(keys.clone(), false).unwrap();
+        assert_eq!(file.size(&mut storage).unwrap(), 0);
+    }
+}

@@ -176,6 +176,41 @@ fn another_connections_generation_is_noticed_and_old_frames_end_the_log() {
     assert!(bench.page(&mut reader, 1).is_err(), "a page that the wal-index names must be there");
 }
 
+/// SQLite writes the same header again after the first transaction of a generation was rolled back.
+#[test]
+fn the_same_header_again_is_the_same_generation() {
+    let mut bench = Bench::new();
+    let (mut first, mut second) = (bench.open(), bench.open());
+    bench.begin(&mut first, 5);
+    bench.frame(&mut first, 0, 1);
+    let generation = bench.main.cell.current;
+    first.transaction_boundary();
+    bench.begin(&mut second, 5);
+    bench.frame(&mut second, 0, 2);
+    assert_eq!((bench.main.cell.current, bench.main.syncs), (generation, 0));
+    // The other connection sees the same salts and goes on.
+    bench.frame(&mut first, 1, 3);
+    for (index, fill) in [(0, 2), (1, 3)] {
+        let mut other = bench.open();
+        assert_eq!(bench.page(&mut other, index).unwrap(), vec![fill; PAGE]);
+    }
+}
+
+/// A generation that replaces one which no checkpoint has ended must not follow a name that a crash can lose.
+#[test]
+fn a_generation_after_a_rolled_back_first_one_syncs_the_cell() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    bench.frame(&mut wal, 0, 1);
+    assert_eq!(bench.main.syncs, 0);
+    bench.begin(&mut wal, 6);
+    assert_eq!(bench.main.syncs, 0, "a restart follows a checkpoint, which has synced");
+    bench.frame(&mut wal, 0, 1);
+    bench.begin(&mut wal, 99);
+    assert_eq!(bench.main.syncs, 1);
+}
+
 #[test]
 fn a_replayed_log_is_refused_and_a_missing_one_too() {
     let mut bench = Bench::new();
