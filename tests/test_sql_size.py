@@ -19,9 +19,6 @@ from support.sql_database import RAW, assert_verified, connect, opened
 GIB = 1 << 30
 #: SQLite's largest page makes the quickest large file.
 PAGE = 65536
-#: The block of a new database.
-BLOCK = 4096
-SLOT = BLOCK + OVERHEAD
 
 
 def grow(path: Path, logical_size: int) -> sqlite3.Connection:
@@ -82,15 +79,17 @@ def test_around_the_lock_page(folder: Path) -> None:
     connection = grow(path, GIB)
     check(path, connection, GIB)
     size = path.stat().st_size
+    block = lumocrypt.info(path).block_size
+    slot = block + OVERHEAD
     with path.open("rb") as file:
         # From the last slot below 1 GiB to 64 KiB behind it nothing is ever written.
-        before = (GIB - HEADER) // SLOT
-        start = HEADER + before * SLOT
+        before = (GIB - HEADER) // slot
+        start = HEADER + before * slot
         file.seek(start)
         assert file.read(GIB + 65536 - start) == bytes(GIB + 65536 - start)
-        assert file.read(SLOT).strip(b"\0")
+        assert file.read(slot).strip(b"\0")
     pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    assert size == GIB + 65536 + (pages * PAGE // BLOCK - before) * SLOT
+    assert size == GIB + 65536 + (pages * PAGE // block - before) * slot
     # Down again, to below the lock page.
     connection.execute("PRAGMA synchronous=off")
     connection.execute("DELETE FROM big WHERE id > 1")

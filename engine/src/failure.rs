@@ -13,22 +13,25 @@ thread_local! {
 
 /// Keeps `fault` as the calling thread's last failure.
 pub fn record(fault: Fault) {
-    LAST.with(|last| *last.borrow_mut() = Some(fault));
+    replace(Some(fault));
 }
 
 /// Takes the calling thread's last failure, leaving none.
 pub fn take() -> Option<Fault> {
-    LAST.with(|last| last.borrow_mut().take())
+    replace(None)
 }
 
 /// Forgets the calling thread's last failure: a new operation begins.
 pub fn clear() {
-    // A thread that is being torn down has no record to clear.
-    let _ = LAST.try_with(|last| {
-        if let Ok(mut last) = last.try_borrow_mut() {
-            *last = None;
-        }
-    });
+    replace(None);
+}
+
+/// Never panics: it runs where nothing would catch that. A thread that is being torn down, and may still close
+/// its connections, has no record.
+fn replace(fault: Option<Fault>) -> Option<Fault> {
+    LAST.try_with(|last| last.try_borrow_mut().ok().and_then(|mut last| std::mem::replace(&mut last, fault)))
+        .ok()
+        .flatten()
 }
 
 /// The record as JSON (docs/c-abi.md).

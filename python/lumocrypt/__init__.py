@@ -54,6 +54,7 @@ from . import native, translation
 from .attach import attach
 from .connection import connect
 from .convert import Conversion, decrypt, encrypt
+from .damage import DamagedPage
 from .errors import (
     CryptError,
     HeaderDamagedError,
@@ -69,8 +70,9 @@ from .kdf import PROFILES, Argon2id
 from .keys import Key
 from .native import Progress
 from .registration import install, load, loadable_path
+from .salvage import SalvagedTable, SalvageResult, salvage
 from .unlocking import lock, unlock
-from .verify import DamagedPage, VerifyResult, verify
+from .verify import VerifyResult, verify
 
 __version__ = _version("lumocrypt")
 
@@ -122,6 +124,8 @@ __all__ = [
     "ProgrammingError",
     "Progress",
     "Row",
+    "SalvageResult",
+    "SalvagedTable",
     "TamperedError",
     "Time",
     "TimeFromTicks",
@@ -150,6 +154,7 @@ __all__ = [
     "paramstyle",
     "register_adapter",
     "register_converter",
+    "salvage",
     "sqlite_version",
     "sqlite_version_info",
     "stats",

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 import sqlite3
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +15,8 @@ from .info import inspect
 from .kdf import Kdf
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
-from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links, sync_directory
+from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
+from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links
 from .quiesce import LOCK_WAIT, Open, Snapshot, Takeover
 from .registration import stdlib_host
 from .unlocking import resolve_key
@@ -118,17 +116,17 @@ def _convert(
     if destination is None:
         refuse_hard_links(path)
         target = path
-        with Takeover(path, opener) as held, _NewFileBeside(path) as new:
+        with Takeover(path, opener) as held, NewFileBeside(path) as new:
             answer = write(new)
-            _copy_attributes(path, new)
+            copy_attributes(path, new)
             held.replace_by(new)
     else:
         target = absolute(destination)
         refuse_existing(target)
-        with Snapshot(path, opener), _NewFileBeside(target) as new:
+        with Snapshot(path, opener), NewFileBeside(target) as new:
             answer = write(new)
-            _copy_attributes(path, new)
-            _rename_to_new_name(new, target)
+            copy_attributes(path, new)
+            rename_to_new_name(new, target)
     return Conversion(path, target, str(answer.get("cipher", "")), source_size, os.stat(target).st_size)
 
 
@@ -154,53 +152,3 @@ def _encrypted_opener(path: str, key: Key | None) -> Open:
 
 def _plain_connection(uri: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=LOCK_WAIT)
-
-
-class _NewFileBeside(contextlib.AbstractContextManager[str]):
-    """A new, empty file in the directory of ``path``, readable by its owner only, gone on leaving."""
-
-    def __init__(self, path: str) -> None:
-        folder, name = os.path.split(path)
-        self._name = os.path.join(folder, f".{name}.lumo-{secrets.token_hex(8)}")
-
-    def __enter__(self) -> str:
-        os.close(os.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        return self._name
-
-    def __exit__(self, *_: object) -> None:
-        # After a rename there is nothing to remove.
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._name)
-
-
-def _copy_attributes(old: str, new: str) -> None:
-    """Owner and permission bits, as far as this user may set them; synced."""
-    status = os.stat(old)
-    bits = stat.S_IMODE(status.st_mode) & 0o777
-    try:
-        os.chown(new, status.st_uid, status.st_gid)
-    except PermissionError:
-        try:
-            os.chown(new, -1, status.st_gid)
-        except PermissionError:
-            # The bits were meant for another group.
-            bits &= ~stat.S_IRWXG
-    os.chmod(new, bits)
-    descriptor = os.open(new, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _rename_to_new_name(new: str, target: str) -> None:
-    """Renames without ever replacing a file."""
-    try:
-        os.link(new, target)
-    except FileExistsError:
-        raise
-    except OSError:
-        # A file system without hard links: the check and the rename are two steps there.
-        refuse_existing(target)
-        os.rename(new, target)
-    sync_directory(target)

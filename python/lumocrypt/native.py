@@ -279,6 +279,30 @@ def _with_progress(progress: Progress | None, call: Callable[[Any, Any], int]) -
     return result
 
 
+def image_open(host: int, path: str, key: int) -> tuple[Any, dict[str, Any]]:
+    """A database to read page by page, in spite of damage, and what is known about it."""
+    image, answer = _ffi.new("void **"), _ffi.new("char **")
+    _check(_lib.lumo_image_open(host, _path(path), key, _ffi.NULL, image, answer))
+    return image[0], _json(answer)
+
+
+def image_page(image: Any, number: int, size: int) -> tuple[int, bytes]:
+    """Where a page, counted from 1, was found (docs/c-abi.md), and its content."""
+    content, source = _ffi.new("uint8_t[]", size), _ffi.new("int *")
+    _check(_lib.lumo_image_page(image, number, content, size, source))
+    return source[0], _ffi.buffer(content)[:]
+
+
+def image_relative(image: Any, destination: str) -> None:
+    """Makes an empty file a database without content that the image's keys open."""
+    _check(_lib.lumo_image_relative(image, _path(destination)))
+
+
+def image_close(image: Any) -> None:
+    """Closes what :func:`image_open` opened; it cannot be used any more."""
+    _lib.lumo_image_close(image)
+
+
 def stats() -> dict[str, Any]:
     """The engine's counters."""
     text = _take_string(_lib.lumo_stats())

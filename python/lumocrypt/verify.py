@@ -9,6 +9,7 @@ from typing import Any
 
 from . import native
 from .connection import CHECKSUM
+from .damage import DamagedPage, identify
 from .info import inspect
 from .keys import Hidden, KeyLike
 from .native import Progress
@@ -18,16 +19,6 @@ from .unlocking import resolve_key
 
 # Checks of a database that is being written to, until one finds it whole.
 _ATTEMPTS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class DamagedPage:
-    """A block of the main file, or a frame or extent of a log, that failed authentication; or a header."""
-
-    file_kind: str
-    #: Counted from zero; None for what is no page, such as a copy of the header.
-    page: int | None
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +48,8 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``; the ``checksum`` suite needs none.
     ``progress(done_bytes, total_bytes)`` is called now and then; an exception that it raises comes through.
 
+    Where blocks are damaged, what is still readable tells which tables and indexes they belonged to.
+
     Damaged blocks do not raise: they are in the result. Raises WrongKeyError, KeyRequiredError,
     NotEncryptedError, HeaderDamagedError (nothing can be checked then), UnsupportedFormatError, InUseError.
     """
@@ -68,18 +61,25 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     number = 0 if given is None else given.number
     found = _examine(real, number, progress)
     damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]
+    warnings: list[str] = found["warnings"]
+    total: int = found["damaged_total"]
+    if damaged:
+        listed = len(damaged)
+        damaged, more = identify(real, number, damaged)
+        warnings += more
+        total -= listed - len(damaged)
     return VerifyResult(
         path=real,
-        ok=found["ok"],
+        ok=total == 0 and not found["stopped"],
         cipher=found["cipher"],
         blocks=found["slots"],
         wal_frames=found["wal_frames"],
         journal_extents=found["journal_extents"],
         damaged=damaged,
-        damaged_total=found["damaged_total"],
+        damaged_total=total,
         header=dict(found["header"]),
         cells=dict(found["cells"]),
-        warnings=list(found["warnings"]),
+        warnings=warnings,
     )
 
 
@@ -90,17 +90,17 @@ def _examine(path: str, key: int, progress: Progress | None) -> dict[str, Any]:
     """
     attempts = 0
     while True:
-        before = _state(path)
+        before = database_state(path)
         found = native.verify_file(stdlib_host().number, path, key, {}, progress)
         attempts += 1
-        if found["ok"] or _state(path) == before:
+        if found["ok"] or database_state(path) == before:
             return found
         if attempts == _ATTEMPTS:
             found["warnings"].append("the database was being written to; check it again when nobody does")
             return found
 
 
-def _state(path: str) -> list[tuple[int, int]]:
+def database_state(path: str) -> list[tuple[int, int]]:
     """Changes whenever the database or one of its logs is written to."""
     states: list[tuple[int, int]] = []
     for name in (path, *(path + suffix for suffix in LOGS)):

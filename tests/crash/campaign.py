@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -83,11 +84,13 @@ def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]
     changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]
     telling = [n for n in changes if events[n].kind in (Kind.SYNC, Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
     changes.append(len(events))
+    pools = [
+        itertools.cycle(random.sample(pool, len(pool))) for pool in (telling or changes, changes, changes)
+    ]
     chosen: dict[int, int] = {}
-    # Many images turn out to be equal, above all where nothing is pending.
-    for number in range(wanted * 2):
-        pool = telling if number % 3 == 0 and telling else changes
-        point = pool[(number // 3) % len(pool)] if number < 2 * len(pool) else random.choice(pool)
+    # Some images turn out to be equal, above all where nothing is pending.
+    for number in range(wanted * 4 // 3):
+        point = next(pools[number % len(pools)])
         chosen[point] = chosen.get(point, 0) + 1
     return chosen
 
@@ -154,8 +157,6 @@ def run(
             )
             if len(outcome.failures) >= stop_after:
                 break
-        if outcome.states >= states:
-            break
     outcome.points = len(points)
     return outcome
 

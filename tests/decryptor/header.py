@@ -170,6 +170,7 @@ class Cell:
     active: bool
     current: bytes
     previous: bytes
+    synced_slots: int
 
     @classmethod
     def parse(cls, raw: bytes, keys: Keys) -> Cell | None:
@@ -183,7 +184,8 @@ class Cell:
         _zero(raw[64:192] + raw[224:], "the reserved part of a WAL cell")
         if state > 1 or reserved or (state == 0 and any(raw[24:40])):
             raise MalformedError("WAL cell")
-        return cls(sequence, state == 1, raw[24:40], raw[40:56])
+        (synced_slots,) = struct.unpack_from("<Q", raw, 56)
+        return cls(sequence, state == 1, raw[24:40], raw[40:56], synced_slots)
 
 
 @dataclass(frozen=True, slots=True)

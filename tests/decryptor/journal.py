@@ -77,7 +77,14 @@ def open_journal(raw: bytes, keys: Keys) -> JournalFile:
         else:
             del logical[offset:]
         at, count = end, count + 1
-    return JournalFile(bytes(logical), count, raw[at:])
+    rest = raw[at:]
+    name = super_journal(bytes(logical))
+    if name is not None:
+        # The record counts while the clear trailer stands behind the last extent.
+        trailer = logical[-len(name.encode()) - 16 :]
+        if rest != trailer:
+            del logical[-len(trailer) :]
+    return JournalFile(bytes(logical), count, rest)
 
 
 def super_journal(journal: bytes) -> str | None:

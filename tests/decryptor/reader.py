@@ -58,7 +58,7 @@ def read_database(
         undo = rollback(journal.logical) if hot else None
         wal = read_wal(wal_bytes, header.cell, header.keys)
         if wal is not None:
-            main.holes_from = wal.header.main_slots
+            main.holes_from = max(wal.header.main_slots, header.cell.synced_slots)
         return Database(
             compose(main, _both(undo, wal)), header, wal, journal if journal_bytes else None, name, undo
         )

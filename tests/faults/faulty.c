@@ -80,6 +80,8 @@ static int fails(enum operation operation, int file) {
     if (index == plan.at) plan.operation = operation;
     if (index == plan.at || (plan.fired && (plan.scope == EVERY ||
                                             (plan.scope == SAME_OPERATION && plan.operation == (int)operation)))) {
+        /* Once the storage is gone nothing of a call is done. */
+        if (plan.fired && plan.scope == EVERY) plan.effect = NOTHING;
         plan.fired++;
         return 1;
     }
@@ -214,7 +216,8 @@ static int x_randomness(sqlite3_vfs *self, int length, char *out) {
 
 static int x_sleep(sqlite3_vfs *self, int microseconds) {
     (void)self;
-    return base->sleep(base, microseconds);
+    /* SQLite waits up to ten seconds for a lock that never comes. */
+    return plan.armed ? microseconds : base->sleep(base, microseconds);
 }
 
 static int x_current_time(sqlite3_vfs *self, double *out) {

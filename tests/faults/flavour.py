@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import lumocrypt
+from lumocrypt import native
+from lumocrypt.uri import VFS
 
 from . import faulty
 
@@ -30,8 +32,11 @@ class Plain:
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         connection.execute("ATTACH ? AS ?", (_uri(path), name))
 
-    def damage(self, path: Path) -> str | None:
-        """What ``verify`` has to say against a closed database."""
+    def damage(self, path: Path, *, scarred: bool) -> str | None:
+        """What ``verify`` has to say against a closed database.
+
+        ``scarred``: a write to the database was left half done, which may show where nothing is lost by it.
+        """
         return None
 
 
@@ -48,11 +53,20 @@ class Encrypted:
         return lumocrypt.connect(_uri(path), key=self._key, uri=True, isolation_level=None, timeout=0, io=io)
 
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
-        lumocrypt.attach(connection, path, name, key=self._key)
+        # Not lumocrypt.attach, which goes through the default VFS.
+        handle = native.handle_new(self._key.number, {})
+        uri = f"file:{path}?vfs={VFS}-{faulty.NAME}&lumo_handle={handle}"
+        connection.execute("ATTACH ? AS ?", (uri, name))
 
-    def damage(self, path: Path) -> str | None:
+    def damage(self, path: Path, *, scarred: bool) -> str | None:
         found = lumocrypt.verify(path, key=self._key)
-        return None if found.ok else f"{found.damaged} header {found.header} cells {found.cells}"
+        damaged = [one for one in found.damaged if not (scarred and _is_scar(one))]
+        return str(damaged) if damaged else None
+
+
+def _is_scar(one: lumocrypt.DamagedPage) -> bool:
+    """One of two copies of something in the header, or a free page: neither is in a journal."""
+    return (one.page is None and one.reason.startswith("copy ")) or one.owner_type == "freelist"
 
 
 Flavour = Plain | Encrypted

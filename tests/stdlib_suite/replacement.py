@@ -110,8 +110,11 @@ def _make_template(path: Path) -> None:
 
     Opening it unlocks it, so the engine counts every connection and not only those that write.
     """
-    header_region = 65536
-    connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(KEY))
+    source = path.with_name("template-source")
+    connection = lumocrypt.connect(source, key=lumocrypt.Key.raw(KEY), isolation_level=None)
+    connection.execute("BEGIN")
+    # The file comes into being with the first journal, before there is anything in it.
     connection.execute("CREATE TABLE t (a)")
+    shutil.copyfile(source, path)
+    connection.execute("ROLLBACK")
     connection.close()
-    os.truncate(path, header_region)

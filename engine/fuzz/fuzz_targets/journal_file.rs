@@ -140,7 +140,8 @@ fuzz_target!(|input: &[u8]| {
         if choice & 8 != 0 {
             fix_preamble(&mut content, 0);
             // A head in front of what is there: lengths that lie.
-            if let Some(head) = content.get_mut(JOURNAL_PREAMBLE_LEN..JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN) {
+            if let Some(head) = content.get_mut(JOURNAL_PREAMBLE_LEN..JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN)
+            {
                 head[4..6].copy_from_slice(&script.u16().to_le_bytes());
             }
             bench.model = None;

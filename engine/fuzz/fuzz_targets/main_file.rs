@@ -7,6 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use lumocrypt::crypto::suite::SuiteId;
 use lumocrypt::files::main_db::MainFile;
 use lumocrypt::files::storage::Storage;
+use lumocrypt::format::cell::Cell;
 use lumocrypt::format::header::{self, CreateOptions};
 use lumocrypt::keys::file_keys::FileKeys;
 use lumocrypt::keys::material::Key;
@@ -27,6 +28,8 @@ struct Bench {
     history: History,
     /// What a plain file would hold, while nothing but the engine touched the disk.
     model: Option<Vec<u8>>,
+    /// Pages smaller than the block were written after somebody else changed the file.
+    pieces: bool,
 }
 
 impl Bench {
@@ -43,6 +46,7 @@ impl Bench {
             file,
             history: History::default(),
             model: Some(Vec::new()),
+            pieces: false,
         }
     }
 
@@ -73,6 +77,13 @@ impl Bench {
     }
 
     fn read(&mut self, len: usize, at: u64, forged: bool) {
+        if self.pieces && len > 512 {
+            // As SQLite reads such pages. A piece that could not be restored is an error to them only.
+            for part in 0..len / 512 {
+                self.read(512, at + part as u64 * 512, forged);
+            }
+            return;
+        }
         let mut data = vec![0xaa; len];
         let result = self.file.read(&mut self.disk, &mut data, at);
         if let Some(model) = &self.model {
@@ -90,21 +101,28 @@ impl Bench {
 
     fn step(&mut self, script: &mut Script<'_>, forged: bool) {
         let (kind, fill) = (script.byte(), script.byte());
-        let aligned = kind & 0x80 == 0;
+        let aligned = kind & 0x80 == 0 || self.model.is_none();
         let scale = if aligned { 512 } else { 1 };
         let at = script.below(if aligned { 80 } else { 40_000 }) * scale;
         let len = script.below(if aligned { 24 } else { 5000 }) * scale;
         match kind % 12 {
-            0..4 => self.write(&vec![fill; len], at as u64),
+            0..4 => {
+                let block = self.block_size as usize;
+                self.pieces |= self.model.is_none() && (at % block != 0 || len % block != 0);
+                self.write(&vec![fill; len.max(scale)], at as u64);
+            }
             4 | 5 => self.read(len, at as u64, forged),
             6 => self.truncate(at as u64),
             7 => self.file = MainFile::new(self.keys.clone(), self.block_size).expect("an available suite"),
-            8 => self.file.lock_taken(),
+            8 => self.file.lock_taken(fill & 1 == 0),
             9 => self.file.set_holes_from((fill & 1 == 0).then_some(at as u64 / 512)),
             10 => drop(self.file.sync(&mut self.disk, 2)),
             _ => {
                 let _ = self.file.read_cell(&mut self.disk);
-                let _ = self.file.write_cell(&mut self.disk, fill & 1 == 0, [fill; 16], [1; 16], Some(2));
+                let change = |cell: &mut Cell| {
+                    (cell.active, cell.current, cell.previous) = (fill & 1 == 0, [fill; 16], [1; 16]);
+                };
+                let _ = self.file.write_cell(&mut self.disk, change, Some(2));
             }
         }
         if let Some(model) = &self.model {
@@ -150,7 +168,7 @@ fuzz_target!(|input: &[u8]| {
     *bench.disk.bytes() = content;
     if damaged {
         bench.model = None;
-        bench.file.lock_taken();
+        bench.file.lock_taken(true);
     }
     for _ in 0..24 {
         if script.is_done() {

@@ -30,9 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let mut original = None;
     let mut bytes = match choice & 3 {
         0 => script.bytes(512).to_vec(),
-        1 => {
-            JournalPreamble { uuid: UUID, key_id: keys.key_id, journal_id: [0x44; 16] }.encode().to_vec()
-        }
+        1 => JournalPreamble { uuid: UUID, key_id: keys.key_id, journal_id: [0x44; 16] }.encode().to_vec(),
         _ => {
             let header = authentic(suite, &mut script);
             let bytes = header.encode(&sealer).expect("randomness");

@@ -24,8 +24,17 @@ impl MainLink for Main {
     fn cell(&mut self) -> Result<Cell> {
         Ok(self.cell)
     }
-    fn set_cell(&mut self, active: bool, current: [u8; 16], previous: [u8; 16], _: Option<i32>) -> Result<()> {
-        self.cell = Cell { sequence: self.cell.sequence + 1, active, current, previous };
+    fn set_cell(
+        &mut self,
+        active: bool,
+        current: [u8; 16],
+        previous: [u8; 16],
+        _: Option<i32>,
+    ) -> Result<()> {
+        self.cell = Cell { sequence: self.cell.sequence + 1, active, current, previous, ..self.cell };
+        Ok(())
+    }
+    fn sync(&mut self) -> Result<()> {
         Ok(())
     }
     fn slots(&mut self) -> Result<u64> {
@@ -146,7 +155,7 @@ fuzz_target!(|input: &[u8]| {
     let keys = keys(suite);
     let discard = choice & 4 != 0;
     let file = WalFile::new(keys.clone(), discard).expect("an available suite");
-    let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16] };
+    let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16], synced_slots: 0 };
     let mut bench = Bench {
         keys,
         main: Main { cell },

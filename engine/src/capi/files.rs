@@ -125,13 +125,13 @@ pub unsafe extern "C" fn lumo_verify_file(
     })
 }
 
-fn open(host: u32, path: &str) -> Result<OwnFile> {
+pub(super) fn open(host: u32, path: &str) -> Result<OwnFile> {
     OwnFile::open(host::host(host)?, path)?
         .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
 }
 
 /// The log of a database, if it is there and has content.
-fn beside(host: u32, path: &str, suffix: &str) -> Result<Option<OwnFile>> {
+pub(super) fn beside(host: u32, path: &str, suffix: &str) -> Result<Option<OwnFile>> {
     let Some(mut file) = OwnFile::open(host::host(host)?, &format!("{path}{suffix}"))? else {
         return Ok(None);
     };
@@ -140,7 +140,7 @@ fn beside(host: u32, path: &str, suffix: &str) -> Result<Option<OwnFile>> {
 
 /// # Safety
 /// `options` is null or a string.
-unsafe fn open_options(options: *const c_char, key: u64) -> Result<OpenOptions> {
+pub(super) unsafe fn open_options(options: *const c_char, key: u64) -> Result<OpenOptions> {
     // SAFETY: as the caller promises.
     let mut open = OpenOptions::from_json(unsafe { text(options) }?.unwrap_or("{}"))?;
     if key != 0 {

@@ -8,6 +8,7 @@ use crate::failure;
 
 pub mod extension;
 pub mod files;
+pub mod image;
 pub mod keys;
 pub mod registration;
 pub mod report;

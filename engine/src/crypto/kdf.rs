@@ -2,7 +2,7 @@
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::{constant_time, digest, hkdf, hmac};
-use zeroize::Zeroizing;
+use zeroize::{Zeroizing, zeroize_stack};
 
 use super::secret::Secret;
 use crate::error::{Fault, FaultClass, Result};
@@ -34,6 +34,9 @@ pub fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Secr
     run_argon2(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), passphrase, salt)
 }
 
+/// Several times what the frames of Argon2 and BLAKE2b take.
+const STACK_USED: usize = 64 * 1024;
+
 /// Runs `hasher` in memory that is wiped afterwards.
 fn run_argon2(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Secret<32>> {
     let params = hasher.params();
@@ -50,7 +53,11 @@ fn run_argon2(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Sec
         .build()
         .map_err(|_| out_of_memory(params))?;
     let (out, blocks) = (key.expose_mut(), memory.as_mut_slice());
-    pool.install(|| hasher.hash_password_into_with_memory(passphrase, salt, out, blocks)).map_err(refused)?;
+    let result = pool.install(|| hasher.hash_password_into_with_memory(passphrase, salt, out, blocks));
+    // The hash functions leave the key on the stacks of these threads, and the C library keeps the stacks of
+    // threads that have ended, for the next ones.
+    pool.broadcast(|_| zeroize_stack::<STACK_USED>());
+    result.map_err(refused)?;
     Ok(key)
 }
 

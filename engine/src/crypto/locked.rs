@@ -5,6 +5,7 @@
 //! during `fork` would stay locked in the child for ever.
 
 use std::alloc::{Layout, handle_alloc_error};
+use std::marker::PhantomData;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -104,6 +105,40 @@ impl Locked {
     pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as in `bytes`; `&mut self` makes the access exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+/// A value in locked memory: a key schedule, which is as secret as the key.
+pub(super) struct LockedBox<T> {
+    place: Locked,
+    value: PhantomData<T>,
+}
+
+impl<T> LockedBox<T> {
+    /// Moves `value` there.
+    pub(super) fn new(value: T) -> Self {
+        const { assert!(align_of::<T>() <= CELL) };
+        let mut place = Locked::zeroed(size_of::<T>());
+        // SAFETY: the block is as large as a `T`, exclusively ours, and aligned: mappings are to pages, cells to
+        // their own length.
+        unsafe { place.bytes_mut().as_mut_ptr().cast::<T>().write(value) };
+        LockedBox { place, value: PhantomData }
+    }
+}
+
+impl<T> std::ops::Deref for LockedBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: written by `new` and not moved out before the drop.
+        unsafe { &*self.place.start.as_ptr().cast::<T>() }
+    }
+}
+
+impl<T> Drop for LockedBox<T> {
+    fn drop(&mut self) {
+        // SAFETY: written by `new` and dropped only here; the block itself is wiped and freed afterwards.
+        unsafe { std::ptr::drop_in_place(self.place.start.as_ptr().cast::<T>()) }
     }
 }
 

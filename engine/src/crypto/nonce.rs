@@ -31,8 +31,10 @@ pub fn discard_pool() {
 /// is sealed.
 pub fn random(buf: &mut [u8]) -> Result<()> {
     #[cfg(any(test, feature = "fault-injection"))]
-    if injection::FAILING.get() {
-        return Err(failure("injected"));
+    match injection::MODE.get() {
+        injection::Mode::Working => {}
+        injection::Mode::Failing => return Err(failure("injected")),
+        injection::Mode::Panicking => panic!("injected"),
     }
     getrandom::fill(buf).map_err(|error| failure(&error.to_string()))
 }
@@ -48,8 +50,15 @@ fn failure(reason: &str) -> Fault {
 mod injection {
     use std::cell::Cell;
 
+    #[derive(Clone, Copy)]
+    pub(super) enum Mode {
+        Working,
+        Failing,
+        Panicking,
+    }
+
     thread_local! {
-        pub(super) static FAILING: Cell<bool> = const { Cell::new(false) };
+        pub(super) static MODE: Cell<Mode> = const { Cell::new(Mode::Working) };
     }
 }
 
@@ -58,7 +67,16 @@ mod injection {
 #[doc(hidden)]
 pub fn fail_rng_for_tests(on: bool) {
     discard_pool();
-    injection::FAILING.set(on);
+    injection::MODE.set(if on { injection::Mode::Failing } else { injection::Mode::Working });
+}
+
+/// Makes the random number generator panic for the calling thread, as a bug in the middle of a call would.
+/// [`fail_rng_for_tests`] ends it.
+#[cfg(any(test, feature = "fault-injection"))]
+#[doc(hidden)]
+pub fn panic_rng_for_tests() {
+    discard_pool();
+    injection::MODE.set(injection::Mode::Panicking);
 }
 
 #[cfg(test)]

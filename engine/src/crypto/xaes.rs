@@ -1,11 +1,12 @@
 //! XAES-256-GCM (<https://c2sp.org/XAES-256-GCM>): a CMAC-based derivation turns the key and the first 12
 //! bytes of the nonce into a key for AES-256-GCM, which works under the other 12.
 
-use aes::Aes256;
+use aes::Aes256Enc;
 use aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN as SHORT_NONCE, Nonce, UnboundKey};
 use zeroize::Zeroize;
 
+use super::locked::LockedBox;
 use super::nonce;
 use super::secret::Secret;
 use super::suite::{AAD_LEN, NONCE_LEN, Suite, TAG_LEN, Unauthentic, split, split_mut, wrong_lengths};
@@ -13,14 +14,15 @@ use crate::error::Result;
 
 /// The suite `aes-256-gcm`.
 pub(super) struct XAes256Gcm {
-    cipher: Aes256,
+    /// In locked memory: the first round keys are the key.
+    cipher: LockedBox<Aes256Enc>,
     /// The CMAC subkey K1 (NIST SP 800-38B, section 6.1), computed once per key.
     k1: Secret<16>,
 }
 
 impl XAes256Gcm {
     pub(super) fn new(key: &Secret<32>) -> Self {
-        let cipher = Aes256::new(key.expose().into());
+        let cipher = LockedBox::new(Aes256Enc::new(key.expose().into()));
         let mut block = Array::from([0; 16]);
         cipher.encrypt_block(&mut block);
         let mut l = u128::from_be_bytes(block.into());

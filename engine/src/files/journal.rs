@@ -64,6 +64,8 @@ pub struct JournalFile {
     preamble_due: bool,
     /// Extents that were on disk when the journal was last synced.
     durable: u64,
+    /// How SQLite last synced it.
+    flags: i32,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
     accept_damage: bool,
     opened: Option<usize>,
@@ -92,6 +94,7 @@ impl JournalFile {
             trailer: None,
             preamble_due: false,
             durable: 0,
+            flags: 0,
             accept_damage,
             opened: None,
             data: Vec::new(),
@@ -171,7 +174,28 @@ impl JournalFile {
         if self.extents.is_empty() {
             self.id = None;
         }
+        self.believe_trailer(storage)
+    }
+
+    /// A super-journal record counts only while the clear trailer stands at the end of the file. Others go by that
+    /// one: where it is torn, they have deleted the super-journal without regard to this database. It is durable
+    /// before the transaction can commit, so that without it there is nothing but a rollback.
+    fn believe_trailer(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        let end = self.size;
+        if let Some(trailer) = self.find_trailer(storage, end)?
+            && !self.stands(storage, &trailer)?
+        {
+            self.cut(end - trailer.len() as u64);
+        }
         Ok(())
+    }
+
+    /// Does the file end in `trailer`, directly behind the last extent?
+    fn stands(&self, storage: &mut dyn Storage, trailer: &[u8]) -> Result<bool> {
+        let mut found = vec![0; trailer.len()];
+        Ok(storage.size()? == self.end + trailer.len() as u64
+            && storage.read(&mut found, self.end)?
+            && found == trailer)
     }
 
     fn load_extent(&mut self, storage: &mut dyn Storage, id: [u8; 16]) -> Result<bool> {
@@ -190,8 +214,14 @@ impl JournalFile {
             self.extents.pop();
             return Ok(false);
         }
-        let (at, _) = self.payload_head();
-        self.apply(index, at, (payload - MIN_EXTENT_PAYLOAD) as u64);
+        let (at, len) = (self.payload_head().0, (payload - MIN_EXTENT_PAYLOAD) as u64);
+        // Without a key anybody can seal: an extent must lie where SQLite's offsets reach.
+        if at.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
+            self.extents.pop();
+            self.opened = None;
+            return Ok(false);
+        }
+        self.apply(index, at, len);
         self.end += self.extent_len(payload);
         Ok(true)
     }
@@ -211,6 +241,8 @@ impl JournalFile {
     /// front of it would leave half a transaction.
     fn was_durable(&mut self, storage: &mut dyn Storage, id: [u8; 16], physical: u64) -> Result<bool> {
         let unreadable = self.extents.len() as u64;
+        // Extents do not overlap. Heads that do were put there, to be tried for hours.
+        let mut budget = physical + MAX_EXTENT_PAYLOAD as u64;
         let mut window = vec![0; SEARCH];
         let mut at = self.end + 1;
         while at + (EXTENT_HEAD_LEN as u64) < physical {
@@ -222,6 +254,8 @@ impl JournalFile {
                 if head.journal_id != id || !(MIN_EXTENT_PAYLOAD..=MAX_EXTENT_PAYLOAD).contains(&payload) {
                     continue;
                 }
+                let Some(left) = budget.checked_sub(payload as u64) else { return Ok(true) };
+                budget = left;
                 if self.durable_before(storage, at + start as u64, payload)? > unreadable {
                     return Ok(true);
                 }
@@ -376,7 +410,7 @@ impl JournalFile {
         self.pending[start..start + overlap].copy_from_slice(&data[..overlap]);
         self.pending.extend_from_slice(&data[overlap..]);
         if data == SQLITE_MAGIC {
-            self.trailer = self.find_trailer(storage, offset + data.len() as u64)?;
+            self.end_with_trailer(storage, offset + data.len() as u64)?;
         }
         if self.pending.len() >= COLLECT {
             self.flush(storage)?;
@@ -395,15 +429,53 @@ impl JournalFile {
         Ok(())
     }
 
-    /// SQLite has just written the magic that ends a super-journal record at logical `end`: the record is
-    /// name, length, checksum, magic (pager.c, writeSuperJournal).
+    /// SQLite has just written the magic that may end a super-journal record at logical `end`. The record must
+    /// never be known here and missing at the end of the file: whoever rolls back the other databases first looks
+    /// for it there, deletes the super-journal if nobody needs it, and then this one would not be rolled back.
+    fn end_with_trailer(&mut self, storage: &mut dyn Storage, end: u64) -> Result<()> {
+        let Some(trailer) = self.find_trailer(storage, end)? else { return Ok(()) };
+        self.trailer = Some(trailer);
+        let written = self.flush(storage).and_then(|()| self.cut_behind_trailer(storage));
+        if written.is_err() {
+            self.recheck_trailer(storage);
+        }
+        written
+    }
+
+    /// After a failed write: if the record is not at the end of the file, it is forgotten here, too. The
+    /// transaction is going to be rolled back then, whatever becomes of the super-journal.
+    fn recheck_trailer(&mut self, storage: &mut dyn Storage) {
+        let Some(trailer) = self.trailer.take() else { return };
+        let stands = self.stands(storage, &trailer).unwrap_or(false);
+        if stands {
+            self.trailer = Some(trailer);
+            return;
+        }
+        let end = self.size.max(self.pending_end());
+        let start = end.saturating_sub(trailer.len() as u64);
+        self.pending.truncate(start.saturating_sub(self.pending_at) as usize);
+        self.cut(start);
+    }
+
+    /// An older, longer journal must not hide the trailer from those who look for it at the end.
+    fn cut_behind_trailer(&self, storage: &mut dyn Storage) -> Result<()> {
+        let Some(trailer) = &self.trailer else { return Ok(()) };
+        let end = self.end + trailer.len() as u64;
+        if storage.size()? > end {
+            storage.truncate(end)?;
+        }
+        Ok(())
+    }
+
+    /// The record that ends at logical `end`, if there is one: name, length, checksum, magic (pager.c,
+    /// writeSuperJournal).
     fn find_trailer(&mut self, storage: &mut dyn Storage, end: u64) -> Result<Option<Vec<u8>>> {
         let mut tail = [0u8; 16];
         let Some(tail_at) = end.checked_sub(tail.len() as u64) else { return Ok(None) };
         self.read(storage, &mut tail, tail_at)?;
         let name_len = u32::from_be_bytes([tail[0], tail[1], tail[2], tail[3]]) as usize;
         let Some(start) = tail_at.checked_sub(name_len as u64) else { return Ok(None) };
-        if name_len == 0 || name_len > NAME_MAX {
+        if name_len == 0 || name_len > NAME_MAX || tail[8..] != SQLITE_MAGIC {
             return Ok(None);
         }
         let mut trailer = vec![0; name_len + tail.len()];
@@ -420,14 +492,12 @@ impl JournalFile {
         }
         let data = std::mem::take(&mut self.pending);
         let at = self.pending_at;
-        let result = self.append(storage, at, &data);
+        let result = self.append_extent(storage, at, &data);
+        self.pending = data;
         match result {
-            Ok(()) => {
-                self.pending = data;
-                self.pending.clear();
-            }
+            Ok(()) => self.pending.clear(),
             // Kept: SQLite may try again, and a rollback still reads it.
-            Err(_) => self.pending = data,
+            Err(_) => self.recheck_trailer(storage),
         }
         result
     }
@@ -439,7 +509,12 @@ impl JournalFile {
         self.flush(storage)?;
         if self.id.is_some() && self.durable > 0 && self.durable == self.extents.len() as u64 {
             // A cut behind every file that can be changes nothing.
-            self.append(storage, u64::MAX, &[])?;
+            self.append(storage, i64::MAX as u64, &[])?;
+            if self.trailer.is_some() {
+                // The trailer was written over and moved. It must stand again, for good, before the main file
+                // needs the journal.
+                storage.sync(self.flags)?;
+            }
         }
         Ok(())
     }
@@ -453,8 +528,16 @@ impl JournalFile {
         Ok(if is_header { u32::from_be_bytes([header[16], header[17], header[18], header[19]]) } else { 0 })
     }
 
-    /// Appends one extent with `data` for logical offset `at`.
+    /// Appends one extent with `data` for logical offset `at`, nothing being collected.
     fn append(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
+        let result = self.append_extent(storage, at, data);
+        if result.is_err() {
+            self.recheck_trailer(storage);
+        }
+        result
+    }
+
+    fn append_extent(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
         let Some(id) = self.id else { return Ok(()) };
         let payload = MIN_EXTENT_PAYLOAD + data.len();
         let index = self.extents.len();
@@ -524,14 +607,9 @@ impl JournalFile {
     /// Makes the journal durable.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
-        if let Some(trailer) = &self.trailer {
-            // An older, longer journal must not hide the trailer from those who look for it at the end.
-            let end = self.end + trailer.len() as u64;
-            if storage.size()? > end {
-                storage.truncate(end)?;
-            }
-        }
+        self.cut_behind_trailer(storage)?;
         storage.sync(flags)?;
+        self.flags = flags;
         self.durable = self.extents.len() as u64;
         Ok(())
     }

@@ -463,7 +463,10 @@ impl WalFile {
         if generation == [0; 16] {
             nonce::random(&mut generation)?;
         }
-        let sequence = on_disk.as_ref().map_or(0, |header| header.preamble.sequence) + 1;
+        let sequence = on_disk
+            .as_ref()
+            .map_or(Some(1), |header| header.preamble.sequence.checked_add(1))
+            .ok_or_else(|| self.fault("the write-ahead log's sequence number has come to its end"))?;
         let header = WalHeader {
             preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id: self.keys.key_id, generation },
             sqlite,

@@ -103,6 +103,17 @@ impl Header {
         copies
     }
 
+    /// Where the copy is that is not intact or of a lower generation than the other, if there is one.
+    pub fn stale_copy(&self) -> Option<u64> {
+        let newest = self.newest()?.generation;
+        let counts = |state: &CopyState| matches!(state, CopyState::Intact(superblock) if superblock.generation == newest);
+        match (counts(&self.a), counts(&self.b)) {
+            (false, _) => Some(0),
+            (true, false) => Some(COPY_B_OFFSET),
+            (true, true) => None,
+        }
+    }
+
     /// The whole region as it was read.
     pub fn raw(&self) -> &[u8] {
         &self.raw

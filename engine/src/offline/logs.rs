@@ -85,7 +85,8 @@ pub fn verify_wal(
             return Ok(report);
         }
     }
-    report.holes_from = Some(header.main_slots);
+    let synced = cell.map_or(0, |cell| cell.synced_slots);
+    report.holes_from = Some(header.main_slots.max(synced));
     count_frames(wal, &header, &sealer, size, &mut report)?;
     Ok(report)
 }

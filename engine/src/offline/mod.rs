@@ -1,11 +1,13 @@
-//! Whole files at once: encrypt, decrypt, verify, inspect. No SQLite connection is involved; the caller
+//! Whole files at once: encrypt, decrypt, verify, inspect, read in spite of damage. No SQLite connection is involved; the caller
 //! holds whatever lock keeps the source still.
 
 pub mod convert;
 pub mod disk;
+pub mod image;
 pub mod inspect;
 pub mod logs;
 pub mod progress;
+pub mod replay;
 pub mod verify;
 
 use std::sync::Arc;

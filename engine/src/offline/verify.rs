@@ -7,6 +7,7 @@ use super::logs::{LogReport, verify_journal, verify_wal};
 use super::progress::{Progress, Report};
 use super::{NO_CONTEXT, RUN, Unlocked};
 use crate::error::{FileKind, Result};
+use crate::files::main_db::{COVER, lost_marks};
 use crate::files::storage::{Storage, is_zero};
 use crate::format::cell;
 use crate::format::header::SQLITE_MAGIC;
@@ -127,6 +128,7 @@ fn verify_slots<'a>(
     let mut progress = Progress::new(file.size, report);
     let mut sealed = vec![0; RUN * geometry.slot_len()];
     let mut plain = vec![0; block_size as usize];
+    let marks = lost_marks(&file.keys, plain.len());
     let mut next = 0;
     while next < slots {
         let count = file.run_length(next, slots);
@@ -136,6 +138,9 @@ fn verify_slots<'a>(
         for (slot, index) in sealed[..sealed_len].chunks(geometry.slot_len()).zip(next..) {
             let plain = &mut plain[..slot.len() - file.sealer.overhead()];
             if file.sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
+                if plain.chunks_exact(COVER).zip(&marks).any(|(unit, mark)| unit == mark) {
+                    findings.add(FileKind::MainDb, Some(index), "a part of it was lost and is marked so");
+                }
                 continue;
             }
             let hole = is_zero(slot);

@@ -85,6 +85,11 @@ fn check(code: c_int, what: &str) -> Result<()> {
 /// seekAndRead and seekAndWriteFd), because no page is that long.
 const LONGEST_TRANSFER: usize = 0x1_f000;
 
+/// How often a read may fall short of the end of the file before it is an error. Once is normal where another
+/// process appends. Bytes that the file has and does not give are not zeros: a log would end there, and a block
+/// would seem to be tampered with.
+const SHORT_READ_TRIES: u32 = 2;
+
 /// SQLite's calls take lengths as `int`; none of ours comes near its limit.
 fn length(len: usize) -> c_int {
     c_int::try_from(len).unwrap_or(c_int::MAX)
@@ -100,13 +105,23 @@ impl Storage for BaseFile {
                 part.fill(0);
                 continue;
             }
-            // SAFETY: an open file and a buffer of that length.
-            let code = unsafe { read(self.file, part.as_mut_ptr().cast(), length(part.len()), at as i64) };
-            if code == SQLITE_IOERR_SHORT_READ {
-                complete = false;
-            } else {
-                check(code, "reading")?;
-            }
+            let mut tries = SHORT_READ_TRIES;
+            complete = loop {
+                // SAFETY: an open file and a buffer of that length.
+                let code =
+                    unsafe { read(self.file, part.as_mut_ptr().cast(), length(part.len()), at as i64) };
+                if code != SQLITE_IOERR_SHORT_READ {
+                    check(code, "reading")?;
+                    break true;
+                }
+                if self.size()? < at + part.len() as u64 {
+                    break false;
+                }
+                tries -= 1;
+                if tries == 0 {
+                    return check(SQLITE_IOERR_READ, "reading").map(|()| false);
+                }
+            };
             at += part.len() as u64;
         }
         Ok(complete)

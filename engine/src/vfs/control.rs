@@ -171,15 +171,28 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         },
         _ => None,
     };
-    if let Some((superblock, keys)) = parent
-        && superblock.suite.is_keyed()
-        && database.options.key.is_none()
-    {
+    let Some((superblock, keys)) = parent else { return Ok(()) };
+    if !superblock.suite.is_keyed() {
+        return Ok(());
+    }
+    let unkeyed = database.superblock.as_ref().is_some_and(|own| !own.suite.is_keyed());
+    if unkeyed && !database.cipher_named {
+        database.phase = Phase::Refused(
+            Fault::new(
+                FaultClass::NotEncrypted,
+                "this database is only checksummed, and the connection's main database is encrypted: what is \
+                 written to it would be in clear. Attach it with lumo_cipher=checksum in its URI if that is meant",
+            )
+            .at_path(&database.path),
+        );
+        return Ok(());
+    }
+    if database.options.key.is_none() || database.key_from_environment {
         // Never in clear beside an encrypted main database: VACUUM INTO and ATTACH of a new file take
         // over its keys.
         database.may_stay_plain = false;
         database.heir_of = Some((superblock, keys));
-        if matches!(database.phase, Phase::Locked) {
+        if matches!(database.phase, Phase::Locked | Phase::Refused(_)) {
             database.unlock(&mut open.base)?;
         }
     }

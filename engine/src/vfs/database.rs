@@ -35,7 +35,7 @@ pub enum Phase {
     /// The file must not be used, for the reason given.
     Refused(Fault),
     /// Unlocked.
-    Ready(MainFile),
+    Ready(Box<MainFile>),
 }
 
 /// One connection's main database.
@@ -66,6 +66,8 @@ pub struct Database {
     pub sector_told: u32,
     /// The file had no blocks when its header was read: another connection may still change the block size.
     pub empty_when_read: bool,
+    /// Where the superblock copy is that a crash left behind the other.
+    pub stale_copy: Option<u64>,
     /// The database is among those that the process has open.
     pub counted: bool,
 }
@@ -102,7 +104,17 @@ impl Database {
             }
             Err(fault) => Err(fault.at_path(&self.path)),
         }?;
-        self.inherit(base, &region)
+        self.inherit(base, &region)?;
+        self.stale_copy = header::parse(&region)?.stale_copy();
+        Ok(())
+    }
+
+    /// A writer completes the superblock copy that an interrupted change of the header left behind.
+    pub fn complete_header(&mut self, base: &mut BaseFile) -> Result<()> {
+        let Some(offset) = self.stale_copy.take() else { return Ok(()) };
+        let (Phase::Ready(file), Some(superblock)) = (&self.phase, &self.superblock) else { return Ok(()) };
+        base.write(&superblock.encode(file.keys()), offset)?;
+        base.sync(SYNC_NORMAL)
     }
 
     /// A file that shares its data key with the connection's main database needs no key of its own.
@@ -182,7 +194,7 @@ impl Database {
             base.write(&copy, offset)?;
             base.sync(SYNC_NORMAL)?;
         }
-        self.phase = Phase::Ready(MainFile::new(keys, page_size)?);
+        self.phase = Phase::Ready(Box::new(MainFile::new(keys, page_size)?));
         Ok(())
     }
 
@@ -197,7 +209,7 @@ impl Database {
         // The cell is read with every WAL; a header without one is better refused at once.
         file.read_cell(base)?;
         self.empty_when_read = base.size()? <= HEADER_LEN;
-        self.phase = Phase::Ready(file);
+        self.phase = Phase::Ready(Box::new(file));
         self.superblock = Some(superblock);
         self.may_stay_plain = false;
         if !self.counted {

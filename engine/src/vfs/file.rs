@@ -41,6 +41,8 @@ pub struct OpenFile {
     pub wal: *mut OpenFile,
     /// For a main database: the first page of its wal-index, once mapped.
     pub wal_index: *const u8,
+    /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
+    busy: bool,
 }
 
 /// What a file is to us.
@@ -76,6 +78,7 @@ impl OpenFile {
             journal: std::ptr::null_mut(),
             wal: std::ptr::null_mut(),
             wal_index: std::ptr::null(),
+            busy: false,
         })
     }
 
@@ -160,6 +163,9 @@ impl OpenFile {
                     return self.write(data, offset);
                 }
                 database.create(&mut self.base)?;
+                if database.stale_copy.is_some() {
+                    database.complete_header(&mut self.base)?;
+                }
                 if database.empty_when_read {
                     database.fit_block_size(&mut self.base, data.len())?;
                 }
@@ -412,9 +418,7 @@ macro_rules! callback {
     ($name:ident, $file:ident, ($($argument:ident: $type:ty),*), $body:expr) => {
         unsafe extern "C" fn $name(file: *mut sqlite3_file $(, $argument: $type)*) -> c_int {
             // SAFETY: SQLite calls with a file that our xOpen opened.
-            let $file = unsafe { open_of(file) };
-            let (api, path) = (&$file.shim.host().api, $file.path.clone());
-            guard(api, &path, || $body)
+            guard_state(unsafe { open_of(file) }, |$file| $body)
         }
     };
 }
@@ -434,7 +438,7 @@ unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_in
     let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes a buffer of that length.
     let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.max(0) as usize) };
-    guard_fast(open, |open| open.read(buf, offset as u64))
+    guard_state(open, |open| open.read(buf, offset as u64))
 }
 
 unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: c_int, offset: i64) -> c_int {
@@ -442,7 +446,24 @@ unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: 
     let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes a buffer of that length.
     let data = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len.max(0) as usize) };
-    guard_fast(open, |open| open.write(data, offset as u64))
+    guard_state(open, |open| open.write(data, offset as u64))
+}
+
+/// As `guard_fast`, for what depends on the file's state: a panic may have left that half changed, so afterwards
+/// the file is of no use but to be unlocked and closed.
+fn guard_state(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_int>) -> c_int {
+    guard_fast(open, |open| {
+        if open.busy {
+            return Err(Fault::new(
+                FaultClass::Internal,
+                "an internal error in lumocrypt happened before; close the connection and report the error",
+            ));
+        }
+        open.busy = true;
+        let result = body(open);
+        open.busy = false;
+        result
+    })
 }
 
 /// As `guard`, without a copy of the path on the way that succeeds.
@@ -460,15 +481,22 @@ fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_
 callback!(x_truncate, open, (size: i64), open.truncate(size.max(0) as u64));
 callback!(x_sync, open, (flags: c_int), open.sync(flags));
 callback!(x_lock, open, (level: c_int), open.lock(level));
-callback!(x_file_control, open, (operation: c_int, argument: *mut c_void), {
+
+unsafe extern "C" fn x_file_control(
+    file: *mut sqlite3_file,
+    operation: c_int,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes what it defines for the operation.
-    unsafe { control::file_control(open, operation, argument) }
-});
+    guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
+}
 
 unsafe extern "C" fn x_file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
-    guard_fast(open, |open| {
+    guard_state(open, |open| {
         let bytes = open.size()?;
         // SAFETY: SQLite passes a place for the result.
         unsafe { *size = bytes as i64 };

@@ -165,6 +165,19 @@ impl Host {
         Ok(name)
     }
 
+    /// A library that is not among those served.
+    #[cfg(test)]
+    pub(super) fn for_tests(api: Api) -> Host {
+        Host { id: u32::MAX, api, shims: Mutex::default() }
+    }
+
+    /// A VFS of ours over `base`.
+    #[cfg(test)]
+    pub(super) fn add_for_tests(&'static self, base: *mut sqlite3_vfs) -> *mut sqlite3_vfs {
+        let shim = self.add(base, VFS_NAME, false).expect("registered");
+        std::ptr::from_ref(&*shim.vfs).cast_mut()
+    }
+
     /// Makes the pass-through VFS this library's default, or restores the default that was there before.
     pub fn set_default(&'static self, on: bool) -> Result<()> {
         let plain = locked(&self.shims).iter().find(|shim| shim.pass_through).copied();

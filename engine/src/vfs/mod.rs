@@ -15,3 +15,6 @@ pub mod host;
 pub mod probe;
 pub mod report;
 pub mod shim;
+
+#[cfg(test)]
+mod tests;

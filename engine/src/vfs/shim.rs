@@ -283,6 +283,7 @@ unsafe fn main_content(
         cipher_named: parameter(c"lumo_cipher").is_some(),
         sector_told: 0,
         empty_when_read: false,
+        stale_copy: None,
         counted: false,
     };
     if size > 0 {

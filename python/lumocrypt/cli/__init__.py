@@ -16,6 +16,7 @@ from .conversion import decrypt, encrypt
 from .inspection import info, verify
 from .keysource import KeyEnvironment
 from .output import print_error
+from .recovery import salvage
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -31,7 +32,7 @@ def cli() -> None:
     """
 
 
-for _command in (encrypt, decrypt, verify, info):
+for _command in (encrypt, decrypt, verify, salvage, info):
     cli.add_command(_command)
 
 

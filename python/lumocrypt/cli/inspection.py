@@ -7,6 +7,7 @@ import click
 from .. import info as read_info
 from .. import verify as run_verify
 from ..connection import CHECKSUM
+from ..damage import describe
 from ..info import Keyslot
 from . import exitcodes
 from .keysource import KeySource, key_options
@@ -33,7 +34,8 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
         return code
     for page in result.damaged[:_SHOWN_PAGES]:
         where = page.file_kind if page.page is None else f"{page.file_kind} page {page.page}"
-        click.echo(f"{where}: {page.reason}")
+        owner = describe(page)
+        click.echo(f"{where}: {page.reason}" + (f" ({owner})" if owner else ""))
     if result.damaged_total > _SHOWN_PAGES:
         click.echo(f"... and {result.damaged_total - _SHOWN_PAGES:,} more")
     for warning in result.warnings:
@@ -69,10 +71,10 @@ def info(file: str, as_json: bool) -> None:
     for name, value in rows.items():
         click.echo(f"{name:<11} {value}")
     for slot in found.keyslots:
-        click.echo(f"{'keyslot ' + str(slot.index):<11} {_describe(slot)}")
+        click.echo(f"{'keyslot ' + str(slot.index):<11} {_describe_keyslot(slot)}")
 
 
-def _describe(slot: Keyslot) -> str:
+def _describe_keyslot(slot: Keyslot) -> str:
     text = f"{slot.type}, made {slot.created:%Y-%m-%d %H:%M:%S} UTC"
     if slot.label:
         text += f", {slot.label!r}"

@@ -1,0 +1,323 @@
+//! A panic in the middle of a callback becomes a result code, and the file is of no use afterwards.
+//!
+//! Below is a VFS in memory and above nothing: the callbacks are called as SQLite would.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr::null_mut;
+use std::sync::Arc;
+
+use super::abi::*;
+use super::api::Api;
+use super::file::ShimFile;
+use super::host::Host;
+use super::report::guard;
+use crate::capi::keys::lumo_key_random;
+use crate::crypto::nonce;
+use crate::error::{Fault, FaultClass};
+use crate::failure;
+use crate::files::storage::{MemoryFile, Storage};
+use crate::keys::material::Key;
+use crate::keys::registry::{self, OpenOptions};
+
+const MAIN: c_int = SQLITE_OPEN_MAIN_DB | 0x6; // SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+
+#[repr(C)]
+struct Below {
+    head: sqlite3_file,
+    content: *mut MemoryFile,
+}
+
+unsafe fn content<'a>(file: *mut sqlite3_file) -> &'a mut MemoryFile {
+    // SAFETY: opened by `open` below.
+    unsafe { &mut *(*file.cast::<Below>()).content }
+}
+
+unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: SQLite, or we, close a file once.
+    drop(unsafe { Box::from_raw((*file.cast::<Below>()).content) });
+    SQLITE_OK
+}
+
+unsafe extern "C" fn read(file: *mut sqlite3_file, buf: *mut c_void, len: c_int, offset: i64) -> c_int {
+    // SAFETY: the engine passes a buffer of that length.
+    let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len as usize) };
+    // SAFETY: an open file.
+    match unsafe { content(file) }.read(buf, offset as u64) {
+        Ok(true) => SQLITE_OK,
+        _ => SQLITE_IOERR_SHORT_READ,
+    }
+}
+
+unsafe extern "C" fn write(file: *mut sqlite3_file, data: *const c_void, len: c_int, offset: i64) -> c_int {
+    // SAFETY: the engine passes a buffer of that length.
+    let data = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len as usize) };
+    // SAFETY: an open file.
+    unsafe { content(file) }.write(data, offset as u64).map_or(SQLITE_IOERR, |()| SQLITE_OK)
+}
+
+unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: i64) -> c_int {
+    // SAFETY: an open file.
+    unsafe { content(file) }.truncate(size as u64).map_or(SQLITE_IOERR, |()| SQLITE_OK)
+}
+
+unsafe extern "C" fn level(_: *mut sqlite3_file, _: c_int) -> c_int {
+    SQLITE_OK
+}
+
+unsafe extern "C" fn file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {
+    // SAFETY: an open file and a place for the result.
+    unsafe { *size = content(file).bytes.len() as i64 };
+    SQLITE_OK
+}
+
+static METHODS: sqlite3_io_methods = sqlite3_io_methods {
+    version: 1,
+    close: Some(close),
+    read: Some(read),
+    write: Some(write),
+    truncate: Some(truncate),
+    sync: Some(level),
+    file_size: Some(file_size),
+    lock: Some(level),
+    unlock: Some(level),
+    check_reserved_lock: None,
+    file_control: None,
+    sector_size: None,
+    device_characteristics: None,
+    shm_map: None,
+    shm_lock: None,
+    shm_barrier: None,
+    shm_unmap: None,
+    fetch: None,
+    unfetch: None,
+};
+
+unsafe extern "C" fn open(
+    _: *mut sqlite3_vfs,
+    _: *const c_char,
+    file: *mut sqlite3_file,
+    _: c_int,
+    _: *mut c_int,
+) -> c_int {
+    let below = file.cast::<Below>();
+    // SAFETY: memory of the size that the VFS asked for.
+    unsafe {
+        (*below).content = Box::into_raw(Box::default());
+        (*below).head.methods = &METHODS;
+    }
+    SQLITE_OK
+}
+
+unsafe extern "C" fn access(_: *mut sqlite3_vfs, _: *const c_char, _: c_int, answer: *mut c_int) -> c_int {
+    // SAFETY: a place for the answer. There are no other files.
+    unsafe { *answer = 0 };
+    SQLITE_OK
+}
+
+unsafe extern "C" fn ignore_log(_: c_int, _: *const c_char) {}
+
+unsafe extern "C" fn no_string(_: *const c_char) -> *mut c_char {
+    null_mut()
+}
+
+/// A library that knows our VFS and answers nothing.
+#[allow(clippy::missing_transmute_annotations)] // The field's type says what each function is to be.
+fn api() -> Api {
+    unsafe extern "C" fn version() -> c_int {
+        3_045_000
+    }
+    unsafe extern "C" fn find(_: *const c_char) -> *mut sqlite3_vfs {
+        null_mut()
+    }
+    unsafe extern "C" fn register(_: *mut sqlite3_vfs, _: c_int) -> c_int {
+        SQLITE_OK
+    }
+    unsafe extern "C" fn control(_: *mut sqlite3, _: *const c_char, _: c_int, _: *mut c_void) -> c_int {
+        SQLITE_NOTFOUND
+    }
+    unsafe extern "C" fn parameter(_: *const c_char, _: *const c_char) -> *const c_char {
+        null_mut()
+    }
+    unsafe extern "C" fn file_object(_: *const c_char) -> *mut sqlite3_file {
+        null_mut()
+    }
+    unsafe extern "C" fn name(_: *const c_char) -> *const c_char {
+        null_mut()
+    }
+    Api {
+        libversion_number: version,
+        vfs_find: find,
+        vfs_register: register,
+        // SAFETY: a function that ignores what comes behind its named parameters is called as one that is
+        // variadic on every platform served.
+        mprintf: unsafe { std::mem::transmute(no_string as unsafe extern "C" fn(_) -> _) },
+        // SAFETY: as above.
+        log: unsafe { std::mem::transmute(ignore_log as unsafe extern "C" fn(_, _)) },
+        file_control: control,
+        uri_parameter: parameter,
+        database_file_object: file_object,
+        filename_journal: name,
+        filename_wal: name,
+    }
+}
+
+fn base_vfs() -> &'static mut sqlite3_vfs {
+    Box::leak(Box::new(sqlite3_vfs {
+        version: 1,
+        os_file_size: size_of::<Below>() as c_int,
+        max_pathname: 100,
+        next: null_mut(),
+        name: c"memory".as_ptr(),
+        app_data: null_mut(),
+        open: Some(open),
+        delete: None,
+        access: Some(access),
+        full_pathname: None,
+        dl_open: None,
+        dl_error: None,
+        dl_sym: None,
+        dl_close: None,
+        randomness: None,
+        sleep: None,
+        current_time: None,
+        get_last_error: None,
+        current_time_int64: None,
+        set_system_call: None,
+        get_system_call: None,
+        next_system_call: None,
+    }))
+}
+
+/// A new encrypted database, opened through our VFS.
+struct Opened {
+    memory: Vec<u64>,
+}
+
+impl Opened {
+    fn new(path: &str) -> Opened {
+        let key = Some(Arc::new(Key::raw(&[7; 32]).unwrap()));
+        registry::unlock_path(path, OpenOptions { key, ..OpenOptions::default() });
+        let host: &'static Host = Box::leak(Box::new(Host::for_tests(api())));
+        let vfs = host.add_for_tests(base_vfs());
+        let mut opened = Opened { memory: vec![0; (size_of::<ShimFile>() + size_of::<Below>()).div_ceil(8)] };
+        let name = CString::new(path).unwrap().into_raw();
+        // SAFETY: what SQLite passes; the name is leaked, as it must outlive the file.
+        let code = unsafe { ((*vfs).open.unwrap())(vfs, name, opened.file(), MAIN, null_mut()) };
+        assert_eq!(code, SQLITE_OK);
+        opened
+    }
+
+    fn file(&mut self) -> *mut sqlite3_file {
+        self.memory.as_mut_ptr().cast()
+    }
+
+    fn methods(&mut self) -> &'static sqlite3_io_methods {
+        // SAFETY: an open file of ours has methods, which are static.
+        unsafe { &*(*self.file()).methods }
+    }
+
+    fn write(&mut self, page: &[u8], offset: i64) -> c_int {
+        let write = self.methods().write.unwrap();
+        // SAFETY: an open file and a buffer of that length.
+        unsafe { write(self.file(), page.as_ptr().cast(), page.len() as c_int, offset) }
+    }
+
+    fn read(&mut self, page: &mut [u8], offset: i64) -> c_int {
+        let read = self.methods().read.unwrap();
+        // SAFETY: an open file and a buffer of that length.
+        unsafe { read(self.file(), page.as_mut_ptr().cast(), page.len() as c_int, offset) }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        let close = self.methods().close.unwrap();
+        // SAFETY: an open file, closed once.
+        assert_eq!(unsafe { close(self.file()) }, SQLITE_OK);
+    }
+}
+
+#[test]
+fn a_panic_in_a_callback_is_a_result_code_and_the_file_is_done_with() {
+    let mut file = Opened::new("/lumocrypt-tests/panic.db");
+    let mut page = [1; 4096];
+    assert_eq!(file.write(&page, 0), SQLITE_OK);
+    assert_eq!(file.read(&mut page, 0), SQLITE_OK);
+
+    nonce::panic_rng_for_tests();
+    assert_eq!(file.write(&page, 0), SQLITE_INTERNAL);
+    nonce::fail_rng_for_tests(false);
+    let fault = failure::take().expect("the panic left a record");
+    assert_eq!(fault.class, FaultClass::Internal);
+
+    // What the call had taken apart must not be used.
+    assert_eq!(file.write(&page, 0), SQLITE_INTERNAL);
+    assert_eq!(file.read(&mut page, 0), SQLITE_INTERNAL);
+    assert!(failure::take().unwrap().message.contains("happened before"));
+    let (methods, mut size) = (file.methods(), 0);
+    // SAFETY: an open file and a place for the result.
+    unsafe {
+        assert_eq!(methods.sync.unwrap()(file.file(), SQLITE_SYNC_NORMAL), SQLITE_INTERNAL);
+        assert_eq!(methods.truncate.unwrap()(file.file(), 0), SQLITE_INTERNAL);
+        assert_eq!(methods.lock.unwrap()(file.file(), SQLITE_LOCK_SHARED), SQLITE_INTERNAL);
+        assert_eq!(methods.file_size.unwrap()(file.file(), &mut size), SQLITE_INTERNAL);
+        // It can be left, though.
+        assert_eq!(methods.unlock.unwrap()(file.file(), SQLITE_LOCK_NONE), SQLITE_OK);
+    }
+}
+
+#[test]
+fn a_failing_generator_fails_the_write_and_nothing_else() {
+    let mut file = Opened::new("/lumocrypt-tests/rng.db");
+    assert_eq!(file.write(&[1; 4096], 0), SQLITE_OK);
+    nonce::fail_rng_for_tests(true);
+    assert_eq!(file.write(&[2; 4096], 0), SQLITE_IOERR);
+    nonce::fail_rng_for_tests(false);
+    let mut page = [0; 4096];
+    assert_eq!(file.read(&mut page, 0), SQLITE_OK);
+    assert_eq!(page, [1; 4096]);
+    assert_eq!(file.write(&[3; 4096], 0), SQLITE_OK);
+}
+
+#[test]
+fn a_guard_turns_panics_and_faults_into_codes() {
+    let api = api();
+    assert_eq!(guard(&api, "p", || panic!("a bug")), SQLITE_INTERNAL);
+    assert_eq!(failure::take().unwrap().path.as_deref(), Some("p"));
+    let fault = || Fault::new(FaultClass::Tampered, "changed");
+    assert_eq!(guard(&api, "p", || Err(fault())), SQLITE_IOERR_DATA);
+    assert_eq!(guard(&api, "p", || Ok(SQLITE_BUSY)), SQLITE_BUSY);
+}
+
+#[test]
+fn a_panic_in_an_exported_function_is_a_class() {
+    let mut key = 0;
+    nonce::panic_rng_for_tests();
+    // SAFETY: a place for the number.
+    let class = unsafe { lumo_key_random(&mut key) };
+    nonce::fail_rng_for_tests(false);
+    assert_eq!((class, key), (FaultClass::Internal as c_int, 0));
+    assert_eq!(failure::take().unwrap().class, FaultClass::Internal);
+}
+
+#[test]
+fn a_thread_that_ends_can_still_fail() {
+    struct AtTheEnd;
+    impl Drop for AtTheEnd {
+        fn drop(&mut self) {
+            // By now the thread's record may be gone, as it is for a connection that a host's own thread-local
+            // storage closes.
+            failure::record(Fault::new(FaultClass::Internal, "late"));
+            failure::take();
+        }
+    }
+    thread_local! {
+        static LATE: AtTheEnd = const { AtTheEnd };
+    }
+    std::thread::spawn(|| {
+        LATE.with(|_| ());
+        failure::record(Fault::new(FaultClass::Io, "early"));
+    })
+    .join()
+    .unwrap();
+}

@@ -1,0 +1,71 @@
+"""``lumocrypt salvage``."""
+
+from __future__ import annotations
+
+import click
+
+from .. import SalvagedTable, SalvageResult
+from .. import salvage as run_salvage
+from ..connection import CHECKSUM
+from ..info import inspect
+from ..paths import existing_file
+from . import exitcodes
+from .keysource import KeySource, key_options
+from .output import print_json, progress_bar
+
+
+@click.command()
+@click.argument("source", type=click.Path())
+@click.argument("destination", type=click.Path())
+@click.option("--plain", is_flag=True, help="Leave the result in clear.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@key_options
+def salvage(source: str, destination: str, plain: bool, as_json: bool, key_source: KeySource) -> int:
+    """Copy what is left of the damaged database SOURCE to the new database DESTINATION.
+
+    The result has the same keys. Exit code 4 if anything was lost; the result is there all the same.
+    """
+    key = None
+    if inspect(existing_file(source)).cipher != CHECKSUM:
+        key = key_source.obtain()
+    with progress_bar("salvaging", quiet=as_json) as progress:
+        result = run_salvage(source, destination, key=key, plain=plain, progress=progress)
+    code = exitcodes.OK if result.ok else exitcodes.DAMAGE
+    if as_json:
+        print_json(result)
+    else:
+        _report(result)
+    return code
+
+
+def _report(result: SalvageResult) -> None:
+    for table in result.tables:
+        if table.rows_lost != 0 or table.pages_lost:
+            click.echo(f"table {table.name}: {table.rows:,} rows saved, {_loss(table)}")
+    for name in result.rebuilt:
+        click.echo(f"index {name}: damaged, made anew")
+    for text in result.not_created:
+        click.echo(f"not created: {text}")
+    for text in result.lost_commits:
+        click.echo(f"log: {text}")
+    if result.unknown_pages:
+        click.echo(f"{result.unknown_pages:,} more unreadable pages, of what is not known")
+    if result.lost_and_found:
+        click.echo(f"{result.lost_and_found_rows:,} rows went to table {result.lost_and_found}")
+    for text in result.warnings:
+        click.echo(f"warning: {text}")
+    for text in result.problems:
+        click.echo(f"integrity check: {text}")
+    rows = sum(table.rows for table in result.tables)
+    verdict = "nothing was lost" if result.ok else "something was LOST"
+    saved = f"{rows:,} rows of {len(result.tables):,} tables saved"
+    click.echo(f"{result.source} -> {result.destination}: {saved}; {verdict}")
+
+
+def _loss(table: SalvagedTable) -> str:
+    pages = f"{table.pages_lost:,} unreadable page" + ("s" if table.pages_lost != 1 else "")
+    if table.rows_lost is None:
+        return f"an unknown number lost in {pages}"
+    if not table.rows_lost:
+        return f"none lost in {pages}"
+    return f"about {table.rows_lost:,} lost in {pages}"

@@ -1,0 +1,670 @@
+"""``salvage``: what was not damaged comes out, and nothing comes out that was not in."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lumocrypt
+from conftest import FAST, RAW, flip
+from lumocrypt.cli import main
+from samples import copy_database
+from support.damage import build, content, damage, freelist, page_kinds
+
+PAGE = 1024
+INTERNAL = ("sqlite_sequence", "sqlite_stat1")
+Content = dict[str, Counter[str]]
+
+
+@pytest.fixture(scope="module", params=[0, 1], ids=["no_vacuum", "auto_vacuum"])
+def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("original") / "plain.db", page_size=PAGE, auto_vacuum=request.param)
+
+
+@pytest.fixture(scope="module")
+def expected(original: Path) -> Content:
+    with contextlib.closing(sqlite3.connect(original)) as connection:
+        return content(connection)
+
+
+@pytest.fixture
+def damaged(original: Path, tmp_path: Path, key: lumocrypt.Key) -> Path:
+    path = tmp_path / "damaged.db"
+    lumocrypt.encrypt(original, path, key=key)
+    return path
+
+
+def rescue(path: Path, key: lumocrypt.Key | None) -> tuple[lumocrypt.SalvageResult, Content]:
+    """Salvages beside the source, and reads the result."""
+    target = path.with_name("rescued.db")
+    target.unlink(missing_ok=True)
+    before = {name: name.read_bytes() for name in path.parent.iterdir()}
+    result = lumocrypt.salvage(path, target, key=key)
+    after = {name: name.read_bytes() for name in path.parent.iterdir() if name != target}
+    assert after == before, "the source was touched, or something was left behind"
+    assert result.problems == []
+    with contextlib.closing(lumocrypt.connect(target, key=key)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        return result, content(connection)
+
+
+def table(result: lumocrypt.SalvageResult, name: str) -> lumocrypt.SalvagedTable:
+    return next(one for one in result.tables if one.name == name)
+
+
+def only_subsets(found: Content, expected: Content) -> None:
+    """No table has a row that the original has not."""
+    for name in found.keys() - {"(schema)", "lost_and_found", *INTERNAL}:
+        assert not found[name] - expected[name], name
+
+
+def pages(original: Path, owner: str, kind: str) -> list[int]:
+    return [page for page, place in page_kinds(original).items() if place == (owner, kind)]
+
+
+# Nothing lost
+
+
+def test_an_undamaged_database_comes_out_whole(damaged: Path, expected: Content, key: lumocrypt.Key) -> None:
+    result, found = rescue(damaged, key)
+    assert result.ok
+    assert found == expected
+    assert (result.lost_and_found, result.rebuilt, result.not_created, result.warnings) == (None, [], [], [])
+    assert {one.rows_lost for one in result.tables} == {0}
+
+
+def test_settings_of_the_database_are_kept(original: Path, damaged: Path, key: lumocrypt.Key) -> None:
+    rescue(damaged, key)
+    names = ("user_version", "application_id", "page_size", "auto_vacuum", "encoding", "journal_mode")
+    with (
+        contextlib.closing(sqlite3.connect(original)) as old,
+        contextlib.closing(lumocrypt.connect(damaged.with_name("rescued.db"), key=key)) as new,
+    ):
+        for name in names:
+            assert new.execute(f"PRAGMA {name}").fetchall() == old.execute(f"PRAGMA {name}").fetchall()
+
+
+@pytest.mark.parametrize("name", ["sqlite_autoindex_people_1", "people_height", "log_line"])
+@pytest.mark.parametrize("kind", ["leaf", "interior"])
+def test_a_damaged_index_is_made_anew(
+    name: str, kind: str, original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    damage(damaged, pages(original, name, kind)[0], page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert result.ok
+    assert result.rebuilt == [name]
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["people", "log", "doomed", "big", "counted"])
+def test_leaves_below_a_lost_interior_page_are_found(
+    name: str, original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    for page in pages(original, name, "interior"):
+        damage(damaged, page, page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert found == expected, "deleted rows came back, or rows are missing"
+    assert result.ok
+    assert table(result, name).pages_lost > 0
+
+
+def test_the_freelist_holds_nothing(
+    original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    trunks = freelist(original)
+    if not trunks:
+        pytest.skip("auto_vacuum leaves no free pages")
+    damage(damaged, trunks[0], page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert result.ok
+    assert found == expected
+
+
+def test_the_pointer_map_is_made_anew(
+    original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    if freelist(original):
+        pytest.skip("there is none")
+    damage(damaged, 2, page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert result.ok
+    assert found == expected
+
+
+@pytest.mark.parametrize("copy", [0, 0x4000])
+def test_one_copy_of_the_header_is_enough(
+    copy: int, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    flip(damaged, copy + 100)
+    result, found = rescue(damaged, key)
+    assert result.ok
+    assert found == expected
+
+
+# Something lost
+
+
+@pytest.mark.parametrize("name", ["people", "log", "words", "doomed", "big"])
+def test_a_lost_leaf_costs_its_rows_and_no_others(
+    name: str, original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    lost = pages(original, name, "leaf")
+    damage(damaged, lost[len(lost) // 2], page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    report = table(result, name)
+    assert report.pages_lost == 1
+    assert report.rows_lost
+    missing = (expected[name] - found[name]).total()
+    assert 0 < missing <= report.rows_lost * 4
+    for other in expected.keys() - {name, *INTERNAL}:
+        assert found[other] == expected[other]
+    only_subsets(found, expected)
+
+
+def test_a_row_with_a_lost_overflow_page_is_kept_as_far_as_it_goes(
+    original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    damage(damaged, pages(original, "big", "overflow")[40], page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    assert (table(result, "big").rows_lost, table(result, "big").pages_lost) == (1, 1)
+    assert (expected["big"] - found["big"]).total() == 1
+    only_subsets(found, expected)
+    with contextlib.closing(lumocrypt.connect(damaged.with_name("rescued.db"), key=key)) as connection:
+        rows = connection.execute("SELECT source, state, id, c0 FROM lost_and_found").fetchall()
+    assert [(source, state, c0) for source, state, _, c0 in rows] == [("big", "incomplete", None)]
+    assert rows[0][2] in range(20)
+
+
+def test_a_table_without_rowid_loses_the_rows_on_its_interior_page(
+    original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    kinds = pages(original, "words", "interior")
+    damage(damaged, kinds[-1], page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    missing = (expected["words"] - found["words"]).total()
+    assert 0 < missing < 200
+    assert table(result, "words").rows_lost
+    only_subsets(found, expected)
+    for other in expected.keys() - {"words", *INTERNAL}:
+        assert found[other] == expected[other]
+
+
+def test_without_a_readable_first_page_the_schema_below_it_is_found(
+    damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    damage(damaged, 1, page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    assert any("schema" in text for text in result.warnings)
+    for name in expected.keys() - {*INTERNAL}:
+        assert found[name] == expected[name]
+
+
+def test_tables_whose_definition_is_lost_are_kept(
+    original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    for page in pages(original, "sqlite_schema", "leaf"):
+        damage(damaged, page, page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    assert result.tables == []
+    assert result.lost_and_found == "lost_and_found"
+    with contextlib.closing(lumocrypt.connect(damaged.with_name("rescued.db"), key=key)) as connection:
+        names = {
+            row[0] for row in connection.execute("SELECT c1 FROM lost_and_found WHERE c1 LIKE 'person%'")
+        }
+    assert len(names) == 1500
+    assert found.keys() == {"lost_and_found", "(schema)"}
+
+
+def test_deleted_rows_do_not_come_back(
+    original: Path, damaged: Path, expected: Content, key: lumocrypt.Key
+) -> None:
+    trunks = freelist(original)
+    if not trunks:
+        pytest.skip("auto_vacuum leaves no free pages")
+    # Without the freelist a leaf that nothing refers to may be a free page, with rows of another time.
+    for page in (*trunks, *pages(original, "doomed", "interior")):
+        damage(damaged, page, page_size=PAGE)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    only_subsets(found, expected)
+    assert not found["doomed"]
+    with contextlib.closing(lumocrypt.connect(damaged.with_name("rescued.db"), key=key)) as connection:
+        states = {row[0] for row in connection.execute("SELECT state FROM lost_and_found")}
+        kept = {
+            row[0] for row in connection.execute("SELECT id FROM lost_and_found WHERE c1 LIKE 'deleted%'")
+        }
+    assert states == {"perhaps deleted"}
+    assert kept >= {i for i in range(400) if i % 20 >= 18}
+
+
+def test_a_file_cut_short_gives_what_is_left(damaged: Path, expected: Content, key: lumocrypt.Key) -> None:
+    os.truncate(damaged, 65536 + (damaged.stat().st_size - 65536) * 2 // 3)
+    result, found = rescue(damaged, key)
+    assert not result.ok
+    only_subsets(found, expected)
+    # The definition of a table may be in what was cut off.
+    kept = [row for rows in (found.get("people", {}), found.get("lost_and_found", {})) for row in rows]
+    assert sum("person" in row for row in kept) > 500
+
+
+def test_any_random_damage(original: Path, damaged: Path, expected: Content, key: lumocrypt.Key) -> None:
+    whole = damaged.read_bytes()
+    slots = (len(whole) - 65536) // (PAGE + 40)
+    for seed in range(15):
+        generator = random.Random(seed)
+        damaged.write_bytes(whole)
+        for _ in range(generator.randrange(1, 12)):
+            damage(damaged, generator.randrange(slots) + 1, page_size=PAGE)
+        result, found = rescue(damaged, key)
+        only_subsets(found, expected)
+        by_name = {one.name: one for one in result.tables}
+        for name in expected.keys() - {"(schema)", *INTERNAL}:
+            if name in by_name and by_name[name].rows_lost == 0 and not result.unknown_pages:
+                assert found[name] == expected[name], (seed, name)
+        if result.ok:
+            assert found == expected, seed
+
+
+# Logs
+
+
+def _with_wal(folder: Path, key: lumocrypt.Key) -> Path:
+    """A database with 100 rows in its main file and 10 commits of 10 rows each in its WAL."""
+    path = folder / "live" / "wal.db"
+    path.parent.mkdir()
+    with contextlib.closing(lumocrypt.connect(path, key=key, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "m" * 300) for i in range(100)))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        for commit in range(10):
+            connection.execute("BEGIN")
+            rows = range(100 + commit * 10, 110 + commit * 10)
+            connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "w" * 300) for i in rows))
+            connection.execute("COMMIT")
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO t VALUES (999, 'never committed')")
+        return copy_database(path, folder / "copy")
+
+
+def _count(found: Content) -> int:
+    return found["t"].total()
+
+
+FRAME = 24 + 4096 + 40
+
+
+def test_committed_frames_count(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = _with_wal(tmp_path, key)
+    result, found = rescue(path, key)
+    assert result.ok
+    assert _count(found) == 200
+
+
+def test_blocks_that_the_log_replaces_need_not_be_readable(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = _with_wal(tmp_path, key)
+    damage(path, 1, page_size=4096)
+    verdict = lumocrypt.verify(path, key=key)
+    assert verdict.ok
+    assert "a log holds all that was in it" in verdict.warnings[-1]
+    result, found = rescue(path, key)
+    assert result.ok
+    assert _count(found) == 200
+
+
+def test_a_damaged_frame_ends_the_log_at_a_commit(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = _with_wal(tmp_path, key)
+    log = path.with_name("wal.db-wal")
+    frames = (log.stat().st_size - 8192) // FRAME
+    flip(log, 8192 + frames // 2 * FRAME + 500)
+    result, found = rescue(path, key)
+    assert not result.ok
+    assert "left out" in result.lost_commits[0]
+    assert 100 < _count(found) < 200
+    assert _count(found) % 10 == 0
+
+
+def test_a_damaged_frame_that_was_checkpointed_costs_nothing_visible(
+    tmp_path: Path, key: lumocrypt.Key
+) -> None:
+    path = _with_wal(tmp_path, key)
+    with contextlib.closing(lumocrypt.connect(path, key=key, isolation_level=None)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        path = copy_database(path, tmp_path / "checkpointed")
+    flip(path.with_name("wal.db-wal"), 8192 + 5 * FRAME + 500)
+    result, found = rescue(path, key)
+    assert "were used" in result.lost_commits[0]
+    assert not result.ok
+    assert _count(found) == 200
+
+
+def test_frames_count_without_the_header_of_their_log(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = _with_wal(tmp_path, key)
+    log = path.with_name("wal.db-wal")
+    for offset in (0, 4096):
+        flip(log, offset + 150)
+    result, found = rescue(path, key)
+    assert any("header of the write-ahead log" in text for text in result.warnings)
+    assert _count(found) == 200
+
+
+def test_frames_that_were_rolled_back_do_not_count(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = tmp_path / "live" / "wal.db"
+    path.parent.mkdir()
+    with contextlib.closing(lumocrypt.connect(path, key=key, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA cache_size=5")
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+        connection.execute("INSERT INTO t VALUES (1, 'one')")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "spilled" * 100) for i in range(2, 300)))
+        connection.execute("ROLLBACK")
+        connection.execute("INSERT INTO t VALUES (2, 'two')")
+        path = copy_database(path, tmp_path / "copy")
+    assert path.with_name("wal.db-wal").stat().st_size > 30 * FRAME
+    result, found = rescue(path, key)
+    assert result.ok
+    assert found["t"] == Counter([repr((1, 1, b"one")), repr((2, 2, b"two"))])
+
+
+def test_a_database_without_content(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = tmp_path / "empty.db"
+    with contextlib.closing(lumocrypt.connect(path, key=key)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    os.truncate(path, 65536)
+    result, found = rescue(path, key)
+    assert found == {"(schema)": Counter()}
+    assert result.tables == []
+
+
+def test_a_missing_log_is_reported(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = _with_wal(tmp_path, key)
+    path.with_name("wal.db-wal").unlink()
+    result, found = rescue(path, key)
+    assert not result.ok
+    assert "missing" in result.lost_commits[0]
+    assert _count(found) == 100
+
+
+def test_both_wal_cells_may_be_lost(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = _with_wal(tmp_path, key)
+    for offset in (0x8000, 0x9000):
+        flip(path, offset + 20)
+    result, found = rescue(path, key)
+    assert _count(found) == 200
+    assert any("cell" in text for text in result.warnings)
+
+
+def test_an_unfinished_transaction_is_rolled_back(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = tmp_path / "live" / "hot.db"
+    path.parent.mkdir()
+    with contextlib.closing(lumocrypt.connect(path, key=key, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "old" * 100) for i in range(300)))
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA cache_size=5")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE t SET x = 'new'")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "new" * 100) for i in range(300, 600)))
+        path = copy_database(path, tmp_path / "copy")
+    assert path.with_name("hot.db-journal").exists()
+    result, found = rescue(path, key)
+    assert result.ok
+    assert any("rolled back" in text for text in result.warnings)
+    assert found["t"] == Counter(repr((i, i, b"old" * 100)) for i in range(300))
+
+
+# Other shapes
+
+
+@pytest.mark.parametrize(("page_size", "block_size"), [(512, 4096), (4096, 1024), (65536, 65536)])
+def test_blocks_that_are_no_pages(
+    page_size: int, block_size: int, tmp_path: Path, key: lumocrypt.Key
+) -> None:
+    original = build(tmp_path / "plain.db", page_size=page_size)
+    with contextlib.closing(sqlite3.connect(original)) as connection:
+        expected = content(connection)
+    path = tmp_path / "damaged.db"
+    lumocrypt.encrypt(original, path, key=key, block_size=block_size)
+    damage(path, pages(original, "people", "leaf")[1], page_size=page_size, block_size=block_size)
+    original.unlink()
+    result, found = rescue(path, key)
+    assert not result.ok
+    only_subsets(found, expected)
+    assert found["people"]
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+def test_other_encodings(encoding: str, tmp_path: Path, key: lumocrypt.Key) -> None:
+    original = build(tmp_path / "plain.db", encoding=encoding)
+    with contextlib.closing(sqlite3.connect(original)) as connection:
+        expected = content(connection)
+    lumocrypt.encrypt(original, tmp_path / "damaged.db", key=key)
+    damage(tmp_path / "damaged.db", pages(original, "people", "interior")[0], page_size=PAGE)
+    original.unlink()
+    result, found = rescue(tmp_path / "damaged.db", key)
+    assert result.ok
+    assert found == expected
+
+
+def test_virtual_tables_keep_their_content(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = tmp_path / "damaged.db"
+    with contextlib.closing(lumocrypt.connect(path, key=key, isolation_level=None)) as connection:
+        try:
+            connection.execute("CREATE VIRTUAL TABLE texts USING fts5(body)")
+        except sqlite3.OperationalError:
+            pytest.skip("this SQLite has no FTS5")
+        connection.execute("BEGIN")
+        connection.executemany("INSERT INTO texts VALUES (?)", ((f"word{i} common",) for i in range(300)))
+        connection.execute("COMMIT")
+        expected = content(connection)
+    result, found = rescue(path, key)
+    assert result.ok
+    assert found == expected
+    with contextlib.closing(lumocrypt.connect(path.with_name("rescued.db"), key=key)) as connection:
+        hits = connection.execute("SELECT rowid FROM texts WHERE texts MATCH 'word42'").fetchall()
+    assert hits == [(43,)]
+
+
+def test_a_collation_of_the_application(tmp_path: Path, key: lumocrypt.Key) -> None:
+    path = tmp_path / "damaged.db"
+    with contextlib.closing(lumocrypt.connect(path, key=key)) as connection:
+        connection.create_collation("backwards", lambda one, other: (one < other) - (one > other))
+        connection.execute("CREATE TABLE t (x TEXT UNIQUE COLLATE backwards)")
+        connection.executemany("INSERT INTO t VALUES (?)", ((f"{i}",) for i in range(50)))
+        connection.commit()
+    target = tmp_path / "rescued.db"
+    result = lumocrypt.salvage(path, target, key=key)
+    assert any("REINDEX backwards" in text for text in result.warnings)
+    assert table(result, "t").rows == 50
+
+
+def test_the_checksum_suite(tmp_path: Path) -> None:
+    original = build(tmp_path / "plain.db")
+    lumocrypt.encrypt(original, tmp_path / "damaged.db", key=None, cipher="checksum")
+    damage(tmp_path / "damaged.db", pages(original, "people", "leaf")[5], page_size=PAGE, overhead=16)
+    original.unlink()
+    result, found = rescue(tmp_path / "damaged.db", None)
+    assert result.cipher == "checksum"
+    assert found["people"].total() > 1400
+
+
+def test_the_result_has_the_same_keys(tmp_path: Path) -> None:
+    path, target = tmp_path / "app.db", tmp_path / "rescued.db"
+    with contextlib.closing(lumocrypt.connect(path, key="a passphrase", kdf=FAST)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+    lumocrypt.salvage(path, target, key="a passphrase")
+    old, new = lumocrypt.info(path), lumocrypt.info(target)
+    assert old.keyslots == new.keyslots
+    assert old.key_id == new.key_id
+    assert old.uuid != new.uuid
+    lumocrypt.connect(target, key="a passphrase").close()
+
+
+def test_in_clear_if_asked_for(damaged: Path, expected: Content, key: lumocrypt.Key, tmp_path: Path) -> None:
+    result = lumocrypt.salvage(damaged, tmp_path / "clear.db", key=key, plain=True)
+    assert result.cipher == ""
+    with contextlib.closing(sqlite3.connect(tmp_path / "clear.db")) as connection:
+        assert content(connection) == expected
+    assert sorted(name.name for name in tmp_path.iterdir()) == ["clear.db", "damaged.db"]
+
+
+# Refusals
+
+
+def test_a_header_without_a_usable_copy(damaged: Path, key: lumocrypt.Key, tmp_path: Path) -> None:
+    for copy in (0, 0x4000):
+        flip(damaged, copy + 100)
+    with pytest.raises(lumocrypt.HeaderDamagedError, match=r"header.*backup"):
+        lumocrypt.salvage(damaged, tmp_path / "new.db", key=key)
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_wrong_key_is_told_from_damage(damaged: Path, tmp_path: Path) -> None:
+    with pytest.raises(lumocrypt.WrongKeyError):
+        lumocrypt.salvage(damaged, tmp_path / "new.db", key=lumocrypt.Key.raw(bytes(32)))
+    assert [name.name for name in tmp_path.iterdir()] == ["damaged.db"]
+
+
+def test_a_destination_is_never_replaced(damaged: Path, key: lumocrypt.Key, tmp_path: Path) -> None:
+    (tmp_path / "new.db").write_text("mine")
+    with pytest.raises(FileExistsError):
+        lumocrypt.salvage(damaged, tmp_path / "new.db", key=key)
+    assert (tmp_path / "new.db").read_text() == "mine"
+
+
+def test_a_source_that_is_written_to(damaged: Path, key: lumocrypt.Key, tmp_path: Path) -> None:
+    def meddle(_done: int, _total: int) -> None:
+        os.utime(damaged, ns=(1, 1))
+
+    with pytest.raises(lumocrypt.InUseError):
+        lumocrypt.salvage(damaged, tmp_path / "new.db", key=key, progress=meddle)
+    assert [name.name for name in tmp_path.iterdir()] == ["damaged.db"]
+
+
+def test_an_exception_of_the_progress_function_stops_it(
+    damaged: Path, key: lumocrypt.Key, tmp_path: Path
+) -> None:
+    def stop(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lumocrypt.salvage(damaged, tmp_path / "new.db", key=key, progress=stop)
+    assert [name.name for name in tmp_path.iterdir()] == ["damaged.db"]
+
+
+def test_progress_reaches_its_end(damaged: Path, key: lumocrypt.Key, tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    lumocrypt.salvage(damaged, tmp_path / "new.db", key=key, progress=lambda *one: seen.append(one))
+    assert seen == sorted(seen)
+    assert seen[-1][0] == seen[-1][1] > 0
+
+
+# The command line
+
+
+def _run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
+    code = main(arguments)
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_exit_codes(
+    original: Path, damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text(f"x'{RAW.hex()}'")
+    source = ["--json", "--key-file", str(key_file)]
+    code, report = _run(["salvage", str(damaged), str(tmp_path / "one.db"), *source], capsys)
+    assert (code, report["ok"]) == (0, True)
+    damage(damaged, pages(original, "people", "leaf")[3], page_size=PAGE)
+    code, report = _run(["salvage", str(damaged), str(tmp_path / "two.db"), *source], capsys)
+    assert (code, report["ok"]) == (4, False)
+    assert next(one for one in report["tables"] if one["name"] == "people")["pages_lost"] == 1
+    assert main(["salvage", str(damaged), str(tmp_path / "three.db"), "--key-file", str(key_file)]) == 4
+    output = capsys.readouterr().out
+    assert "table people: 1,4" in output
+    assert "something was LOST" in output
+    key_file.write_text("wrong")
+    assert main(["salvage", str(damaged), str(tmp_path / "four.db"), "--key-file", str(key_file)]) == 3
+
+
+# A real database
+
+
+#: How many random damages are tried on the whole of proj.db.
+WHOLE = int(os.environ.get("LUMO_TEST_SALVAGES", "1"))
+
+
+@pytest.fixture(scope="module")
+def proj(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    datadir = pytest.importorskip("pyproj.datadir")
+    return Path(datadir.get_data_dir()) / "proj.db"
+
+
+@pytest.fixture(scope="module")
+def reduced(proj: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same schema with a tenth of the rows, so that there is time for many damages."""
+    path = tmp_path_factory.mktemp("proj") / "reduced.db"
+    shutil.copyfile(proj, path)
+    path.chmod(0o600)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        triggers = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+        for name, _ in triggers:
+            connection.execute(f'DROP TRIGGER "{name}"')
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        for (name,) in tables:
+            with contextlib.suppress(sqlite3.OperationalError):  # a table without codes
+                connection.execute(f"DELETE FROM \"{name}\" WHERE code NOT LIKE '%0'")
+                connection.execute(f"DELETE FROM \"{name}\" WHERE length(code) > 4 AND code NOT LIKE '%00'")
+        for _, sql in triggers:
+            connection.execute(sql)
+        connection.execute("VACUUM")
+    return path
+
+
+def _random_damages(original: Path, folder: Path, key: lumocrypt.Key, seeds: range) -> None:
+    with contextlib.closing(sqlite3.connect(original)) as connection:
+        expected = content(connection)
+    whole = folder / "whole.db"
+    lumocrypt.encrypt(original, whole, key=key)
+    slots = lumocrypt.info(whole).blocks
+    (folder / "work").mkdir()
+    path = folder / "work" / "damaged.db"
+    for seed in seeds:
+        shutil.copyfile(whole, path)
+        damage(path, random.Random(seed).randrange(slots) + 1, page_size=4096)
+        result, found = rescue(path, key)
+        only_subsets(found, expected)
+        whole_tables = {one.name for one in result.tables if one.rows_lost == 0}
+        assert len(whole_tables) >= len(result.tables) - 1, seed
+        for name in whole_tables - set(INTERNAL):
+            assert found[name] == expected[name], (seed, name)
+
+
+@pytest.mark.parametrize("first", [0, 25])
+def test_fifty_random_damages_of_a_real_database(
+    first: int, reduced: Path, tmp_path: Path, key: lumocrypt.Key
+) -> None:
+    _random_damages(reduced, tmp_path, key, range(first, first + 25))
+
+
+def test_random_damages_of_a_large_real_database(proj: Path, tmp_path: Path, key: lumocrypt.Key) -> None:
+    _random_damages(proj, tmp_path, key, range(1000, 1000 + WHOLE))
