@@ -14,7 +14,11 @@ JOBS ?= auto
 
 CAMPAIGNS := $(wildcard tests/test_crash_*.py tests/test_fault_*.py)
 
-.PHONY: crash demo test lint build clean
+# How long make fuzz gives each target.
+MINUTES ?= 10
+FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
+
+.PHONY: crash fuzz demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -28,18 +32,31 @@ test: $(VENV)/.package $(VENV)/.tools
 crash: $(VENV)/.package
 	$(BIN)/python -m pytest -n $(JOBS) $(CAMPAIGNS)
 
+# Needs a nightly compiler and `cargo install cargo-fuzz`; address sanitizer and overflow checks are on. Starts from
+# engine/fuzz/seeds, collects in engine/fuzz/corpus, and leaves what it finds in engine/fuzz/artifacts.
+fuzz:
+	cd engine/fuzz && $(CARGO) +nightly fuzz build
+	cd engine/fuzz && for target in $(FUZZ_TARGETS); do \
+	    mkdir -p corpus/$$target && \
+	    $(CARGO) +nightly fuzz run $$target corpus/$$target seeds/$$target -- \
+	        -max_total_time=$$(($(MINUTES) * 60)) -max_len=1024 -len_control=0 -timeout=30 -print_final_stats=1 \
+	        || exit 1; \
+	done
+
 lint: $(VENV)/.tools
 	$(BIN)/ruff check python tests examples
 	$(BIN)/ruff format --check python tests examples
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(CARGO) fmt $(ENGINE) --check
+	$(CARGO) fmt --manifest-path engine/fuzz/Cargo.toml --check
 	$(CARGO) clippy $(ENGINE) --all-targets -- -D warnings
 
 build: $(VENV)/.made
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .demo dist engine/target .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .demo dist engine/target .pytest_cache .ruff_cache .hypothesis \
+	    engine/fuzz/target engine/fuzz/corpus engine/fuzz/artifacts
 
 $(VENV)/.made:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer: make PYTHON=...")'

@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW
 from decryptor.header import PASSPHRASE, Header, open_header
 from decryptor.primitives import argon2id, hkdf_sha256, hmac_sha256
 from samples import KEYED
@@ -303,54 +302,3 @@ assert os.waitpid(child, 0)[1] == 0
 assert lumocrypt.connect(path).execute("SELECT sum(a) FROM t").fetchone() == (3,)
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "app.db")], check=True, timeout=120)
-
-
-_NO_RANDOM = """
-import ctypes, os, sqlite3, sys
-import lumocrypt
-
-path, mode = sys.argv[1:]
-switch = ctypes.CDLL(os.environ["LD_PRELOAD"])
-failing = ctypes.c_int.in_dll(switch, "no_random")
-failures = ctypes.c_int.in_dll(switch, "no_random_failures")
-connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(bytes(range(32))), isolation_level=None)
-connection.execute(f"PRAGMA journal_mode={mode}")
-connection.execute("CREATE TABLE t (a, data BLOB)")
-connection.execute("INSERT INTO t VALUES (1, zeroblob(100000))")
-before = failures.value
-failing.value = 1
-try:
-    connection.execute("INSERT INTO t VALUES (2, zeroblob(1000000))")
-except sqlite3.OperationalError as error:
-    assert "I/O" in str(error), error
-else:
-    sys.exit("written without randomness")
-assert failures.value > before
-def create():
-    lumocrypt.connect(path + "-new", key="x").execute("CREATE TABLE t (a)")
-for use in (lumocrypt.Key.random, create):
-    try:
-        use()
-    except (sqlite3.Error, lumocrypt.Error):
-        pass
-    else:
-        sys.exit("a key without randomness")
-assert connection.execute("SELECT a, length(data) FROM t").fetchall() == [(1, 100000)], "reading needs none"
-failing.value = 0
-connection.execute("INSERT INTO t VALUES (3, zeroblob(1000))")
-assert connection.execute("SELECT a FROM t").fetchall() == [(1,), (3,)]
-assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-"""
-
-
-@pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_without_randomness_nothing_is_written(tmp_path: Path, mode: str) -> None:
-    shim = tmp_path / "no_random.so"
-    command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-fPIC", "-shared", "-o", str(shim)]
-    subprocess.run([*command, str(TESTS / "support" / "no_random.c"), "-ldl"], check=True)
-    environment = {**os.environ, "LD_PRELOAD": str(shim)}
-    database = tmp_path / "app.db"
-    subprocess.run(
-        [sys.executable, "-c", _NO_RANDOM, str(database), mode], check=True, timeout=120, env=environment
-    )
-    assert lumocrypt.verify(database, key=lumocrypt.Key.raw(RAW)).ok

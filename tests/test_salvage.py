@@ -140,6 +140,40 @@ def test_the_pointer_map_is_made_anew(
     assert found == expected
 
 
+@pytest.mark.parametrize(("start", "auto_vacuum"), [(1, 0), (1, 1), (90_000, 0)])
+def test_tables_of_the_same_shape_are_never_mixed(
+    start: int, auto_vacuum: int, tmp_path: Path, key: lumocrypt.Key
+) -> None:
+    """Both lose an interior page. Rowids tell the leaves below apart, or the pointer map; else nothing does."""
+    plain, path = tmp_path / "plain.db", tmp_path / "damaged.db"
+    with contextlib.closing(sqlite3.connect(plain, isolation_level=None)) as connection:
+        connection.execute("PRAGMA page_size=512")
+        connection.execute(f"PRAGMA auto_vacuum={auto_vacuum}")
+        connection.execute("BEGIN")
+        for name, first in (("a", 1), ("b", start)):
+            connection.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, x TEXT)")
+            rows = ((i, f"{name}{i}" * 20) for i in range(first, first + 1000))
+            connection.executemany(f"INSERT INTO {name} VALUES (?, ?)", rows)
+        connection.execute("COMMIT")
+        expected = content(connection)
+    lumocrypt.encrypt(plain, path, key=key)
+    for name in ("a", "b"):
+        # Not the root: its children have limits.
+        interiors = pages(plain, name, "interior")
+        assert len(interiors) > 3
+        damage(path, sorted(interiors)[2], page_size=512)
+    plain.unlink()
+    result, found = rescue(path, key)
+    only_subsets(found, expected)
+    if auto_vacuum or start > 1:
+        assert result.ok
+        assert found == expected
+    else:
+        assert not result.ok
+        lost = (expected["a"] - found["a"]).total() + (expected["b"] - found["b"]).total()
+        assert result.lost_and_found_rows == lost > 0
+
+
 @pytest.mark.parametrize("copy", [0, 0x4000])
 def test_one_copy_of_the_header_is_enough(
     copy: int, damaged: Path, expected: Content, key: lumocrypt.Key
@@ -392,6 +426,7 @@ def test_a_database_without_content(tmp_path: Path, key: lumocrypt.Key) -> None:
     result, found = rescue(path, key)
     assert found == {"(schema)": Counter()}
     assert result.tables == []
+    assert not result.ok
 
 
 def test_a_missing_log_is_reported(tmp_path: Path, key: lumocrypt.Key) -> None:

@@ -162,6 +162,8 @@ EVERYWHERE = (
     Workload("two-connections", _TWO),
     Workload("creation", _CREATION, start=Start.NOTHING),
     Workload("recovery", _RECOVERY, start=Start.KILLED, cache=3),
+    Workload("recovery-exclusive", _RECOVERY, start=Start.KILLED, cache=3, exclusive=True),
+    Workload("exclusive", _SPILLS, cache=3, exclusive=True),
 )
 ONLY_WAL = (
     Workload("checkpoints", _CHECKPOINTS),

@@ -225,8 +225,8 @@ class Run:
                     raise WrongError("not readable by a new connection after a fault that has passed")
             if found is not None and found == after and ambiguous:
                 self._apply(step)
-            # A commit that failed because the log could not be synced is in the log all the same, and the next
-            # to recover it may find it there.
+            # A commit that failed because the log could not be synced is in the log all the same, and whoever
+            # recovers it next may find it there.
             if found is not None and not (ambiguous and persistent):
                 possible = [found]
         self.allowed = possible

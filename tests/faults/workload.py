@@ -59,6 +59,8 @@ class Workload:
     #: A second database, attached.
     with_other: bool = False
     io: str = "map"
+    #: Locks are kept, and files stay open.
+    exclusive: bool = False
 
     @property
     def label(self) -> str:
@@ -70,7 +72,8 @@ class Workload:
     def pragmas(self, *, create: bool) -> list[str]:
         """What a connection executes first."""
         schemas = ("main", "other") if self.with_other else ("main",)
-        found = [f"PRAGMA page_size={self.page}"] if create else []
+        found = ["PRAGMA locking_mode=EXCLUSIVE"] if self.exclusive else []
+        found += [f"PRAGMA page_size={self.page}"] if create else []
         for schema in schemas:
             found += [
                 f"PRAGMA {schema}.journal_mode={self.journal}",

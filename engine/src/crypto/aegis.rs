@@ -7,8 +7,6 @@
 //! sealed block once, decrypts it and absorbs the result, so what is authenticated is what is returned
 //! even if the memory behind the ciphertext changes meanwhile.
 
-use zeroize::zeroize_stack;
-
 use super::nonce;
 use super::secret::Secret;
 use super::suite::{
@@ -24,10 +22,9 @@ fn full_nonce(stored: &[u8; NONCE_LEN], aad: &[u8; AAD_LEN]) -> [u8; 32] {
     nonce
 }
 
-/// The two variants differ only in the type behind them, and in how much of the stack must be overwritten after
-/// each block: libaegis leaves the halves of an AEGIS-256 key there, and nothing of an AEGIS-256X2 key.
+/// The two variants differ only in the type behind them.
 macro_rules! aegis_suite {
-    ($(#[$doc:meta])* $suite:ident, $cipher:path, $stack:literal) => {
+    ($(#[$doc:meta])* $suite:ident, $cipher:path) => {
         $(#[$doc])*
         pub(super) struct $suite {
             key: Secret<32>,
@@ -39,7 +36,6 @@ macro_rules! aegis_suite {
             }
 
             /// The bare AEAD with an explicit nonce: what the published vectors describe.
-            #[inline(never)]
             pub(super) fn encrypt(
                 &self,
                 nonce: &[u8; 32],
@@ -54,7 +50,6 @@ macro_rules! aegis_suite {
             }
 
             /// The inverse of `encrypt`; on failure `plaintext` is zero.
-            #[inline(never)]
             pub(super) fn decrypt(
                 &self,
                 nonce: &[u8; 32],
@@ -83,7 +78,6 @@ macro_rules! aegis_suite {
                     split_mut(plaintext.len(), out).ok_or_else(wrong_lengths)?;
                 *nonce = nonce::draw()?;
                 *tag = self.encrypt(&full_nonce(nonce, aad), aad, plaintext, ciphertext);
-                zeroize_stack::<$stack>();
                 Ok(())
             }
 
@@ -97,9 +91,7 @@ macro_rules! aegis_suite {
                     out.fill(0);
                     return Err(Unauthentic);
                 };
-                let opened = self.decrypt(&full_nonce(&nonce, aad), aad, ciphertext, &tag, out);
-                zeroize_stack::<$stack>();
-                opened
+                self.decrypt(&full_nonce(&nonce, aad), aad, ciphertext, &tag, out)
             }
         }
     };
@@ -108,12 +100,10 @@ macro_rules! aegis_suite {
 aegis_suite!(
     /// The suite `aegis-256`.
     Aegis256,
-    ::aegis::aegis256::Aegis256,
-    1024
+    ::aegis::aegis256::Aegis256
 );
 aegis_suite!(
     /// The suite `aegis-256x2`.
     Aegis256X2,
-    ::aegis::aegis256x2::Aegis256X2,
-    0
+    ::aegis::aegis256x2::Aegis256X2
 );

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::memory;
 use super::storage::{Storage, is_zero};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -117,11 +118,18 @@ impl JournalFile {
         self.loaded = true;
     }
 
-    /// Reads what is on disk: a journal that a crash left, or nothing.
+    /// Reads what is on disk: a journal that a crash left, or nothing. What could not be read is not known: it is
+    /// read again at the next use, instead of being taken for an empty journal.
     fn load(&mut self, storage: &mut dyn Storage) -> Result<()> {
         if self.loaded {
             return Ok(());
         }
+        let result = self.read_all(storage);
+        self.loaded = result.is_ok();
+        result
+    }
+
+    fn read_all(&mut self, storage: &mut dyn Storage) -> Result<()> {
         self.reset();
         let physical = storage.size()?;
         if physical == 0 {
@@ -167,7 +175,6 @@ impl JournalFile {
         if let Some(id) = self.id {
             while self.load_extent(storage, id)? {}
             if !self.accept_damage && self.was_durable(storage, id, physical)? {
-                self.loaded = false;
                 return Err(self.damaged());
             }
         }
@@ -192,7 +199,7 @@ impl JournalFile {
 
     /// Does the file end in `trailer`, directly behind the last extent?
     fn stands(&self, storage: &mut dyn Storage, trailer: &[u8]) -> Result<bool> {
-        let mut found = vec![0; trailer.len()];
+        let mut found = memory::zeroed(trailer.len())?;
         Ok(storage.size()? == self.end + trailer.len() as u64
             && storage.read(&mut found, self.end)?
             && found == trailer)
@@ -208,6 +215,7 @@ impl JournalFile {
         if head.journal_id != id || !(MIN_EXTENT_PAYLOAD..=MAX_EXTENT_PAYLOAD).contains(&payload) {
             return Ok(false);
         }
+        memory::reserve(&mut self.extents, 1)?;
         self.extents.push(Extent { physical: self.end, payload });
         let index = self.extents.len() - 1;
         if !self.open_extent(storage, index)? {
@@ -243,7 +251,7 @@ impl JournalFile {
         let unreadable = self.extents.len() as u64;
         // Extents do not overlap. Heads that do were put there, to be tried for hours.
         let mut budget = physical + MAX_EXTENT_PAYLOAD as u64;
-        let mut window = vec![0; SEARCH];
+        let mut window = memory::zeroed(SEARCH)?;
         let mut at = self.end + 1;
         while at + (EXTENT_HEAD_LEN as u64) < physical {
             let len = (physical - at).min(SEARCH as u64) as usize;
@@ -288,8 +296,8 @@ impl JournalFile {
         }
         let (Some(id), extent) = (self.id, self.extents[index]) else { return Ok(false) };
         self.opened = None;
-        self.data.resize(extent.payload, 0);
-        self.sealed.resize(extent.payload + self.sealer.overhead(), 0);
+        memory::resize(&mut self.data, extent.payload)?;
+        memory::resize(&mut self.sealed, extent.payload + self.sealer.overhead())?;
         if !storage.read(&mut self.sealed, extent.physical + EXTENT_HEAD_LEN as u64)? {
             return Ok(false);
         }
@@ -407,6 +415,7 @@ impl JournalFile {
         }
         let start = (offset - self.pending_at) as usize;
         let overlap = (self.pending.len() - start).min(data.len());
+        memory::reserve(&mut self.pending, data.len() - overlap)?;
         self.pending[start..start + overlap].copy_from_slice(&data[..overlap]);
         self.pending.extend_from_slice(&data[overlap..]);
         if data == SQLITE_MAGIC {
@@ -478,7 +487,7 @@ impl JournalFile {
         if name_len == 0 || name_len > NAME_MAX || tail[8..] != SQLITE_MAGIC {
             return Ok(None);
         }
-        let mut trailer = vec![0; name_len + tail.len()];
+        let mut trailer = memory::zeroed(name_len + tail.len())?;
         self.read(storage, &mut trailer, start)?;
         Ok(Some(trailer))
     }
@@ -507,7 +516,12 @@ impl JournalFile {
     /// damage in what was synced last from a torn write.
     pub fn main_file_follows(&mut self, storage: &mut dyn Storage) -> Result<()> {
         self.flush(storage)?;
-        if self.id.is_some() && self.durable > 0 && self.durable == self.extents.len() as u64 {
+        // Behind a super-journal's trailer nothing may be appended without a sync: it must stay at the end.
+        if self.trailer.is_none()
+            && self.id.is_some()
+            && self.durable > 0
+            && self.durable == self.extents.len() as u64
+        {
             // A cut behind every file that can be changes nothing.
             self.append(storage, i64::MAX as u64, &[])?;
             if self.trailer.is_some() {
@@ -542,12 +556,19 @@ impl JournalFile {
         let payload = MIN_EXTENT_PAYLOAD + data.len();
         let index = self.extents.len();
         self.opened = None;
+        memory::reserve(&mut self.extents, 1)?;
         self.data.clear();
+        memory::reserve(&mut self.data, payload)?;
         self.data.extend_from_slice(&at.to_le_bytes());
         self.data.extend_from_slice(&self.durable.to_le_bytes());
         self.data.extend_from_slice(data);
+        let trailer = self.trailer.as_ref().map_or(0, Vec::len);
+        self.sealed.clear();
+        memory::reserve(
+            &mut self.sealed,
+            JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN + payload + self.sealer.overhead() + trailer,
+        )?;
         let mut image = std::mem::take(&mut self.sealed);
-        image.clear();
         let start = if self.preamble_due {
             let preamble = JournalPreamble { uuid: self.keys.uuid, key_id: self.keys.key_id, journal_id: id };
             image.extend_from_slice(&preamble.encode());
@@ -577,20 +598,23 @@ impl JournalFile {
     /// that its id cannot stand in, end the journal in one small write within one sector. What was never
     /// flushed is not needed any more.
     fn finish(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        // First the disk: if that fails, SQLite rolls back from this very journal.
+        if storage.size()? > 0 {
+            storage.write(&[0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN], 0)?;
+        }
         self.reset();
         self.finished = true;
-        if storage.size()? == 0 {
-            return Ok(());
-        }
-        storage.write(&[0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN], 0)
+        Ok(())
     }
 
     /// Cuts the journal to `size` logical bytes.
     pub fn truncate(&mut self, storage: &mut dyn Storage, size: u64) -> Result<()> {
         self.load(storage)?;
         if size == 0 {
+            // First the disk: if that fails, SQLite rolls back from this very journal.
+            storage.truncate(0)?;
             self.reset();
-            return storage.truncate(0);
+            return Ok(());
         }
         if self.finished || self.id.is_none() {
             return storage.truncate(size.max(JOURNAL_PREAMBLE_LEN as u64));

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::memory;
 use super::storage::{Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
@@ -24,6 +25,10 @@ const RUN: usize = 64;
 /// read it without a lock that excludes that: SQLite's unlocked header read, its change-counter read and
 /// its first page-1 read. Every other read is excluded by SQLite's locks and fails at once.
 const BLOCK_ZERO_TRIES: u32 = 12;
+
+/// The first pause between them. Fuzzing has no other process to wait for.
+const FIRST_PAUSE: std::time::Duration =
+    std::time::Duration::from_micros(if cfg!(feature = "test-support") { 0 } else { 50 });
 
 /// Partial writes over a block that cannot be read, kept until they cover it.
 ///
@@ -94,8 +99,8 @@ impl MainFile {
             keys,
             sealer,
             geometry,
-            slot: vec![0; geometry.slot_len()],
-            block: vec![0; block_size as usize],
+            slot: memory::zeroed(geometry.slot_len())?,
+            block: memory::zeroed(block_size as usize)?,
             cached: None,
             overlays: BTreeMap::new(),
             cut: None,
@@ -187,7 +192,7 @@ impl MainFile {
             return Err(self.tampered(index, "is damaged and was only partly rewritten"));
         }
         let mut tries = if index == 0 { BLOCK_ZERO_TRIES } else { 1 };
-        let mut pause = std::time::Duration::from_micros(50);
+        let mut pause = FIRST_PAUSE;
         loop {
             let fault = match self.try_block(storage, index, out) {
                 Ok(have) => return Ok(have),
@@ -293,7 +298,8 @@ impl MainFile {
         {
             return true;
         }
-        let mut data = self.cached.take().map_or_else(|| vec![0; block_size], |cached| cached.data);
+        let reused = self.cached.take().map(|cached| cached.data);
+        let Ok(mut data) = reused.map_or_else(|| memory::zeroed(block_size), Ok) else { return false };
         match self.read_block(storage, index, &mut data) {
             // The trailer was read before the block: if a writer came between, the next use notices.
             Ok(have) if have == block_size && !trailer.iter().all(|byte| *byte == 0) => {
@@ -385,9 +391,10 @@ impl MainFile {
             }
             Err(fault) if fault.class == FaultClass::Tampered => {
                 let units = block.len().div_ceil(COVER);
-                let overlay = Overlay { data: vec![0; block.len()], covered: vec![false; units] };
-                self.overlays.insert(index, overlay);
-                self.write_overlay(storage, index, within, part, have)
+                memory::zeroed(block.len()).and_then(|data| {
+                    self.overlays.insert(index, Overlay { data, covered: vec![false; units] });
+                    self.write_overlay(storage, index, within, part, have)
+                })
             }
             Err(fault) => Err(fault),
         };
@@ -461,7 +468,7 @@ impl MainFile {
         let partial = (from % block_size) as usize;
         let mut next = from / block_size;
         if partial != 0 && to / block_size > next {
-            let rest = vec![0; block_size as usize - partial];
+            let rest = memory::zeroed(block_size as usize - partial)?;
             self.write_part(storage, next, partial, &rest, partial)?;
             next += 1;
         }
@@ -472,9 +479,9 @@ impl MainFile {
 
     /// Seals zero blocks in slots `from` to `to`, exclusive, many to a write.
     fn seal_zeros(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
-        let zeros = vec![0; self.geometry.block_size as usize];
+        let zeros = memory::zeroed(self.geometry.block_size as usize)?;
         let slot_len = self.geometry.slot_len();
-        let mut run = vec![0; slot_len * RUN];
+        let mut run = memory::zeroed(slot_len * to.saturating_sub(from).min(RUN as u64) as usize)?;
         let mut next = from;
         while next < to {
             let start = self.geometry.slot_offset(next);
@@ -528,7 +535,7 @@ impl MainFile {
             let (index, tail) = (size / block_size, (size % block_size) as usize);
             if tail != 0 {
                 let have = current.saturating_sub(index * block_size).min(block_size) as usize;
-                let zeros = vec![0; tail - have];
+                let zeros = memory::zeroed(tail - have)?;
                 self.write_part(storage, index, have, &zeros, have)?;
             }
             self.grown_to(size);

@@ -2,6 +2,7 @@
 
 pub mod journal;
 pub mod main_db;
+mod memory;
 pub mod storage;
 pub mod temp;
 pub mod wal;

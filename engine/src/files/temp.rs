@@ -4,6 +4,7 @@
 //! connection owns it and it never survives a crash, which allows what the other files must not do: the
 //! last block written is kept in memory, and nothing is ever synced on purpose.
 
+use super::memory;
 use super::storage::Storage;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -44,7 +45,7 @@ impl TempFile {
             blocks: 0,
             run_at: 0,
             run: Vec::new(),
-            block: vec![0; BLOCK],
+            block: memory::zeroed(BLOCK)?,
             sealed: Vec::new(),
         })
     }
@@ -93,7 +94,7 @@ impl TempFile {
 
     fn open_block(&mut self, storage: &mut dyn Storage, index: u64) -> Result<()> {
         let slot_len = self.slot_len();
-        self.sealed.resize(slot_len, 0);
+        memory::resize(&mut self.sealed, slot_len)?;
         let complete = storage.read(&mut self.sealed[..slot_len], index * slot_len as u64)?;
         let sealed = &self.sealed[..slot_len];
         if !complete || self.sealer.open(index, &NO_CONTEXT, sealed, &mut self.block).is_err() {
@@ -145,7 +146,7 @@ impl TempFile {
             self.open_block(storage, index)?;
         }
         let start = self.run.len();
-        self.run.extend_from_slice(&self.block);
+        memory::extend(&mut self.run, &self.block)?;
         self.blocks = self.blocks.max(index + 1);
         Ok(start..start + BLOCK)
     }
@@ -154,7 +155,7 @@ impl TempFile {
     fn fill_gap(&mut self, storage: &mut dyn Storage, index: u64) -> Result<()> {
         while self.blocks < index {
             let count = (index - self.blocks).min(RUN as u64);
-            self.write_blocks(storage, self.blocks, &vec![0; count as usize * BLOCK])?;
+            self.write_blocks(storage, self.blocks, &memory::zeroed(count as usize * BLOCK)?)?;
             self.blocks += count;
         }
         Ok(())
@@ -163,7 +164,7 @@ impl TempFile {
     fn write_blocks(&mut self, storage: &mut dyn Storage, first: u64, plain: &[u8]) -> Result<()> {
         let slot_len = self.slot_len();
         let count = plain.len() / BLOCK;
-        self.sealed.resize(slot_len * count.max(1), 0);
+        memory::resize(&mut self.sealed, slot_len * count.max(1))?;
         let slots = self.sealed.chunks_exact_mut(slot_len);
         for ((plain, sealed), index) in plain.chunks_exact(BLOCK).zip(slots).zip(first..) {
             self.sealer.seal(index, &NO_CONTEXT, plain, sealed)?;

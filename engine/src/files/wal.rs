@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::memory;
 use super::storage::Storage;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -324,8 +325,8 @@ impl WalFile {
     fn open_slot(&mut self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
         let offset = self.slot_offset(index);
         let Some(log) = &self.log else { return Ok(false) };
-        self.plain.resize(log.plain_len(), 0);
-        self.slot.resize(log.plain_len() + self.sealer.overhead(), 0);
+        memory::resize(&mut self.plain, log.plain_len())?;
+        memory::resize(&mut self.slot, log.plain_len() + self.sealer.overhead())?;
         let complete = storage.read(&mut self.slot, offset)?;
         Ok(complete && self.sealer.open(index, &log.generation, &self.slot, &mut self.plain).is_ok())
     }
@@ -379,9 +380,13 @@ impl WalFile {
             plain[within..within + part.len()].copy_from_slice(part);
             let written = self.write_slot(storage, main, index, &plain);
             self.plain = plain;
+            if written.is_err() {
+                // It may be torn now; whoever writes it next writes all of it.
+                self.written.1 = self.written.1.min(index);
+            }
             return written;
         }
-        self.assembly.resize(plain_len, 0);
+        memory::resize(&mut self.assembly, plain_len)?;
         self.assembly[within..within + part.len()].copy_from_slice(part);
         let filled = within + part.len();
         if filled < plain_len {
@@ -418,7 +423,7 @@ impl WalFile {
             main.set_cell(true, log.generation, previous, None)?;
             log.cell_lags = false;
         }
-        self.slot.resize(plain.len() + self.sealer.overhead(), 0);
+        memory::resize(&mut self.slot, plain.len() + self.sealer.overhead())?;
         self.sealer.seal(index, &log.generation, plain, &mut self.slot)?;
         storage.write(&self.slot, offset)
     }

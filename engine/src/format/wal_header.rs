@@ -199,6 +199,19 @@ mod tests {
     }
 
     #[test]
+    fn a_page_size_that_sqlite_does_not_have_is_no_header() {
+        for suite in [SuiteId::DEFAULT, SuiteId::Checksum] {
+            let sealer = sealer(suite, 0x11);
+            for page_size in [0, 2, 511, 4097, 131_072, u32::MAX] {
+                let mut header = header(suite);
+                header.sqlite[8..12].copy_from_slice(&page_size.to_be_bytes());
+                let bytes = header.encode(&sealer).unwrap();
+                assert_eq!(WalHeader::open(header.preamble, &bytes, &sealer), Err(Unauthentic));
+            }
+        }
+    }
+
+    #[test]
     fn page_size_is_read_as_sqlite_writes_it() {
         let mut header = header(SuiteId::DEFAULT);
         assert_eq!(header.page_size(), 4096);

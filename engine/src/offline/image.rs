@@ -174,6 +174,9 @@ impl Image {
                 None
             }
         };
+        if blocks.file.size == 0 && cell.is_some_and(|cell| cell.synced_slots > 0) {
+            notes.lost.push("all blocks of the database were cut off behind its header".to_owned());
+        }
         let mut image = Image { blocks, wal: replay, journal, page_size: likely, page_count: 0, notes };
         image.measure(likely)?;
         Ok(image)

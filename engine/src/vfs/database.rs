@@ -170,13 +170,13 @@ impl Database {
     }
 
     /// The first page is about to be written to a database without any. Unless somebody chose the block size,
-    /// a block is a page: then no write touches more than it has to.
+    /// a block is no larger than a page: then no write touches more than it has to.
     pub fn fit_block_size(&mut self, base: &mut BaseFile, page_size: usize) -> Result<()> {
         let Phase::Ready(file) = &mut self.phase else { return Ok(()) };
         let Ok(page_size) = u32::try_from(page_size) else { return Ok(()) };
         if self.options.block_size.is_some()
             || !self.empty_when_read
-            || file.block_size() == page_size
+            || file.block_size() <= page_size
             || !superblock::is_block_size(page_size)
         {
             return Ok(());
@@ -362,7 +362,11 @@ impl Database {
 /// The header region of a file that is not empty; shorter than the region if the file is.
 pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     let len = base.size()?.min(HEADER_LEN) as usize;
-    let mut region = vec![0; len];
+    let mut region = Vec::new();
+    region
+        .try_reserve_exact(len)
+        .map_err(|_| Fault::new(FaultClass::NoMemory, "there is no memory for the header of the database"))?;
+    region.resize(len, 0);
     base.read(&mut region, 0)?;
     Ok(region)
 }

@@ -1,0 +1,65 @@
+"""A file that somebody cuts under a reader: what a memory map can do about it, and what reading does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lumocrypt
+from conftest import RAW, fill
+
+_READER = """
+import sqlite3, sys
+import lumocrypt
+path, io = sys.argv[1:]
+connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(bytes(range(32))), io=io)
+connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    connection.execute("SELECT sum(length(data)) FROM t NOT INDEXED").fetchall()
+except sqlite3.Error as error:
+    print(type(error).__name__, error.sqlite_errorcode)
+"""
+
+
+def read_while_it_is_cut(path: Path, io: str) -> tuple[int, str]:
+    """Exit code and words of a reader that finds the file cut to its first two blocks."""
+    reader = subprocess.Popen(
+        [sys.executable, "-c", _READER, str(path), io],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == "ready\n"
+    # Not by SQLite, which would take locks: nothing keeps another program from it.
+    os.truncate(path, 65_536 + 2 * (4096 + 40))
+    words, _ = reader.communicate("\n", timeout=60)
+    return reader.returncode, words.strip()
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    path = tmp_path / "app.db"
+    connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(RAW))
+    fill(connection, rows=2000)
+    connection.close()
+    return path
+
+
+def test_reading_gives_a_clean_error(database: Path) -> None:
+    code, words = read_while_it_is_cut(database, "pread")
+    assert code == 0
+    assert words == "DatabaseError 11"
+
+
+def test_a_map_may_kill_the_process(database: Path) -> None:
+    """Pages of a map that the file does not have any more cannot be read: the kernel sends SIGBUS."""
+    code, words = read_while_it_is_cut(database, "map")
+    assert code == -signal.SIGBUS or (code == 0 and words == "DatabaseError 11")
