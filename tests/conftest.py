@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import contextlib
+import signal
+
 import pytest
 
 import lumocrypt
@@ -161,3 +164,10 @@ def unprivileged() -> Iterator[Unprivileged]:
     yield one
     one.restore()
     shutil.rmtree(one.folder)
+
+
+# Started in the background by a shell, a test run ignores SIGINT, and so would the programs whose handling of it
+# is tested.
+with contextlib.suppress(ValueError):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
