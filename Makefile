@@ -37,8 +37,8 @@ crash: $(VENV)/.package
 fuzz:
 	cd engine/fuzz && $(CARGO) +nightly fuzz build
 	cd engine/fuzz && for target in $(FUZZ_TARGETS); do \
-	    mkdir -p corpus/$$target && \
-	    $(CARGO) +nightly fuzz run $$target corpus/$$target seeds/$$target -- \
+	    mkdir -p corpus/$$target && tar -xJf seeds/$$target.tar.xz -C corpus/$$target && \
+	    $(CARGO) +nightly fuzz run $$target -- \
 	        -max_total_time=$$(($(MINUTES) * 60)) -max_len=1024 -len_control=0 -timeout=30 -print_final_stats=1 \
 	        || exit 1; \
 	done

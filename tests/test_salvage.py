@@ -39,7 +39,7 @@ def expected(original: Path) -> Content:
 @pytest.fixture
 def damaged(original: Path, tmp_path: Path, key: lumocrypt.Key) -> Path:
     path = tmp_path / "damaged.db"
-    lumocrypt.encrypt(original, path, key=key)
+    lumocrypt.encrypt(original, path, key=key, block_size=PAGE)
     return path
 
 
@@ -144,7 +144,7 @@ def test_the_pointer_map_is_made_anew(
 def test_tables_of_the_same_shape_are_never_mixed(
     start: int, auto_vacuum: int, tmp_path: Path, key: lumocrypt.Key
 ) -> None:
-    """Both lose an interior page. Rowids tell the leaves below apart, or the pointer map; else nothing does."""
+    """Both lose an interior page. Rowids tell the leaves below apart, or the pointer map."""
     plain, path = tmp_path / "plain.db", tmp_path / "damaged.db"
     with contextlib.closing(sqlite3.connect(plain, isolation_level=None)) as connection:
         connection.execute("PRAGMA page_size=512")
@@ -156,7 +156,7 @@ def test_tables_of_the_same_shape_are_never_mixed(
             connection.executemany(f"INSERT INTO {name} VALUES (?, ?)", rows)
         connection.execute("COMMIT")
         expected = content(connection)
-    lumocrypt.encrypt(plain, path, key=key)
+    lumocrypt.encrypt(plain, path, key=key, block_size=512)
     for name in ("a", "b"):
         # Not the root: its children have limits.
         interiors = pages(plain, name, "interior")
@@ -479,7 +479,7 @@ def test_blocks_that_are_no_pages(
         expected = content(connection)
     path = tmp_path / "damaged.db"
     lumocrypt.encrypt(original, path, key=key, block_size=block_size)
-    damage(path, pages(original, "people", "leaf")[1], page_size=page_size, block_size=block_size)
+    damage(path, pages(original, "people", "leaf")[1], page_size=page_size)
     original.unlink()
     result, found = rescue(path, key)
     assert not result.ok
@@ -492,7 +492,7 @@ def test_other_encodings(encoding: str, tmp_path: Path, key: lumocrypt.Key) -> N
     original = build(tmp_path / "plain.db", encoding=encoding)
     with contextlib.closing(sqlite3.connect(original)) as connection:
         expected = content(connection)
-    lumocrypt.encrypt(original, tmp_path / "damaged.db", key=key)
+    lumocrypt.encrypt(original, tmp_path / "damaged.db", key=key, block_size=PAGE)
     damage(tmp_path / "damaged.db", pages(original, "people", "interior")[0], page_size=PAGE)
     original.unlink()
     result, found = rescue(tmp_path / "damaged.db", key)
@@ -534,8 +534,8 @@ def test_a_collation_of_the_application(tmp_path: Path, key: lumocrypt.Key) -> N
 
 def test_the_checksum_suite(tmp_path: Path) -> None:
     original = build(tmp_path / "plain.db")
-    lumocrypt.encrypt(original, tmp_path / "damaged.db", key=None, cipher="checksum")
-    damage(tmp_path / "damaged.db", pages(original, "people", "leaf")[5], page_size=PAGE, overhead=16)
+    lumocrypt.encrypt(original, tmp_path / "damaged.db", key=None, cipher="checksum", block_size=PAGE)
+    damage(tmp_path / "damaged.db", pages(original, "people", "leaf")[5], page_size=PAGE)
     original.unlink()
     result, found = rescue(tmp_path / "damaged.db", None)
     assert result.cipher == "checksum"

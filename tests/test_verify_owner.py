@@ -27,7 +27,7 @@ def original(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture
 def encrypted(original: Path, tmp_path: Path, key: lumocrypt.Key) -> Path:
     path = tmp_path / "app.db"
-    lumocrypt.encrypt(original, path, key=key)
+    lumocrypt.encrypt(original, path, key=key, block_size=PAGE)
     return path
 
 
@@ -112,7 +112,7 @@ def test_blocks_that_are_no_pages(
     lumocrypt.encrypt(original, path, key=key, block_size=block_size)
     kinds = page_kinds(original)
     page = places(original)["people", "leaf"][9]
-    damage(path, page, page_size=page_size, block_size=block_size)
+    damage(path, page, page_size=page_size)
     entries = found_in(path, key)
     assert len(entries) == max(1, page_size // block_size)
     for entry in entries:

@@ -6,6 +6,8 @@ import sqlite3
 from collections import Counter
 from pathlib import Path
 
+import lumocrypt
+
 HEADER = 65536
 
 
@@ -86,16 +88,14 @@ def freelist(path: Path) -> list[int]:
     return found
 
 
-def damage(
-    path: Path, page: int, *, page_size: int, block_size: int | None = None, overhead: int = 40
-) -> None:
+def damage(path: Path, page: int, *, page_size: int) -> None:
     """Changes a byte in the middle of every block that holds a part of an SQLite page."""
-    block_size = block_size or page_size
-    first = (page - 1) * page_size // block_size
-    last = (page * page_size - 1) // block_size
+    facts = lumocrypt.info(path)
+    first = (page - 1) * page_size // facts.block_size
+    last = (page * page_size - 1) // facts.block_size
     with path.open("r+b") as file:
         for block in range(first, last + 1):
-            at = HEADER + block * (block_size + overhead) + block_size // 2
+            at = HEADER + block * (facts.block_size + facts.overhead) + facts.block_size // 2
             file.seek(at)
             byte = file.read(1)[0]
             file.seek(at)

@@ -108,7 +108,7 @@ impl Bench {
         match kind % 12 {
             0..4 => {
                 let block = self.block_size as usize;
-                self.pieces |= self.model.is_none() && (at % block != 0 || len % block != 0);
+                self.pieces |= self.model.is_none() && !(at | len).is_multiple_of(block);
                 self.write(&vec![fill; len.max(scale)], at as u64);
             }
             4 | 5 => self.read(len, at as u64, forged),

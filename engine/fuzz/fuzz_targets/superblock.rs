@@ -55,7 +55,7 @@ static ORIGINALS: LazyLock<[Original; 4]> =
     LazyLock::new(|| [0, 1, 2, 3].map(|choice| original(suite(choice))));
 
 fn check_copies(header: &Header) {
-    for (state, raw) in [(&header.a, &header.raw()[..]), (&header.b, &header.raw()[SUPERBLOCK_LEN..])] {
+    for (state, raw) in [(&header.a, header.raw()), (&header.b, &header.raw()[SUPERBLOCK_LEN..])] {
         if let CopyState::Intact(superblock) = state {
             for (slot, raw) in superblock.slots.iter().zip(raw[1024..].chunks_exact(1024)) {
                 assert_eq!(slot.encode(), raw, "a keyslot is written as it was read");

@@ -65,8 +65,6 @@ pub struct JournalFile {
     preamble_due: bool,
     /// Extents that were on disk when the journal was last synced.
     durable: u64,
-    /// How SQLite last synced it.
-    flags: i32,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
     accept_damage: bool,
     opened: Option<usize>,
@@ -95,7 +93,6 @@ impl JournalFile {
             trailer: None,
             preamble_due: false,
             durable: 0,
-            flags: 0,
             accept_damage,
             opened: None,
             data: Vec::new(),
@@ -524,11 +521,6 @@ impl JournalFile {
         {
             // A cut behind every file that can be changes nothing.
             self.append(storage, i64::MAX as u64, &[])?;
-            if self.trailer.is_some() {
-                // The trailer was written over and moved. It must stand again, for good, before the main file
-                // needs the journal.
-                storage.sync(self.flags)?;
-            }
         }
         Ok(())
     }
@@ -633,7 +625,6 @@ impl JournalFile {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
         storage.sync(flags)?;
-        self.flags = flags;
         self.durable = self.extents.len() as u64;
         Ok(())
     }

@@ -56,8 +56,11 @@ fn lost_mark(keys: &FileKeys, unit: usize) -> [u8; COVER] {
 }
 
 /// The marks of all units of a block of `len` bytes.
-pub fn lost_marks(keys: &FileKeys, len: usize) -> Vec<[u8; COVER]> {
-    (0..len / COVER).map(|unit| lost_mark(keys, unit)).collect()
+pub fn lost_marks(keys: &FileKeys, len: usize) -> Result<Vec<[u8; COVER]>> {
+    let mut marks = Vec::new();
+    memory::reserve(&mut marks, len / COVER)?;
+    marks.extend((0..len / COVER).map(|unit| lost_mark(keys, unit)));
+    Ok(marks)
 }
 
 /// A block in clear, reusable for as long as its slot still ends in the same nonce and tag.
@@ -454,8 +457,12 @@ impl MainFile {
     /// block come here: where pages are as large as blocks, no block is ever collected from pieces.
     fn refuse_lost(&self, index: u64, block: &[u8], within: usize, len: usize) -> Result<()> {
         for unit in within.div_ceil(COVER)..(within + len) / COVER {
-            let marks = self.lost_marks.get_or_init(|| lost_marks(&self.keys, block.len()));
-            if block[unit * COVER..(unit + 1) * COVER] == marks[unit] {
+            if self.lost_marks.get().is_none() {
+                // Nobody else sets it: the cell belongs to one connection.
+                let _ = self.lost_marks.set(lost_marks(&self.keys, block.len())?);
+            }
+            let marks = self.lost_marks.get().map_or(&[][..], Vec::as_slice);
+            if marks.get(unit).is_some_and(|mark| block[unit * COVER..(unit + 1) * COVER] == *mark) {
                 return Err(self.tampered(index, "was damaged, and this part of it could not be restored"));
             }
         }
@@ -469,7 +476,14 @@ impl MainFile {
         let mut next = from / block_size;
         if partial != 0 && to / block_size > next {
             let rest = memory::zeroed(block_size as usize - partial)?;
+            let awaited = self.overlays.contains_key(&next);
             self.write_part(storage, next, partial, &rest, partial)?;
+            if !awaited && self.overlays.remove(&next).is_some() {
+                // Cut by somebody, or torn while the file grew, and SQLite is not rewriting it: what is left of it
+                // stays as unreadable as it is, at full length.
+                let end = self.geometry.slot_offset(next) + self.geometry.slot_len() as u64;
+                storage.write(&[0], end - 1)?;
+            }
             next += 1;
         }
         self.seal_zeros(storage, next, to / block_size)?;

@@ -145,7 +145,7 @@ impl Image {
             storage: files.main,
             file,
             holes_from: None,
-            lost_marks: lost_marks(&keys, block_size as usize),
+            lost_marks: lost_marks(&keys, block_size as usize)?,
             sealed: Vec::new(),
             plain: Vec::new(),
             at: None,

@@ -128,7 +128,7 @@ fn verify_slots<'a>(
     let mut progress = Progress::new(file.size, report);
     let mut sealed = vec![0; RUN * geometry.slot_len()];
     let mut plain = vec![0; block_size as usize];
-    let marks = lost_marks(&file.keys, plain.len());
+    let marks = lost_marks(&file.keys, plain.len())?;
     let mut next = 0;
     while next < slots {
         let count = file.run_length(next, slots);

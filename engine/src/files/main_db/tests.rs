@@ -254,3 +254,29 @@ fn a_torn_last_block_is_whole_once_its_part_is_rewritten() {
         assert!(content[4096..].iter().all(|byte| *byte == 7));
     }
 }
+
+#[test]
+fn a_last_block_that_was_cut_stays_an_error_when_the_file_grows() {
+    for block_size in [512, 4096] {
+        let block = block_size as usize;
+        let (mut file, mut storage) = default_file(block_size);
+        file.write(&mut storage, &vec![1; 3 * block], 0).unwrap();
+        file.sync(&mut storage, 2).unwrap();
+        storage.bytes.truncate(storage.bytes.len() - 100);
+        file = MainFile::new(file.keys().clone(), block_size).unwrap();
+        // SQLite appends by its own count of pages, and need not have read the last one.
+        file.write(&mut storage, &vec![2; block], 5 * block as u64).unwrap();
+        file.sync(&mut storage, 2).unwrap();
+        file = MainFile::new(file.keys().clone(), block_size).unwrap();
+        let mut page = vec![9; block];
+        let fault = file.read(&mut storage, &mut page, 2 * block as u64).unwrap_err();
+        assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(2)));
+        for (index, fill) in [(1, 1), (3, 0), (4, 0), (5, 2)] {
+            assert!(file.read(&mut storage, &mut page, index * block as u64).unwrap());
+            assert_eq!(page, vec![fill; block]);
+        }
+        // Whole, it can be written again.
+        file.write(&mut storage, &vec![3; block], 2 * block as u64).unwrap();
+        assert!(file.read(&mut storage, &mut page, 2 * block as u64).unwrap());
+    }
+}

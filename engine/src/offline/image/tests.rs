@@ -25,7 +25,7 @@ fn database(page_size: u16, mark_unit: Option<usize>) -> (MemoryFile, OpenOption
             plain[24..96].fill(0);
         }
         if let (2, Some(unit)) = (index, mark_unit) {
-            let mark = lost_marks(&keys, BLOCK as usize)[unit];
+            let mark = lost_marks(&keys, BLOCK as usize).unwrap()[unit];
             plain[unit * COVER..(unit + 1) * COVER].copy_from_slice(&mark);
         }
         let mut sealed = vec![0; plain.len() + sealer.overhead()];
