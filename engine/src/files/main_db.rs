@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::memory;
+use super::readahead::Readahead;
+use super::run::SlotRun;
 use super::storage::{Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
@@ -68,6 +70,10 @@ pub struct MainFile {
     lost_marks: OnceCell<Vec<[u8; COVER]>>,
     /// What the cell was last seen to say of synced slots.
     recorded: Option<u64>,
+    /// Whole blocks that are sealed and wait to be written together, while `combine` allows it.
+    run: SlotRun,
+    combine: bool,
+    ahead: Readahead,
 }
 
 impl MainFile {
@@ -90,6 +96,9 @@ impl MainFile {
             sealed_to: 0,
             lost_marks: OnceCell::new(),
             recorded: None,
+            run: SlotRun::default(),
+            combine: false,
+            ahead: Readahead::default(),
         })
     }
 
@@ -109,10 +118,32 @@ impl MainFile {
     pub fn lock_taken(&mut self, first: bool) {
         self.size = None;
         self.cut = None;
+        self.ahead.forget();
         if first {
+            self.run.discard();
             self.write_failed = false;
             self.overlays.clear();
         }
+    }
+
+    /// May whole blocks wait for their neighbours? Only where a call of [`flush`](Self::flush) follows whose failure
+    /// SQLite heeds.
+    pub fn set_combine(&mut self, combine: bool) {
+        self.combine = combine;
+    }
+
+    /// Writes the blocks that wait.
+    ///
+    /// Errors: those of the storage. SQLite then gives the transaction up, and what it wrote is dropped: a rollback
+    /// must not fail because the blocks that it undoes cannot be written.
+    pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        let flushed = self.run.flush(storage);
+        if flushed.is_err() {
+            self.run.discard();
+            self.size = None;
+            self.write_failed = true;
+        }
+        flushed
     }
 
     /// A WAL generation that began when the file had `slots` synced slots is current, or none is.
@@ -127,7 +158,8 @@ impl MainFile {
     ///
     /// A file without slots that once had some was cut off: SQLite would take it for a new database and delete
     /// its logs.
-    pub fn size(&self, storage: &mut dyn Storage) -> Result<u64> {
+    pub fn size(&mut self, storage: &mut dyn Storage) -> Result<u64> {
+        self.run.flush(storage)?;
         let size = self.geometry.logical_size(storage.size()?);
         if size == 0 && self.read_cell(storage)?.0.synced_slots > 0 {
             return Err(Fault::new(
@@ -141,12 +173,14 @@ impl MainFile {
     }
 
     /// The number of slots, a last partial one included.
-    pub fn slots(&self, storage: &mut dyn Storage) -> Result<u64> {
-        Ok(self.geometry.block_count(self.size(storage)?))
+    pub fn slots(&mut self, storage: &mut dyn Storage) -> Result<u64> {
+        let size = self.size(storage)?;
+        Ok(self.geometry.block_count(size))
     }
 
     /// Fills `buf` from logical `offset`; `false` if the file ended early, the rest being zero.
     pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.run.flush(storage)?;
         let block_size = self.geometry.block_size as usize;
         let mut done = 0;
         while done < buf.len() {
@@ -197,8 +231,10 @@ impl MainFile {
         storage.visit_map(offset, geometry.slot_len(), &mut |sealed| {
             opened = sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
         });
-        // A failure in the map may be a stale map: the file decides.
-        if opened {
+        // A failure in the map may be a stale map, and one in what was read ahead a write of another process: the
+        // file decides.
+        let mut open = |sealed: &[u8]| sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
+        if opened || self.ahead.open(storage, &geometry, index, &mut open)? {
             return Ok(out.len());
         }
         let mut sealed_len = self.slot.len();
@@ -252,6 +288,8 @@ impl MainFile {
             out.copy_from_slice(&cached.data[within..within + out.len()]);
             return Ok(out.len());
         }
+        // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
+        self.ahead.forget();
         let mut block = std::mem::take(&mut self.block);
         let have = self.read_block(storage, index, &mut block);
         self.block = block;
@@ -295,7 +333,11 @@ impl MainFile {
     /// Writes `data` at logical `offset`, sealing every block that it touches or skips.
     pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
         let result = self.write_blocks(storage, data, offset);
-        self.write_failed |= result.is_err();
+        if result.is_err() {
+            self.run.discard();
+            self.size = None;
+            self.write_failed = true;
+        }
         result
     }
 
@@ -352,13 +394,19 @@ impl MainFile {
     }
 
     fn write_block(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
-        let sealed_len = plain.len() + self.sealer.overhead();
-        let sealed = &mut self.slot[..sealed_len];
-        self.sealer.seal(index, &NO_CONTEXT, plain, sealed)?;
+        self.ahead.forget();
         if self.cached.as_ref().is_some_and(|cached| cached.index == index) {
             self.cached = None;
         }
-        storage.write(sealed, self.geometry.slot_offset(index))
+        let (sealer, offset) = (&self.sealer, self.geometry.slot_offset(index));
+        let sealed_len = plain.len() + sealer.overhead();
+        let seal = |slot: &mut [u8]| sealer.seal(index, &NO_CONTEXT, plain, slot);
+        self.run.add(storage, index, offset, sealed_len, seal)?;
+        // A short last block ends a run: its slot is shorter than the place of the next one.
+        if !self.combine || self.run.is_full() || sealed_len < self.geometry.slot_len() {
+            self.run.flush(storage)?;
+        }
+        Ok(())
     }
 
     /// Read-modify-write of a block of which the file has `have` bytes.
@@ -373,6 +421,7 @@ impl MainFile {
         if self.overlays.contains_key(&index) {
             return self.write_overlay(storage, index, within, part, have);
         }
+        self.run.flush(storage)?;
         let mut block = std::mem::take(&mut self.block);
         block.fill(0);
         let read = if have == 0 { Ok(0) } else { self.read_block(storage, index, &mut block) };
@@ -419,6 +468,8 @@ impl MainFile {
 
     /// Seals zero blocks in slots `from` to `to`, exclusive, many to a write.
     fn seal_zeros(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
+        self.run.flush(storage)?;
+        self.ahead.forget();
         let zeros = memory::zeroed(self.geometry.block_size as usize)?;
         let slot_len = self.geometry.slot_len();
         let mut run = memory::zeroed(slot_len * to.saturating_sub(from).min(RUN as u64) as usize)?;
@@ -445,6 +496,7 @@ impl MainFile {
     /// A cut inside a block keeps the whole block: sealing the shorter block in place would put live pages
     /// that no journal holds at the mercy of a torn write. SQLite does not mind a longer file.
     pub fn truncate(&mut self, storage: &mut dyn Storage, size: u64) -> Result<()> {
+        self.flush(storage)?;
         let current = self.size(storage)?;
         self.size = Some(current);
         let block_size = u64::from(self.geometry.block_size);
@@ -487,6 +539,7 @@ impl MainFile {
     /// left, so that after it an all-zero slot is damage again.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.settle_overlays(storage)?;
+        self.flush(storage)?;
         if self.holes_from.is_some() {
             self.seal_holes(storage)?;
         }

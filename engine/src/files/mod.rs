@@ -3,6 +3,8 @@
 pub mod journal;
 pub mod main_db;
 mod memory;
+mod readahead;
+mod run;
 pub mod storage;
 pub mod temp;
 pub mod wal;

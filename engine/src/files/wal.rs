@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::memory;
+use super::run::SlotRun;
 use super::storage::Storage;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -73,7 +74,8 @@ pub struct WalFile {
     pending: Option<Pending>,
     /// Slots written by the transaction under way: `written.0 <= i < written.1`.
     written: (u64, u64),
-    synced: Option<i32>,
+    /// Frames of the transaction under way that are sealed and wait to be written together.
+    run: SlotRun,
     discard_missing: bool,
     assembly: Vec<u8>,
     plain: Vec<u8>,
@@ -90,7 +92,7 @@ impl WalFile {
             log: None,
             pending: None,
             written: (0, 0),
-            synced: None,
+            run: SlotRun::default(),
             discard_missing,
             assembly: Vec::new(),
             plain: Vec::new(),
@@ -114,10 +116,12 @@ impl WalFile {
     pub fn transaction_boundary(&mut self) {
         self.pending = None;
         self.written = (0, 0);
+        self.run.discard();
     }
 
     /// The logical size in bytes.
     pub fn size(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<u64> {
+        self.run.flush(storage)?;
         let physical = storage.size()?;
         if physical == 0 {
             self.log = None;
@@ -323,6 +327,10 @@ impl WalFile {
     }
 
     fn open_slot(&mut self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
+        if self.run.contains(index) {
+            // A transaction reads or rewrites what it spilled.
+            self.run.flush(storage)?;
+        }
         let offset = self.slot_offset(index);
         let Some(log) = &self.log else { return Ok(false) };
         memory::resize(&mut self.plain, log.plain_len())?;
@@ -378,7 +386,7 @@ impl WalFile {
             }
             let mut plain = std::mem::take(&mut self.plain);
             plain[within..within + part.len()].copy_from_slice(part);
-            let written = self.write_slot(storage, main, index, &plain);
+            let written = self.rewrite_slot(storage, index, &plain);
             self.plain = plain;
             if written.is_err() {
                 // It may be torn now; whoever writes it next writes all of it.
@@ -395,8 +403,12 @@ impl WalFile {
         }
         self.pending = None;
         let plain = std::mem::take(&mut self.assembly);
-        let written = self.write_slot(storage, main, index, &plain);
+        let written = self.append_slot(storage, main, index, &plain);
         self.assembly = plain;
+        if written.is_err() {
+            // SQLite gives the transaction up, and none of it may reach the disk later.
+            self.transaction_boundary();
+        }
         written?;
         self.written = match self.written {
             (first, end) if index == end && first < end => (first, end + 1),
@@ -406,7 +418,9 @@ impl WalFile {
         Ok(())
     }
 
-    fn write_slot(
+    /// Seals a new frame. It waits for others, but not beyond its transaction's commit frame: when SQLite's call for
+    /// that one returns, all of them are written.
+    fn append_slot(
         &mut self,
         storage: &mut dyn Storage,
         main: &mut dyn MainLink,
@@ -423,6 +437,21 @@ impl WalFile {
             main.set_cell(true, log.generation, previous, None)?;
             log.cell_lags = false;
         }
+        let (sealer, generation) = (&self.sealer, log.generation);
+        let slot_len = plain.len() + sealer.overhead();
+        let seal = |slot: &mut [u8]| sealer.seal(index, &generation, plain, slot);
+        self.run.add(storage, index, offset, slot_len, seal)?;
+        if is_commit(plain) || self.run.is_full() {
+            self.run.flush(storage)?;
+        }
+        Ok(())
+    }
+
+    /// Seals a frame anew that this transaction wrote before. Nothing may follow it, so it does not wait.
+    fn rewrite_slot(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
+        self.run.flush(storage)?;
+        let offset = self.slot_offset(index);
+        let Some(log) = &self.log else { return Ok(()) };
         memory::resize(&mut self.slot, plain.len() + self.sealer.overhead())?;
         self.sealer.seal(index, &log.generation, plain, &mut self.slot)?;
         storage.write(&self.slot, offset)
@@ -498,6 +527,7 @@ impl WalFile {
             self.retire(storage, main)?;
             return storage.truncate(0);
         }
+        self.run.flush(storage)?;
         self.load(storage, main)?;
         let Some(log) = &self.log else { return Ok(()) };
         let frames = size.saturating_sub(SQLITE_HEADER as u64) / log.plain_len() as u64;
@@ -524,7 +554,7 @@ impl WalFile {
 
     /// Makes the log durable.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
-        self.synced = Some(flags);
+        self.run.flush(storage)?;
         storage.sync(flags)
     }
 
@@ -536,6 +566,11 @@ impl WalFile {
     fn fault(&self, message: &str) -> Fault {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::Wal)
     }
+}
+
+/// Does this frame end a transaction? Its header then gives the size of the database (wal.c, walEncodeFrame).
+fn is_commit(frame: &[u8]) -> bool {
+    frame[4..8] != [0; 4]
 }
 
 /// The salts in SQLite's WAL header (wal.c, bytes 16 to 23).

@@ -78,11 +78,20 @@ pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut
     if matches!(open.content, Content::Plain) {
         return Ok(forward(open));
     }
-    if operation == SQLITE_FCNTL_SYNC {
-        // SQLite says so in front of every sync of a database, also where synchronous=OFF leaves the sync out.
-        open.before_sync()?;
-    }
     match operation {
+        // In front of every sync of a database, also where synchronous=OFF leaves the sync itself out.
+        SQLITE_FCNTL_SYNC => {
+            open.before_sync()?;
+            Ok(forward(open))
+        }
+        SQLITE_FCNTL_CKPT_START => {
+            open.checkpoint_starts();
+            Ok(forward(open))
+        }
+        SQLITE_FCNTL_CKPT_DONE => {
+            open.checkpoint_done()?;
+            Ok(forward(open))
+        }
         // Hints in logical sizes, which the file below would apply to physical ones.
         SQLITE_FCNTL_SIZE_HINT | SQLITE_FCNTL_CHUNK_SIZE | SQLITE_FCNTL_OVERWRITE => Ok(SQLITE_OK),
         // A user's mmap_size must not reach the map below; ours is none of SQLite's.

@@ -9,10 +9,12 @@ use super::control;
 use super::database::{Database, Link, Phase};
 use super::host::Shim;
 use super::report::guard;
+use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
 use crate::files::journal::JournalFile;
+use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
@@ -40,7 +42,9 @@ pub struct OpenFile {
     /// See `journal`.
     pub wal: *mut OpenFile,
     /// For a main database: the first page of its wal-index, once mapped.
-    pub wal_index: *const u8,
+    pub wal_index: Option<WalIndex>,
+    /// For a main database: what its checkpoint does to it.
+    checkpoint: Checkpoint,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
     busy: bool,
 }
@@ -59,8 +63,16 @@ pub enum Content {
     Temp(Box<TempFile>),
 }
 
-/// Offset of the salts in the wal-index header (wal.c, WalIndexHdr.aSalt): copied there from the WAL header.
-const WAL_INDEX_SALTS: usize = 32;
+/// A checkpoint of a main database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Checkpoint {
+    /// None is under way.
+    None,
+    /// One that ends in a sync is writing blocks, which may wait for each other.
+    Combining,
+    /// The last one lost blocks. SQLite must not learn that they are in the main file.
+    Failed,
+}
 
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
 const WAL_WRITE_LOCK: c_int = 0;
@@ -77,7 +89,8 @@ impl OpenFile {
             content,
             journal: std::ptr::null_mut(),
             wal: std::ptr::null_mut(),
-            wal_index: std::ptr::null(),
+            wal_index: None,
+            checkpoint: Checkpoint::None,
             busy: false,
         })
     }
@@ -94,9 +107,12 @@ impl OpenFile {
         Ok(())
     }
 
-    /// The main file is about to be synced. If that ends a rollback, what it leaves torn is mended while the journal
-    /// still stands.
+    /// The main file is about to be synced, or would be if SQLite synced: what waits is written. If a rollback ends
+    /// here, what it leaves torn is mended while the journal still stands.
     pub(super) fn before_sync(&mut self) -> Result<()> {
+        if let Some((file, base)) = self.main_file() {
+            file.flush(base)?;
+        }
         // SAFETY: as in `flush_journal`.
         let Some(journal) = (unsafe { self.journal.as_mut() }) else { return Ok(()) };
         let Content::Journal(journal, _) = &journal.content else { return Ok(()) };
@@ -118,17 +134,55 @@ impl OpenFile {
         if boundary {
             file.transaction_boundary();
         }
-        if self.wal_index.is_null() {
-            return;
-        }
-        let mut salts = [0u8; 8];
-        for (offset, salt) in salts.iter_mut().enumerate() {
-            // SAFETY: SQLite's wal-index is mapped for as long as the WAL is open; it is at least 32 KiB, and
-            // other processes write to it.
-            *salt = unsafe { self.wal_index.add(WAL_INDEX_SALTS + offset).read_volatile() };
-        }
-        if file.salts() != Some(salts) {
+        if self.wal_index.is_some_and(|index| file.salts() != Some(index.salts())) {
             file.forget_log();
+        }
+    }
+
+    /// The main file of an unlocked database.
+    fn main_file(&mut self) -> Option<(&mut MainFile, &mut BaseFile)> {
+        match &mut self.content {
+            Content::Main(database) => match &mut database.phase {
+                Phase::Ready(file) => Some((file, &mut self.base)),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// A checkpoint begins to copy (SQLITE_FCNTL_CKPT_START). If it will copy the whole WAL it ends in a sync
+    /// whose failure counts, so its writes may wait for each other.
+    pub(super) fn checkpoint_starts(&mut self) {
+        let whole = self.wal_index.is_none_or(WalIndex::is_free_of_old_readers);
+        self.checkpoint = if whole { Checkpoint::Combining } else { Checkpoint::None };
+    }
+
+    /// A checkpoint has copied what it could (SQLITE_FCNTL_CKPT_DONE). SQLite ignores what this returns. If it goes
+    /// on to cut and sync the main file, that fails; but if the WAL grew meanwhile it does not, and would tell others
+    /// to read blocks in the main file that failed to get there. So the wal-index goes: the next user builds it anew
+    /// from the WAL, and finds them in there.
+    pub(super) fn checkpoint_done(&mut self) -> Result<()> {
+        self.checkpoint = Checkpoint::None;
+        let Some((file, base)) = self.main_file() else { return Ok(()) };
+        let flushed = file.flush(base);
+        if flushed.is_err() {
+            self.checkpoint = Checkpoint::Failed;
+            if let Some(index) = self.wal_index {
+                index.invalidate();
+            }
+        }
+        flushed
+    }
+
+    /// An error if the last checkpoint lost blocks.
+    fn refuse_failed_checkpoint(&self) -> Result<()> {
+        match self.checkpoint {
+            Checkpoint::Failed => Err(Fault::new(
+                FaultClass::Io,
+                "a checkpoint could not write the database; its pages stay in the write-ahead log",
+            )
+            .at_path(&self.path)),
+            _ => Ok(()),
         }
     }
 
@@ -184,7 +238,10 @@ impl OpenFile {
                 if database.empty_when_read {
                     database.fit_block_size(&mut self.base, data.len())?;
                 }
-                database.ready()?.write(&mut self.base, data, offset)?;
+                let file = database.ready()?;
+                // Without a WAL every commit and every rollback passes SQLITE_FCNTL_SYNC.
+                file.set_combine(self.wal.is_null() || self.checkpoint == Checkpoint::Combining);
+                file.write(&mut self.base, data, offset)?;
             }
         }
         Ok(SQLITE_OK)
@@ -192,6 +249,7 @@ impl OpenFile {
 
     fn truncate(&mut self, size: u64) -> Result<c_int> {
         if let Content::Main(_) = &self.content {
+            self.refuse_failed_checkpoint()?;
             self.flush_journal()?;
         }
         match &mut self.content {
@@ -212,6 +270,7 @@ impl OpenFile {
     }
 
     fn sync(&mut self, flags: c_int) -> Result<c_int> {
+        self.refuse_failed_checkpoint()?;
         match &mut self.content {
             Content::Plain => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
@@ -235,7 +294,7 @@ impl OpenFile {
                 let mut link = unsafe { link_of(*main) }?;
                 file.size(&mut self.base, &mut link)
             }
-            Content::Main(database) => match &database.phase {
+            Content::Main(database) => match &mut database.phase {
                 Phase::Ready(file) => file.size(&mut self.base),
                 Phase::New => Ok(0),
                 // Never zero for a file with content: SQLite would delete its logs.
@@ -278,15 +337,18 @@ impl OpenFile {
         Ok(SQLITE_OK)
     }
 
-    fn unlock(&mut self, level: c_int) -> c_int {
+    fn unlock(&mut self, level: c_int) -> Result<c_int> {
         if level == SQLITE_LOCK_NONE {
             self.refresh_wal(true);
         }
-        match self.base.methods().unlock {
+        // Nothing waits here any more, unless SQLite finds a way that does not pass SQLITE_FCNTL_SYNC.
+        let flushed = self.main_file().map_or(Ok(()), |(file, base)| file.flush(base));
+        let code = match self.base.methods().unlock {
             // SAFETY: an open file below.
             Some(unlock) => unsafe { unlock(self.base.as_ptr(), level) },
             None => SQLITE_OK,
-        }
+        };
+        flushed.map(|()| code)
     }
 
     fn shm_lock(&mut self, first: c_int, count: c_int, flags: c_int) -> c_int {
@@ -337,6 +399,10 @@ impl OpenFile {
                 }
             }
             Content::Main(database) if database.counted => {
+                if let Phase::Ready(file) = &mut database.phase {
+                    // As above.
+                    let _ = file.flush(&mut self.base);
+                }
                 STATS.open.fetch_sub(1, Ordering::Relaxed);
             }
             Content::Main(_) | Content::Plain | Content::Temp(_) => {}
@@ -522,7 +588,7 @@ unsafe extern "C" fn x_file_size(file: *mut sqlite3_file, size: *mut i64) -> c_i
 unsafe extern "C" fn x_unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
-    guard_fast(open, |open| Ok(open.unlock(level)))
+    guard_fast(open, |open| open.unlock(level))
 }
 
 unsafe extern "C" fn x_check_reserved_lock(file: *mut sqlite3_file, reserved: *mut c_int) -> c_int {
@@ -560,9 +626,8 @@ unsafe extern "C" fn x_shm_map(
     // SAFETY: an open file below; the result passes through, whatever code it comes with.
     let code = unsafe { shm_map(open.base.as_ptr(), region, size, extend, address) };
     if region == 0 && !address.is_null() {
-        // SAFETY: SQLite's place for the result, just written.
-        let mapped = unsafe { *address };
-        open.wal_index = mapped.cast_const().cast();
+        // SAFETY: SQLite's place for the result, just written; regions are 32 KiB.
+        open.wal_index = unsafe { WalIndex::new((*address).cast()) };
     }
     code
 }
@@ -585,7 +650,7 @@ unsafe extern "C" fn x_shm_barrier(file: *mut sqlite3_file) {
 unsafe extern "C" fn x_shm_unmap(file: *mut sqlite3_file, delete: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
-    open.wal_index = std::ptr::null();
+    open.wal_index = None;
     match open.base.methods().shm_unmap {
         // SAFETY: an open file below.
         Some(unmap) => unsafe { unmap(open.base.as_ptr(), delete) },

@@ -3,7 +3,7 @@
 //! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`file`] holds the
 //! callbacks; [`database`] takes a main database from a name to a key; [`control`] says which file control
 //! and device characteristic is forwarded, translated or masked; [`base`] is the file below; [`report`] turns
-//! faults into codes. All `unsafe` of the VFS is here.
+//! faults into codes; [`wal_index`] is SQLite's shared memory. All `unsafe` of the VFS is here.
 
 pub mod abi;
 pub mod api;
@@ -15,6 +15,7 @@ pub mod host;
 pub mod probe;
 pub mod report;
 pub mod shim;
+pub mod wal_index;
 
 #[cfg(test)]
 mod tests;

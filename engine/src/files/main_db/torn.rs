@@ -112,6 +112,7 @@ impl MainFile {
     ///
     /// Errors: those of the storage. Where the list itself cannot be read nothing is done: SQLite will say so.
     pub fn rolled_back(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        self.flush(storage)?;
         let free = match FreePages::read(|buf, offset| self.read(storage, buf, offset)) {
             Err(fault) if fault.class == FaultClass::Tampered => return Ok(()),
             result => result?,
@@ -132,7 +133,7 @@ impl MainFile {
             next = blocks.end;
         }
         self.write_failed = false;
-        Ok(())
+        self.flush(storage)
     }
 
     /// Parts of collected blocks that only free pages lie in are there as zeros.
@@ -155,6 +156,7 @@ impl MainFile {
     }
 
     fn zero_if_torn(&mut self, storage: &mut dyn Storage, index: u64, len: usize) -> Result<()> {
+        self.run.flush(storage)?;
         let mut block = std::mem::take(&mut self.block);
         let read = self.try_block(storage, index, &mut block);
         block.fill(0);

@@ -1,0 +1,132 @@
+//! Sealed slots that lie behind each other on disk, collected for one write.
+
+use super::memory;
+use super::storage::Storage;
+use crate::error::Result;
+
+/// The most slots that wait: a longer write gains nothing that can be measured.
+pub const CAPACITY: u64 = 64;
+
+/// Slots `first` to `first + count`, exclusive, sealed and not written yet.
+#[derive(Default)]
+pub struct SlotRun {
+    first: u64,
+    count: u64,
+    offset: u64,
+    bytes: Vec<u8>,
+}
+
+impl SlotRun {
+    /// Does no slot wait?
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Does slot `index` wait?
+    pub fn contains(&self, index: u64) -> bool {
+        (self.first..self.first + self.count).contains(&index)
+    }
+
+    /// Is the run as long as it gets?
+    pub fn is_full(&self) -> bool {
+        self.count >= CAPACITY
+    }
+
+    /// Adds slot `index` of `len` bytes at physical `offset`, sealed by `seal`. What waits and does not lie just in
+    /// front of it is written first.
+    ///
+    /// Errors: those of the storage and of `seal`, and no memory; the slot is not added then.
+    pub fn add(
+        &mut self,
+        storage: &mut dyn Storage,
+        index: u64,
+        offset: u64,
+        len: usize,
+        seal: impl FnOnce(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let continues = index == self.first + self.count && offset == self.offset + self.bytes.len() as u64;
+        if !self.is_empty() && (!continues || self.is_full()) {
+            self.flush(storage)?;
+        }
+        if self.is_empty() {
+            self.first = index;
+            self.offset = offset;
+            self.bytes.clear();
+        }
+        let start = self.bytes.len();
+        memory::resize(&mut self.bytes, start + len)?;
+        let sealed = seal(&mut self.bytes[start..]);
+        match sealed {
+            Ok(()) => self.count += 1,
+            Err(_) => self.bytes.truncate(start),
+        }
+        sealed
+    }
+
+    /// Writes what waits. If that fails it goes on waiting.
+    pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if !self.is_empty() {
+            storage.write(&self.bytes, self.offset)?;
+            self.discard();
+        }
+        Ok(())
+    }
+
+    /// Drops what waits.
+    pub fn discard(&mut self) {
+        self.count = 0;
+        self.bytes.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{Fault, FaultClass};
+    use crate::files::storage::MemoryFile;
+
+    fn add(run: &mut SlotRun, disk: &mut MemoryFile, index: u64) -> Result<()> {
+        run.add(disk, index, index * 4, 4, |slot| {
+            slot.fill(index as u8);
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn neighbours_wait_and_others_do_not() {
+        let (mut run, mut disk) = (SlotRun::default(), MemoryFile::default());
+        for index in [0, 1, 2] {
+            add(&mut run, &mut disk, index).unwrap();
+        }
+        assert!(disk.bytes.is_empty() && run.contains(0) && run.contains(2) && !run.contains(3));
+        add(&mut run, &mut disk, 1).unwrap();
+        assert_eq!(disk.bytes, [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]);
+        assert!(run.contains(1) && !run.contains(2));
+        run.flush(&mut disk).unwrap();
+        assert!(run.is_empty());
+    }
+
+    #[test]
+    fn a_full_run_is_written() {
+        let (mut run, mut disk) = (SlotRun::default(), MemoryFile::default());
+        for index in 0..=CAPACITY {
+            add(&mut run, &mut disk, index).unwrap();
+        }
+        assert_eq!(disk.bytes.len(), CAPACITY as usize * 4);
+        assert!(run.contains(CAPACITY));
+    }
+
+    #[test]
+    fn a_slot_that_cannot_be_sealed_does_not_wait_and_the_others_do() {
+        let (mut run, mut disk) = (SlotRun::default(), MemoryFile::default());
+        add(&mut run, &mut disk, 0).unwrap();
+        let refused = run.add(&mut disk, 1, 4, 4, |slot| {
+            slot.fill(9);
+            Err(Fault::new(FaultClass::Internal, "no"))
+        });
+        assert!(refused.is_err() && run.contains(0) && !run.contains(1));
+        add(&mut run, &mut disk, 1).unwrap();
+        run.flush(&mut disk).unwrap();
+        assert_eq!(disk.bytes, [0, 0, 0, 0, 1, 1, 1, 1]);
+    }
+}

@@ -1,0 +1,58 @@
+//! What the engine reads in SQLite's wal-index, and the one thing that it writes there (wal.c, WalIndexHdr and
+//! WalCkptInfo; the layout is the same in every version and part of SQLite's file format).
+
+/// Offset of the last valid frame's number (mxFrame).
+const MAX_FRAME: usize = 16;
+/// Offset of the salts (aSalt), copied there from the WAL header.
+const SALTS: usize = 32;
+/// Offset of the second read mark, behind two headers of 48 bytes and nBackfill. The first mark is always zero: its
+/// readers read the main file only.
+const READ_MARKS: usize = 104;
+/// Read marks behind the first (WAL_NREADER).
+const READERS: usize = 4;
+/// Offsets of isInit in both copies of the header.
+const IS_INIT: [usize; 2] = [12, 60];
+
+/// The first page of a wal-index, while it is mapped.
+#[derive(Clone, Copy)]
+pub struct WalIndex(*mut u8);
+
+impl WalIndex {
+    /// The wal-index at `address`; `None` if nothing is mapped.
+    ///
+    /// # Safety
+    /// `address` is null, or at least 32 KiB are mapped there, writable, for as long as this is used.
+    pub unsafe fn new(address: *mut u8) -> Option<WalIndex> {
+        (!address.is_null()).then_some(WalIndex(address))
+    }
+
+    /// The salts of the current generation.
+    pub fn salts(self) -> [u8; 8] {
+        let mut salts = [0; 8];
+        for (offset, salt) in salts.iter_mut().enumerate() {
+            // SAFETY: within the mapping; other processes write to it.
+            *salt = unsafe { self.0.add(SALTS + offset).read_volatile() };
+        }
+        salts
+    }
+
+    /// Will a checkpoint that begins now copy the whole WAL? Not if a reader holds an older mark: SQLite has just
+    /// raised the marks of all that nobody holds (walCheckpoint).
+    pub fn is_free_of_old_readers(self) -> bool {
+        let last = self.word(MAX_FRAME);
+        (0..READERS).all(|reader| self.word(READ_MARKS + 4 * reader) >= last)
+    }
+
+    /// Makes whoever reads next build the wal-index anew from the WAL, as after a crash.
+    pub fn invalidate(self) {
+        for offset in IS_INIT {
+            // SAFETY: within the mapping; a checkpointer's is writable.
+            unsafe { self.0.add(offset).write_volatile(0) };
+        }
+    }
+
+    fn word(self, offset: usize) -> u32 {
+        // SAFETY: within the mapping and aligned; read word by word, as SQLite does.
+        unsafe { self.0.add(offset).cast::<u32>().read_volatile() }
+    }
+}
