@@ -47,6 +47,8 @@ pub struct MemoryFile {
     pub syncs: usize,
     /// Writes so far.
     pub writes: usize,
+    /// Writes that reach beyond this size fail.
+    pub limit: Option<usize>,
 }
 
 #[cfg(any(test, feature = "test-support"))]
@@ -61,6 +63,9 @@ impl Storage for MemoryFile {
     fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
         self.writes += 1;
         let end = offset as usize + data.len();
+        if self.limit.is_some_and(|limit| end > limit) {
+            return Err(crate::error::Fault::new(crate::error::FaultClass::Io, "the disk is full"));
+        }
         if self.bytes.len() < end {
             self.bytes.resize(end, 0);
         }

@@ -42,8 +42,9 @@ proptest! {
     /// Any sequence of writes and cuts reads back like a plain file, but for a cut inside a block, which may
     /// leave the block's rest.
     #[test]
-    fn reads_back_what_was_written(shift in 0u32..6, steps in steps()) {
+    fn reads_back_what_was_written(shift in 0u32..6, combine: bool, steps in steps()) {
         let (mut file, mut storage) = default_file(512 << shift);
+        file.set_combine(combine);
         let block = u64::from(file.block_size());
         let mut model: Vec<u8> = Vec::new();
         for step in steps {
@@ -66,11 +67,15 @@ proptest! {
                     }
                 }
                 Step::Reopen => {
+                    file.flush(&mut storage).unwrap();
                     file = MainFile::new(file.keys().clone(), file.block_size()).unwrap();
                 }
             }
-            prop_assert_eq!(file.size(&mut storage).unwrap(), model.len() as u64);
+            if !combine {
+                prop_assert_eq!(file.size(&mut storage).unwrap(), model.len() as u64);
+            }
         }
+        prop_assert_eq!(file.size(&mut storage).unwrap(), model.len() as u64);
         let mut content = vec![0xaa; model.len() + 100];
         let complete = file.read(&mut storage, &mut content, 0).unwrap();
         prop_assert!(!complete);
@@ -278,5 +283,82 @@ fn a_last_block_that_was_cut_stays_an_error_when_the_file_grows() {
         // Whole, it can be written again.
         file.write(&mut storage, &vec![3; block], 2 * block as u64).unwrap();
         assert!(file.read(&mut storage, &mut page, 2 * block as u64).unwrap());
+    }
+}
+
+#[test]
+fn neighbours_are_written_together() {
+    for (combine, writes) in [(true, 13), (false, 200)] {
+        let (mut file, mut storage) = default_file(512);
+        file.write(&mut storage, &[1; 512], 0).unwrap();
+        file.set_combine(combine);
+        let before = storage.writes;
+        for index in 1..=190 {
+            file.write(&mut storage, &[2; 512], index * 512).unwrap();
+        }
+        // Elsewhere, and where the first ones are.
+        for index in (1..=10).rev() {
+            file.write(&mut storage, &[3; 512], index * 512).unwrap();
+        }
+        file.flush(&mut storage).unwrap();
+        assert_eq!(storage.writes - before, writes);
+        let mut page = [0; 512];
+        for index in 0..=190 {
+            file.read(&mut storage, &mut page, index * 512).unwrap();
+            assert_eq!(page[0], if index == 0 { 1 } else { 2 + u8::from(index <= 10) });
+        }
+    }
+}
+
+#[test]
+fn what_waits_is_read_and_counted_and_synced() {
+    let (mut file, mut storage) = default_file(512);
+    file.set_combine(true);
+    for index in 0..5 {
+        file.write(&mut storage, &[index as u8 + 1; 512], index * 512).unwrap();
+    }
+    assert_eq!(file.size(&mut storage).unwrap(), 5 * 512);
+    file.write(&mut storage, &[9; 512], 512).unwrap();
+    let mut page = [0; 512];
+    file.read(&mut storage, &mut page, 512).unwrap();
+    assert_eq!(page, [9; 512]);
+    file.write(&mut storage, &[8; 512], 2 * 512).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let mut other = MainFile::new(file.keys().clone(), 512).unwrap();
+    other.read(&mut storage, &mut page, 2 * 512).unwrap();
+    assert_eq!(page, [8; 512]);
+    // A part of a block that waits.
+    file.write(&mut storage, &[7; 512], 3 * 512).unwrap();
+    file.write(&mut storage, &[6; 100], 3 * 512 + 50).unwrap();
+    file.read(&mut storage, &mut page, 3 * 512).unwrap();
+    assert_eq!((page[49], page[50], page[149], page[150]), (7, 6, 6, 7));
+    // And one that is cut off.
+    file.write(&mut storage, &[5; 512], 4 * 512).unwrap();
+    file.truncate(&mut storage, 4 * 512).unwrap();
+    assert_eq!(file.size(&mut storage).unwrap(), 4 * 512);
+}
+
+#[test]
+fn what_could_not_be_written_does_not_get_in_the_way_of_a_rollback() {
+    let (mut file, mut storage) = default_file(512);
+    for index in 0..4 {
+        file.write(&mut storage, &[1; 512], index * 512).unwrap();
+    }
+    file.set_combine(true);
+    storage.limit = Some(storage.bytes.len());
+    file.write(&mut storage, &[2; 512], 2 * 512).unwrap();
+    file.write(&mut storage, &[2; 512], 3 * 512).unwrap();
+    file.write(&mut storage, &[2; 512], 4 * 512).unwrap();
+    assert_eq!(file.flush(&mut storage).unwrap_err().class, FaultClass::Io);
+    assert!(file.write_failed());
+    // The playback of the journal, with the disk still full.
+    file.write(&mut storage, &[1; 512], 2 * 512).unwrap();
+    file.write(&mut storage, &[1; 512], 3 * 512).unwrap();
+    file.truncate(&mut storage, 4 * 512).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let mut page = [0; 512];
+    for index in 0..4 {
+        assert!(file.read(&mut storage, &mut page, index * 512).unwrap());
+        assert_eq!(page, [1; 512]);
     }
 }

@@ -318,3 +318,79 @@ fn plaintext_and_foreign_logs_are_errors() {
     let mut foreign = bench.open();
     assert!(bench.read(&mut foreign, 0, SQLITE_HEADER).is_err());
 }
+
+/// A frame that is not the last of its transaction; `frame` makes one that is.
+fn first_frames(bench: &mut Bench, wal: &mut WalFile, frames: std::ops::Range<u64>, fill: u8) {
+    for index in frames {
+        let mut header = [fill; FRAME_HEADER];
+        header[4..8].fill(0);
+        bench.write(wal, &header, 32 + index * FRAME);
+        bench.write(wal, &[fill; PAGE], 32 + index * FRAME + FRAME_HEADER as u64);
+    }
+}
+
+#[test]
+fn a_transaction_is_one_write_at_its_commit_frame() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    let before = bench.storage.writes;
+    first_frames(&mut bench, &mut wal, 0..15, 1);
+    assert_eq!(bench.storage.writes, before);
+    bench.frame(&mut wal, 15, 1);
+    assert_eq!(bench.storage.writes, before + 1);
+    for index in 0..16 {
+        let mut other = bench.open();
+        assert_eq!(bench.page(&mut other, index).unwrap(), vec![1; PAGE]);
+    }
+    // A large one, 64 frames at a time.
+    first_frames(&mut bench, &mut wal, 16..216, 2);
+    bench.frame(&mut wal, 216, 2);
+    assert_eq!(bench.storage.writes, before + 1 + 4);
+}
+
+#[test]
+fn a_spilled_frame_that_waits_is_read_and_rewritten() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    first_frames(&mut bench, &mut wal, 0..5, 1);
+    assert_eq!(bench.page(&mut wal, 3).unwrap(), vec![1; PAGE]);
+    first_frames(&mut bench, &mut wal, 5..8, 1);
+    // SQLite writes a page that it spilled again in its place, and later all headers from there on.
+    bench.write(&mut wal, &[2; PAGE], 32 + 6 * FRAME + FRAME_HEADER as u64);
+    bench.frame(&mut wal, 8, 1);
+    bench.write(&mut wal, &[3; FRAME_HEADER], 32 + 7 * FRAME);
+    let mut other = bench.open();
+    assert_eq!(bench.page(&mut other, 6).unwrap(), vec![2; PAGE]);
+    assert_eq!(bench.whole(&mut other, 7).unwrap()[..FRAME_HEADER], [3; FRAME_HEADER]);
+    assert_eq!(bench.page(&mut other, 8).unwrap(), vec![1; PAGE]);
+}
+
+#[test]
+fn what_waits_goes_with_its_transaction() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    bench.frame(&mut wal, 0, 1);
+    first_frames(&mut bench, &mut wal, 1..4, 2);
+    wal.transaction_boundary();
+    let size = bench.storage.bytes.len();
+    wal.sync(&mut bench.storage, 2).unwrap();
+    assert_eq!(bench.storage.bytes.len(), size);
+    // A commit that cannot be written is given up, and must not turn up later.
+    bench.storage.limit = Some(size);
+    first_frames(&mut bench, &mut wal, 1..3, 3);
+    let frame = [3; FRAME_HEADER + PAGE];
+    assert!(wal.write(&mut bench.storage, &mut bench.main, &frame, 32 + 3 * FRAME).is_err());
+    bench.storage.limit = None;
+    wal.sync(&mut bench.storage, 2).unwrap();
+    assert_eq!(bench.storage.bytes.len(), size);
+    bench.frame(&mut wal, 1, 4);
+    let mut other = bench.open();
+    assert_eq!(bench.page(&mut other, 1).unwrap(), vec![4; PAGE]);
+    assert!(
+        bench.page(&mut other, 2).is_err()
+            || bench.storage.bytes.len() as u64 <= WAL_FRAMES_OFFSET + 3 * FRAME
+    );
+}
