@@ -10,6 +10,7 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
 use crate::format::geometry::Geometry;
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::sabotage::{self, Sabotage};
 
 /// SQLITE_SYNC_NORMAL (sqlite3.h).
 const SYNC_NORMAL: i32 = 2;
@@ -129,7 +130,9 @@ impl MainFile {
     /// transaction, so are partial writes that an earlier one could not complete: others may have repaired the
     /// block since.
     pub fn lock_taken(&mut self, first: bool) {
-        self.size = None;
+        if !sabotage::is(Sabotage::StaleSize) {
+            self.size = None;
+        }
         self.cut = None;
         if first {
             self.overlays.clear();
@@ -297,7 +300,7 @@ impl MainFile {
         }
         if let Some(cached) = &self.cached
             && cached.index == index
-            && cached.trailer == *trailer
+            && (cached.trailer == *trailer || sabotage::is(Sabotage::StaleBlock))
         {
             return true;
         }
@@ -561,10 +564,12 @@ impl MainFile {
     /// left, so that after it an all-zero slot is damage again.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.settle_overlays(storage)?;
-        if self.holes_from.is_some() {
+        if self.holes_from.is_some() && !sabotage::is(Sabotage::HoleSealing) {
             self.seal_holes(storage)?;
         }
-        storage.sync(flags)?;
+        if !sabotage::is(Sabotage::MainSync) {
+            storage.sync(flags)?;
+        }
         self.record_synced(storage)
     }
 
