@@ -20,8 +20,8 @@ pub enum Sabotage {
     WalRetire,
     /// The main file is not synced.
     MainSync,
-    /// A checkpoint leaves the holes that a crash made.
-    HoleSealing,
+    /// What a write skips is left unsealed.
+    GapSealing,
     /// A new database's header is not synced.
     HeaderSync,
     /// Both superblock copies are written without a sync in between.
@@ -60,7 +60,7 @@ fn named(name: &str) -> Option<Sabotage> {
         "wal-cell" => Sabotage::WalCell,
         "wal-retire" => Sabotage::WalRetire,
         "main-sync" => Sabotage::MainSync,
-        "hole-sealing" => Sabotage::HoleSealing,
+        "gap-sealing" => Sabotage::GapSealing,
         "header-sync" => Sabotage::HeaderSync,
         "copy-sync" => Sabotage::CopySync,
         "stale-block" => Sabotage::StaleBlock,

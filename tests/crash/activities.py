@@ -202,6 +202,8 @@ def by_turns(session: Session) -> None:
     _base(session, first)
     for round_ in range(4):
         session.transaction(second, *[_insert(session, longest=6000) for _ in range(4)])
+        second.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        session.transaction(second, _insert(session))
         session.transaction(first, _insert(session), ("UPDATE t SET n = n + 1 WHERE id % 7 = ?", (round_,)))
         if round_ == 2:
             session.transaction(second, ("DELETE FROM t WHERE length(v) > 2000", ()))
@@ -252,6 +254,15 @@ def copies(session: Session) -> None:
     for number in range(2):
         connection.execute("VACUUM INTO ?", (str(session.folder / f"copy{number}"),))
         _change(session, connection)
+
+
+def emptied(session: Session) -> None:
+    """The log is emptied again and again."""
+    connection = session.connect()
+    _base(session, connection)
+    for _ in range(6):
+        _change(session, connection)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def conversions(session: Session) -> None:

@@ -71,11 +71,12 @@ def crashes(
     seen: set[bytes] = set()
     for point in range(len(recording.events) + 1):
         event = recording.events[point] if point < len(recording.events) else None
-        for number in range(chosen.get(point, 0)):
+        for _ in range(chosen.get(point, 0)):
             if setup.sync == "off" or random.random() < 0.15:
                 image = killed(disk, event, random)
             else:
-                image = cut_off(disk, random, list(Fate)[number] if number < 2 else None, whole=whole)
+                fate = random.choice([Fate.KEPT, Fate.DROPPED]) if random.random() < 0.2 else None
+                image = cut_off(disk, random, fate, whole=whole)
             digest = image.digest()
             if digest in seen:
                 continue
@@ -86,11 +87,13 @@ def crashes(
 
 
 def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]:
-    """How often to crash before which event. Where most is pending, just before a sync or a change of names,
-    crashes are most telling; the last point is the end."""
+    """How often to crash before which event. Where most is pending, just before a sync, and around a change of
+    names or lengths crashes are most telling; the last point is the end."""
     events = recording.events
     changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]
-    telling = [n for n in changes if events[n].kind in (Kind.SYNC, Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
+    namings = [n for n in changes if events[n].kind in (Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
+    telling = [n for n in changes if events[n].kind is Kind.SYNC]
+    telling += [point for n in namings for point in (n, n + 1)]
     changes.append(len(events))
     pools = [
         itertools.cycle(random.sample(pool, len(pool))) for pool in (telling or changes, changes, changes)

@@ -49,7 +49,7 @@ def _journals() -> Iterator[Scenario]:
     for journal in _ROLLBACK:
         for sync in _sync_levels(journal):
             setup = Setup(journal, sync)
-            for activity in (activities.commits, activities.vacuum):
+            for activity in (activities.commits, activities.vacuum, activities.holes):
                 yield _scenario(journal, activity, setup)
             for activity in (activities.spills, activities.savepoints, activities.rollbacks):
                 yield _scenario(journal, activity, replace(setup, cache=10))
@@ -74,7 +74,7 @@ def _wal() -> Iterator[Scenario]:
         yield _scenario("wal", activities.sizes, _vacuuming(setup, "incremental"), "incremental")
         for activity in (
             activities.checkpoints, activities.generations, activities.closing, activities.two_writers,
-            activities.by_turns,
+            activities.by_turns, activities.emptied,
         ):  # fmt: skip
             yield _scenario("log", activity, setup)
         yield _scenario("log", activities.generations, replace(setup, exclusive=True), "exclusive")

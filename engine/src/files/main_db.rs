@@ -489,7 +489,9 @@ impl MainFile {
             }
             next += 1;
         }
-        self.seal_zeros(storage, next, to / block_size)?;
+        if !sabotage::is(Sabotage::GapSealing) {
+            self.seal_zeros(storage, next, to / block_size)?;
+        }
         self.grown_to((to / block_size * block_size).max(from));
         Ok(())
     }
@@ -564,7 +566,7 @@ impl MainFile {
     /// left, so that after it an all-zero slot is damage again.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.settle_overlays(storage)?;
-        if self.holes_from.is_some() && !sabotage::is(Sabotage::HoleSealing) {
+        if self.holes_from.is_some() {
             self.seal_holes(storage)?;
         }
         if !sabotage::is(Sabotage::MainSync) {

@@ -15,6 +15,7 @@ use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::MainLink;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
+use crate::sabotage::{self, Sabotage};
 
 /// One SQLite library.
 pub struct Host {
@@ -344,7 +345,8 @@ fn retire_wal(mut link: Link<'_>, path: &str) -> Result<()> {
     if link.slots()? == 0 {
         return Err(cut_to_nothing("write-ahead log holds commits", path));
     }
-    link.set_cell(false, [0; 16], cell.current, Some(SQLITE_SYNC_NORMAL))
+    let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SQLITE_SYNC_NORMAL);
+    link.set_cell(false, [0; 16], cell.current, sync)
 }
 
 /// A file opened through a library's own default VFS, for the engine's own use. A second descriptor on a
