@@ -292,11 +292,14 @@ impl Database {
             }
         };
         // Copy A comes last: until it begins to be there, the file is an unfinished creation and not a damaged
-        // database.
-        base.write(&region[SUPERBLOCK_LEN..], SUPERBLOCK_LEN as u64)?;
-        sync_header(base, Sabotage::HeaderSync)?;
-        base.write(&region[..SUPERBLOCK_LEN], 0)?;
-        sync_header(base, Sabotage::HeaderSync)?;
+        // database. But for copy B: it makes a database of the file as soon as it is intact, so the cells come
+        // before it.
+        for (start, end) in
+            [(2 * SUPERBLOCK_LEN, region.len()), (SUPERBLOCK_LEN, 2 * SUPERBLOCK_LEN), (0, SUPERBLOCK_LEN)]
+        {
+            base.write(&region[start..end], start as u64)?;
+            sync_header(base, Sabotage::HeaderSync)?;
+        }
         Stats::count(&STATS.created);
         self.adopt(base, Arc::new(keys), superblock)
     }
