@@ -35,6 +35,8 @@ class Job:
     seed: int
     flavour: str = "encrypted"
     lie: str = ""
+    #: Failures after which there is no need to go on.
+    stop_after: int = 5
 
 
 class _Worker:
