@@ -12,8 +12,8 @@ from crash.catalogue import scenarios
 from crash.jobs import Job, run_jobs
 
 SEED = 20_240
-#: States of each scenario that are asked for, and the fewest that there must be: in short recordings many crashes
-#: leave the same.
+#: States of each scenario that are asked for, and the fewest that there must be: in short recordings many
+#: crashes leave the same.
 STATES, FEWEST = 14, 5
 #: Of SQLite alone.
 PLAIN_STATES = 4

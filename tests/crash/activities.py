@@ -197,7 +197,7 @@ def two_writers(session: Session) -> None:
 
 
 def by_turns(session: Session) -> None:
-    """Two connections take turns, one of which makes the file longer: what either remembers is out of date."""
+    """Two connections take turns, and one makes the file longer: what the other remembers is out of date."""
     first, second = session.connect(), session.connect()
     _base(session, first)
     for round_ in range(4):

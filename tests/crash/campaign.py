@@ -87,8 +87,10 @@ def crashes(
 
 
 def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]:
-    """How often to crash before which event. Where most is pending, just before a sync, and around a change of
-    names or lengths crashes are most telling; the last point is the end."""
+    """How often to crash before which event; the last point is the end.
+
+    Crashes are most telling where most is pending, just before a sync, and around a change of names or lengths.
+    """
     events = recording.events
     changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]
     namings = [n for n in changes if events[n].kind in (Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
@@ -210,11 +212,9 @@ class _Trial:
         for again in self._crashes(flavour, recording, setup, RECOVERY):
             yield again, story, self._judge(flavour, again)
 
-    def _crashes(
-        self, flavour: Flavour, recording: Recording, setup: Setup, wanted: int
-    ) -> Iterator[Crash]:
+    def _crashes(self, flavour: Flavour, recording: Recording, setup: Setup, wanted: int) -> Iterator[Crash]:
         # One sync for a journal and the number of its records is not enough if parts of it can last without
-        # others: SQLite's checksum looks at every 200th byte. What lumocrypt makes of it has to stand even that.
+        # others: SQLite's checksum looks at every 200th byte. What lumocrypt makes of it stands even that.
         spared = not isinstance(flavour, Encrypted) and setup.sync == "normal"
         return crashes(
             recording,

@@ -32,7 +32,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
 
 
 def faulty_package() -> Path:
-    """A folder with a lumocrypt whose engine does wrong what ``LUMO_FAULT`` names, built where cargo builds."""
+    """A folder with a lumocrypt whose engine does wrong what ``LUMO_FAULT`` names; built if need be."""
     command = ["cargo", "build", "--release", "--lib", "--features", "fault-injection"]
     command += ["--manifest-path", str(ENGINE / "Cargo.toml"), "--message-format", "json"]
     target = ENGINE / "target" / "faulty"

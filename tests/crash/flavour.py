@@ -40,8 +40,10 @@ class Plain:
         connection.execute("ATTACH ? AS ?", (str(path), name))
 
     def damage(self, path: Path, *, written: bool) -> str | None:
-        """What ``verify`` has to say against a closed database. ``written``: somebody has written since the crash,
-        so that a change of the header that it interrupted is complete."""
+        """What ``verify`` has to say against a closed database.
+
+        ``written``: somebody has written since the crash, and so completed a change of the header that it cut short.
+        """
         return None
 
 

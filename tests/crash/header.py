@@ -14,7 +14,7 @@ _MAC_AT, _DIGEST_AT = 16320, 16352
 
 
 def edit_superblock(path: Path, raw_key: bytes) -> None:
-    """Writes both copies at the next generation, each synced before the next, as a change of the keyslots does.
+    """Writes both copies at the next generation, one synced before the other, as a change of keyslots does.
 
     Nobody may have the database open: closing a descriptor drops the locks of the process.
     """

@@ -89,8 +89,8 @@ def run_jobs(
 ) -> list[Outcome]:
     """The outcomes of all jobs, in the order in which they came.
 
-    ``package`` is the folder of another lumocrypt than the installed one, and ``fault`` what its engine is to do
-    wrong (faulty.py).
+    ``package`` is the folder of another lumocrypt than the installed one, and ``fault`` what its engine is to
+    do wrong (faulty.py).
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
