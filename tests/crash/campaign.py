@@ -89,7 +89,7 @@ def crashes(
 def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]:
     """How often to crash before which event; the last point is the end.
 
-    Crashes are most telling where most is pending, just before a sync, and around a change of names or lengths.
+    Crashes tell most where most is pending, just before a sync, and around a change of names or lengths.
     """
     events = recording.events
     changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]

@@ -42,7 +42,7 @@ class Plain:
     def damage(self, path: Path, *, written: bool) -> str | None:
         """What ``verify`` has to say against a closed database.
 
-        ``written``: somebody has written since the crash, and so completed a change of the header that it cut short.
+        ``written``: somebody has written since the crash, and completed a change of the header that it cut.
         """
         return None
 

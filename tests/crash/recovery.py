@@ -29,8 +29,8 @@ def record_recovery(
     """The first connections after a crash: one recovers and reads, another commits.
 
     What the first one found must not change any more, whenever the power goes again: the recording has that
-    content and the one after the commit. Now and then it is ``encrypt`` or ``decrypt`` in place that finds the
-    database in need of recovery; the flavour that is returned can read the outcome.
+    content and the one after the commit. Now and then ``encrypt`` or ``decrypt`` in place comes first; the
+    flavour that is returned can read the outcome.
     """
     convert = not with_other and random.random() < 0.25 and _is_convertible(folder / NAME, image)
     recorder.start(folder)
