@@ -36,3 +36,8 @@ def test_a_broken_build_is_noticed(package: Path, fault: str, scenario: str) -> 
 def test_the_same_build_without_a_fault_is_not_broken(package: Path, scenario: str) -> None:
     (outcome,) = run_jobs([Job(scenario, 30, 1)], package=package)
     assert outcome.failures == []
+
+
+def test_a_release_does_nothing_wrong_on_demand() -> None:
+    (outcome,) = run_jobs([Job("commits-persist-full", 30, 1)], fault="journal-sync")
+    assert outcome.failures == []

@@ -30,6 +30,8 @@ pub enum Sabotage {
     StaleBlock,
     /// The WAL generation that another connection has ended is taken for current.
     StaleLog,
+    /// What a WAL transaction has written or half assembled is remembered after its end.
+    StaleFrame,
     /// The main file's size is remembered across locks.
     StaleSize,
 }
@@ -65,6 +67,7 @@ fn named(name: &str) -> Option<Sabotage> {
         "copy-sync" => Sabotage::CopySync,
         "stale-block" => Sabotage::StaleBlock,
         "stale-log" => Sabotage::StaleLog,
+        "stale-frame" => Sabotage::StaleFrame,
         "stale-size" => Sabotage::StaleSize,
         _ => {
             eprintln!("LUMO_FAULT names no fault: {name}");

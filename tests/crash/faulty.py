@@ -26,7 +26,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "header-sync": ("creation-delete-full", "creation-wal-normal"),
     "copy-sync": ("creation-delete-full-page512",),
     "stale-block": ("by_turns-delete-full",),
-    "stale-log": ("two_writers-wal-full", "by_turns-wal-full"),
+    "stale-log": ("two_writers-wal-full",),
+    "stale-frame": ("by_turns-wal-full",),
     "stale-size": ("by_turns-delete-full",),
 }
 

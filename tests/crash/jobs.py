@@ -23,6 +23,8 @@ LIES: dict[str, Lies] = {
     "journal": lambda name: name.endswith("-journal"),
     "wal": lambda name: name.endswith("-wal"),
     "folder": lambda name: name == ".",
+    # What encrypt and decrypt write in place of the database.
+    "new": lambda name: ".lumo-" in name,
 }
 
 

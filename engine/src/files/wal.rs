@@ -115,6 +115,9 @@ impl WalFile {
     /// A write transaction begins or ends. What was assembled but not completed belongs to a transaction
     /// that was rolled back: keeping it would let it overwrite frames that others commit meanwhile.
     pub fn transaction_boundary(&mut self) {
+        if sabotage::is(Sabotage::StaleFrame) {
+            return;
+        }
         self.pending = None;
         self.written = (0, 0);
     }
