@@ -12,5 +12,6 @@ pub mod files;
 pub mod format;
 pub mod keys;
 pub mod offline;
+pub mod sabotage;
 pub mod stats;
 pub mod vfs;

@@ -17,6 +17,7 @@ use crate::format::journal_header::{
 };
 use crate::format::wal_header::LogPreamble;
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::sabotage::{self, Sabotage};
 
 /// SQLite's journal magic (pager.c, aJournalMagic); it also ends a super-journal trailer.
 pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
@@ -517,6 +518,9 @@ impl JournalFile {
     /// is written, and if all of it had been synced a last extent says so, because nothing else would tell
     /// damage in what was synced last from a torn write.
     pub fn main_file_follows(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if sabotage::is(Sabotage::JournalFlush) {
+            return Ok(());
+        }
         self.flush(storage)?;
         // Behind a super-journal's trailer nothing may be appended without a sync: it must stay at the end.
         if self.trailer.is_none()
@@ -577,7 +581,9 @@ impl JournalFile {
         let body = image.len();
         image.resize(body + payload + self.sealer.overhead(), 0);
         let sealed = self.sealer.seal(index as u64, &id, &self.data, &mut image[body..]);
-        if let Some(trailer) = &self.trailer {
+        if let Some(trailer) = &self.trailer
+            && !sabotage::is(Sabotage::JournalTrailer)
+        {
             // Other connections look for the super-journal's name at the physical end (docs/format.md).
             image.extend_from_slice(trailer);
         }
@@ -629,7 +635,9 @@ impl JournalFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
-        storage.sync(flags)?;
+        if !sabotage::is(Sabotage::JournalSync) {
+            storage.sync(flags)?;
+        }
         self.durable = self.extents.len() as u64;
         Ok(())
     }

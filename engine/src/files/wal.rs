@@ -15,6 +15,7 @@ use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble,
 };
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::sabotage::{self, Sabotage};
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
 pub const SQLITE_HEADER: usize = 32;
@@ -106,12 +107,17 @@ impl WalFile {
 
     /// Another connection may have begun a new generation: look at the header before the next use.
     pub fn forget_log(&mut self) {
-        self.log = None;
+        if !sabotage::is(Sabotage::StaleLog) {
+            self.log = None;
+        }
     }
 
     /// A write transaction begins or ends. What was assembled but not completed belongs to a transaction
     /// that was rolled back: keeping it would let it overwrite frames that others commit meanwhile.
     pub fn transaction_boundary(&mut self) {
+        if sabotage::is(Sabotage::StaleFrame) {
+            return;
+        }
         self.pending = None;
         self.written = (0, 0);
     }
@@ -478,6 +484,9 @@ impl WalFile {
             main_slots,
             previous: latest,
         };
+        if sabotage::is(Sabotage::WalCell) {
+            main.set_cell(true, generation, latest, None)?;
+        }
         // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
         let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
         storage.write(&header.encode(&self.sealer)?, offset)?;
@@ -514,7 +523,8 @@ impl WalFile {
         let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
         if cell.active || unnamed.is_some() {
             let last = unnamed.map_or(latest, |header| header.preamble.generation);
-            main.set_cell(false, [0; 16], last, Some(SYNC_NORMAL))?;
+            let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SYNC_NORMAL);
+            main.set_cell(false, [0; 16], last, sync)?;
         }
         self.transaction_boundary();
         self.log = None;
@@ -525,6 +535,9 @@ impl WalFile {
     /// Makes the log durable.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.synced = Some(flags);
+        if sabotage::is(Sabotage::WalSync) {
+            return Ok(());
+        }
         storage.sync(flags)
     }
 
