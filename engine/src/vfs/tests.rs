@@ -338,13 +338,21 @@ fn open_and_close(path: &str) {
 /// SQLite's own mutexes are another matter: a child of a process with threads in SQLite may wait for them for ever.
 #[test]
 fn a_child_of_a_process_with_threads_finds_our_locks_free() {
+    open_and_close("/lumocrypt-tests/fork.db");
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for number in 0..3 {
+        // One lock each without a pause, and connections.
+        let busy: [fn(); 4] = [
+            || drop(registry::get_key(0)),
+            cache::forget_all,
+            || drop(host::hosts()),
+            || open_and_close("/lumocrypt-tests/fork.db"),
+        ];
+        for action in busy {
             let done = &done;
             scope.spawn(move || {
                 while !done.load(Relaxed) {
-                    open_and_close(&format!("/lumocrypt-tests/fork-{number}.db"));
+                    action();
                 }
             });
         }
