@@ -63,6 +63,8 @@ pub struct JournalFile {
     pending: Vec<u8>,
     trailer: Option<Vec<u8>>,
     preamble_due: bool,
+    /// This connection began it; otherwise it is what a crash left.
+    ours: bool,
     /// Extents that were on disk when the journal was last synced.
     durable: u64,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
@@ -92,6 +94,7 @@ impl JournalFile {
             pending: Vec::new(),
             trailer: None,
             preamble_due: false,
+            ours: false,
             durable: 0,
             accept_damage,
             opened: None,
@@ -109,6 +112,7 @@ impl JournalFile {
         self.pending.clear();
         self.trailer = None;
         self.preamble_due = false;
+        self.ours = false;
         self.durable = 0;
         self.opened = None;
         self.finished = false;
@@ -431,6 +435,7 @@ impl JournalFile {
         nonce::random(&mut id)?;
         self.id = Some(id);
         self.preamble_due = true;
+        self.ours = true;
         self.end = JOURNAL_PREAMBLE_LEN as u64;
         Ok(())
     }
@@ -627,6 +632,11 @@ impl JournalFile {
         storage.sync(flags)?;
         self.durable = self.extents.len() as u64;
         Ok(())
+    }
+
+    /// Is it a journal that a crash left, and that is being played back?
+    pub fn is_hot(&self) -> bool {
+        !self.ours && !self.extents.is_empty()
     }
 
     /// How many extents authenticate, and whether anything but a trailer follows them: for reports.

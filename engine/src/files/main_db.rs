@@ -1,5 +1,8 @@
 //! The main database file: blocks in slots behind the header region.
 
+mod freelist;
+mod torn;
+
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +13,8 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
 use crate::format::geometry::Geometry;
 use crate::keys::file_keys::{FileKeys, Sealer};
+use torn::Overlay;
+pub use torn::lost_marks;
 
 /// SQLITE_SYNC_NORMAL (sqlite3.h).
 const SYNC_NORMAL: i32 = 2;
@@ -30,38 +35,8 @@ const BLOCK_ZERO_TRIES: u32 = 12;
 const FIRST_PAUSE: std::time::Duration =
     std::time::Duration::from_micros(if cfg!(feature = "test-support") { 0 } else { 50 });
 
-/// Partial writes over a block that cannot be read, kept until they cover it.
-///
-/// A journal's playback rewrites every page of a torn block, but where pages are smaller than blocks it
-/// does so piece by piece, and the first piece must not fail for want of the others.
-struct Overlay {
-    data: Vec<u8>,
-    covered: Vec<bool>,
-}
-
-/// Derives the mark of a lost unit; a WAL cell begins otherwise.
-const LOST_LABEL: &[u8] = b"lumocrypt v1 lost unit";
-
-/// SQLite's smallest page and the unit of coverage.
+/// SQLite's smallest page, and the unit in which parts of a block count as there or lost.
 pub const COVER: usize = 512;
-
-/// What stands for a unit of a block that is lost. Only who has the key can write it.
-fn lost_mark(keys: &FileKeys, unit: usize) -> [u8; COVER] {
-    let mut mark = [0; COVER];
-    for (part, bytes) in mark.chunks_exact_mut(32).enumerate() {
-        let place = [unit as u8, part as u8];
-        bytes.copy_from_slice(&keys.cell_mac(&[LOST_LABEL, &place].concat()));
-    }
-    mark
-}
-
-/// The marks of all units of a block of `len` bytes.
-pub fn lost_marks(keys: &FileKeys, len: usize) -> Result<Vec<[u8; COVER]>> {
-    let mut marks = Vec::new();
-    memory::reserve(&mut marks, len / COVER)?;
-    marks.extend((0..len / COVER).map(|unit| lost_mark(keys, unit)));
-    Ok(marks)
-}
 
 /// A block in clear, reusable for as long as its slot still ends in the same nonce and tag.
 struct CachedBlock {
@@ -79,6 +54,8 @@ pub struct MainFile {
     block: Vec<u8>,
     cached: Option<CachedBlock>,
     overlays: BTreeMap<u64, Overlay>,
+    /// See `write_failed`.
+    write_failed: bool,
     /// Where SQLite last cut the file, while its lock lasts: behind it a block holds nothing that counts.
     cut: Option<u64>,
     /// Logical size, as long as our locks keep others from changing it; writes need it at every call.
@@ -106,6 +83,7 @@ impl MainFile {
             block: memory::zeroed(block_size as usize)?,
             cached: None,
             overlays: BTreeMap::new(),
+            write_failed: false,
             cut: None,
             size: None,
             holes_from: None,
@@ -132,6 +110,7 @@ impl MainFile {
         self.size = None;
         self.cut = None;
         if first {
+            self.write_failed = false;
             self.overlays.clear();
         }
     }
@@ -315,6 +294,17 @@ impl MainFile {
 
     /// Writes `data` at logical `offset`, sealing every block that it touches or skips.
     pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
+        let result = self.write_blocks(storage, data, offset);
+        self.write_failed |= result.is_err();
+        result
+    }
+
+    /// Did a write fail since the first lock was taken? It may have left half a block.
+    pub fn write_failed(&self) -> bool {
+        self.write_failed
+    }
+
+    fn write_blocks(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
         let size = self.size_for_writing(storage)?;
         let block_size = u64::from(self.geometry.block_size);
         if offset > size {
@@ -403,70 +393,6 @@ impl MainFile {
         };
         self.block = block;
         result
-    }
-
-    fn write_overlay(
-        &mut self,
-        storage: &mut dyn Storage,
-        index: u64,
-        within: usize,
-        part: &[u8],
-        have: usize,
-    ) -> Result<()> {
-        let Some(overlay) = self.overlays.get_mut(&index) else { return Ok(()) };
-        overlay.data[within..within + part.len()].copy_from_slice(part);
-        for unit in within.div_ceil(COVER)..(within + part.len()) / COVER {
-            overlay.covered[unit] = true;
-        }
-        self.settle_overlay(storage, index, have.max(within + part.len()))
-    }
-
-    /// Seals a collected block, of which the file has `len` bytes, once everything in it that counts is there.
-    /// In the last block that is what lies before the end of the file, or before the place where SQLite cut it.
-    fn settle_overlay(&mut self, storage: &mut dyn Storage, index: u64, len: usize) -> Result<()> {
-        let start = index * u64::from(self.geometry.block_size);
-        let counts = self.cut.map_or(len, |cut| cut.saturating_sub(start).min(len as u64) as usize);
-        let Some(overlay) = self.overlays.get(&index) else { return Ok(()) };
-        if overlay.covered[..counts.div_ceil(COVER)].iter().all(|covered| *covered)
-            && let Some(overlay) = self.overlays.remove(&index)
-        {
-            return self.write_block(storage, index, &overlay.data[..len]);
-        }
-        Ok(())
-    }
-
-    /// Seals the collected blocks that nothing completed. A journal does not restore pages whose content did not
-    /// matter, so its playback may leave gaps in a torn block; they are marked, and reading one is an error.
-    fn settle_overlays(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        while let Some((index, mut overlay)) = self.overlays.pop_first() {
-            let start = index * u64::from(self.geometry.block_size);
-            let size = self.size_for_writing(storage)?;
-            let len = size.saturating_sub(start).min(overlay.data.len() as u64) as usize;
-            for unit in (0..overlay.covered.len()).filter(|unit| !overlay.covered[*unit]) {
-                let mark = lost_mark(&self.keys, unit);
-                overlay.data[unit * COVER..(unit + 1) * COVER].copy_from_slice(&mark);
-            }
-            if len > 0 {
-                self.write_block(storage, index, &overlay.data[..len])?;
-            }
-        }
-        Ok(())
-    }
-
-    /// An error if a whole unit within the `len` bytes at `within` is marked as lost. Only reads of parts of a
-    /// block come here: where pages are as large as blocks, no block is ever collected from pieces.
-    fn refuse_lost(&self, index: u64, block: &[u8], within: usize, len: usize) -> Result<()> {
-        for unit in within.div_ceil(COVER)..(within + len) / COVER {
-            if self.lost_marks.get().is_none() {
-                // Nobody else sets it: the cell belongs to one connection.
-                let _ = self.lost_marks.set(lost_marks(&self.keys, block.len())?);
-            }
-            let marks = self.lost_marks.get().map_or(&[][..], Vec::as_slice);
-            if marks.get(unit).is_some_and(|mark| block[unit * COVER..(unit + 1) * COVER] == *mark) {
-                return Err(self.tampered(index, "was damaged, and this part of it could not be restored"));
-            }
-        }
-        Ok(())
     }
 
     /// Seals zeros from logical `from` up to, but not into, the block that holds `to`.

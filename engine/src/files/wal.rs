@@ -495,7 +495,7 @@ impl WalFile {
     /// Cuts the log to `size` logical bytes; zero ends the current generation.
     pub fn truncate(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink, size: u64) -> Result<()> {
         if size == 0 {
-            self.retire(main)?;
+            self.retire(storage, main)?;
             return storage.truncate(0);
         }
         self.load(storage, main)?;
@@ -505,11 +505,16 @@ impl WalFile {
     }
 
     /// The log is about to be deleted or emptied, everything in it being in the synced main file: clears the
-    /// cell first, durably, or a crash would leave a database that misses its log.
-    pub fn retire(&mut self, main: &mut dyn MainLink) -> Result<()> {
+    /// cell first, durably, or a crash would leave a database that misses its log. The cell remembers the last
+    /// generation there was, or that one could be put back and would count again.
+    pub fn retire(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
         let cell = main.cell()?;
-        if cell.active {
-            main.set_cell(false, [0; 16], cell.current, Some(SYNC_NORMAL))?;
+        let latest = if cell.active { cell.current } else { cell.previous };
+        // A log that cannot be read or is another's says nothing about ours.
+        let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
+        if cell.active || unnamed.is_some() {
+            let last = unnamed.map_or(latest, |header| header.preamble.generation);
+            main.set_cell(false, [0; 16], last, Some(SYNC_NORMAL))?;
         }
         self.transaction_boundary();
         self.log = None;

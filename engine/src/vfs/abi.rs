@@ -56,6 +56,7 @@ pub const SQLITE_FCNTL_POWERSAFE_OVERWRITE: c_int = 13;
 pub const SQLITE_FCNTL_PRAGMA: c_int = 14;
 pub const SQLITE_FCNTL_MMAP_SIZE: c_int = 18;
 pub const SQLITE_FCNTL_HAS_MOVED: c_int = 20;
+pub const SQLITE_FCNTL_SYNC: c_int = 21;
 pub const SQLITE_FCNTL_VFS_POINTER: c_int = 27;
 pub const SQLITE_FCNTL_PDB: c_int = 30;
 pub const SQLITE_FCNTL_BEGIN_ATOMIC_WRITE: c_int = 31;

@@ -78,6 +78,10 @@ pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut
     if matches!(open.content, Content::Plain) {
         return Ok(forward(open));
     }
+    if operation == SQLITE_FCNTL_SYNC {
+        // SQLite says so in front of every sync of a database, also where synchronous=OFF leaves the sync out.
+        open.before_sync()?;
+    }
     match operation {
         // Hints in logical sizes, which the file below would apply to physical ones.
         SQLITE_FCNTL_SIZE_HINT | SQLITE_FCNTL_CHUNK_SIZE | SQLITE_FCNTL_OVERWRITE => Ok(SQLITE_OK),

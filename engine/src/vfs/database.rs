@@ -371,12 +371,10 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     Ok(region)
 }
 
-/// Did a crash leave the creation of a database behind? Then superblock copy A, which is written last, is
-/// still all zeros, copy B is not intact, and there are no slots.
+/// Did a crash leave the creation of a database behind? Then there are no slots, and superblock copy A, which is
+/// written last, is still all zeros. What else is there may be torn, even where copy B looks intact.
 fn is_unfinished(region: &[u8], size: u64) -> bool {
-    size <= HEADER_LEN
-        && is_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
-        && header::parse(region).is_err()
+    size <= HEADER_LEN && is_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
 }
 
 /// What a connection without a key is told.

@@ -94,6 +94,21 @@ impl OpenFile {
         Ok(())
     }
 
+    /// The main file is about to be synced. If that ends a rollback, what it leaves torn is mended while the journal
+    /// still stands.
+    pub(super) fn before_sync(&mut self) -> Result<()> {
+        // SAFETY: as in `flush_journal`.
+        let Some(journal) = (unsafe { self.journal.as_mut() }) else { return Ok(()) };
+        let Content::Journal(journal, _) = &journal.content else { return Ok(()) };
+        if let Content::Main(database) = &mut self.content
+            && let Phase::Ready(main) = &mut database.phase
+            && (journal.is_hot() || main.write_failed())
+        {
+            main.rolled_back(&mut self.base)?;
+        }
+        Ok(())
+    }
+
     /// Another connection may have restarted the WAL: if the wal-index names other salts than we know,
     /// the header is read again before the next use.
     fn refresh_wal(&mut self, boundary: bool) {

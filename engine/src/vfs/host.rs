@@ -13,7 +13,7 @@ use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::storage::{Storage, is_zero};
-use crate::files::wal::MainLink;
+use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
@@ -319,12 +319,24 @@ impl Shim {
         let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
         let mut link = Link { file, base };
         if is_wal {
-            return retire_wal(link, path);
+            return self.retire_wal(link, path);
         }
         if link.slots()? == 0 {
             self.keep_needed_journal(link.file.keys().clone(), path)?;
         }
         Ok(())
+    }
+
+    fn retire_wal(&self, mut link: Link<'_>, path: &str) -> Result<()> {
+        let cell = link.cell()?;
+        if cell.active && link.slots()? == 0 {
+            return Err(cut_to_nothing("write-ahead log holds commits", path));
+        }
+        match OwnFile::open(self.host, &format!("{path}-wal"))? {
+            Some(mut log) => WalFile::new(link.file.keys().clone(), true)?.retire(&mut log.base, &mut link),
+            None if cell.active => link.set_cell(false, [0; 16], cell.current, Some(SQLITE_SYNC_NORMAL)),
+            None => Ok(()),
+        }
     }
 
     /// A journal that restores pages of a main file that has none: the file was cut, the journal is evidence.
@@ -344,17 +356,6 @@ fn cut_to_nothing(evidence: &str, path: &str) -> Fault {
     )
     .in_file(FileKind::MainDb)
     .at_path(path)
-}
-
-fn retire_wal(mut link: Link<'_>, path: &str) -> Result<()> {
-    let cell = link.cell()?;
-    if !cell.active {
-        return Ok(());
-    }
-    if link.slots()? == 0 {
-        return Err(cut_to_nothing("write-ahead log holds commits", path));
-    }
-    link.set_cell(false, [0; 16], cell.current, Some(SQLITE_SYNC_NORMAL))
 }
 
 /// A file opened through a library's own default VFS, for the engine's own use. A second descriptor on a

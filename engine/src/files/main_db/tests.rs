@@ -14,7 +14,7 @@ fn created(block_size: u32, suite: crate::crypto::suite::SuiteId) -> (MainFile, 
     (file, MemoryFile { bytes: region, ..MemoryFile::default() })
 }
 
-fn default_file(block_size: u32) -> (MainFile, MemoryFile) {
+pub fn default_file(block_size: u32) -> (MainFile, MemoryFile) {
     created(block_size, crate::crypto::suite::SuiteId::DEFAULT)
 }
 

@@ -235,6 +235,31 @@ fn a_replayed_log_is_refused_and_a_missing_one_too() {
 }
 
 #[test]
+fn a_log_whose_name_a_crash_lost_cannot_be_put_back_once_it_was_emptied() {
+    for named in [true, false] {
+        let mut bench = Bench::new();
+        let mut wal = bench.open();
+        if named {
+            bench.begin(&mut wal, 5);
+            bench.frame(&mut wal, 0, 1);
+        }
+        let before = bench.main.clone();
+        bench.begin(&mut wal, 6);
+        bench.frame(&mut wal, 0, 2);
+        let old = bench.storage.clone();
+        // The frames were synced, the cell's change was not. Somebody recovers, checkpoints and leaves.
+        bench.main = before;
+        let mut after = bench.open();
+        assert_eq!(bench.page(&mut after, 0).unwrap(), vec![2; PAGE]);
+        after.truncate(&mut bench.storage, &mut bench.main, 0).unwrap();
+        assert!(!bench.main.cell.active);
+        bench.storage = old;
+        let mut replayed = bench.open();
+        assert!(!bench.read(&mut replayed, 32, FRAME as usize).unwrap_or_default().starts_with(&[2]));
+    }
+}
+
+#[test]
 fn a_crash_between_header_and_cell_is_no_tampering() {
     let mut bench = Bench::new();
     let mut wal = bench.open();
