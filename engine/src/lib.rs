@@ -9,6 +9,7 @@ pub mod crypto;
 pub mod error;
 pub mod failure;
 pub mod files;
+pub mod fork;
 pub mod format;
 pub mod keys;
 pub mod offline;

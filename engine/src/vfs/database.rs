@@ -6,7 +6,7 @@ use super::base::BaseFile;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::MainFile;
-use crate::files::storage::{Storage, is_zero};
+use crate::files::storage::Storage;
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
@@ -86,7 +86,7 @@ impl Database {
     /// Reads the header of a file that is not empty and unlocks it with the key at hand, if any.
     pub fn unlock(&mut self, base: &mut BaseFile) -> Result<()> {
         let region = read_header(base)?;
-        if is_unfinished(&region, base.size()?) {
+        if header::is_unfinished(&region, base.size()?) {
             return Ok(());
         }
         // The environment's key is for whatever is encrypted.
@@ -306,7 +306,7 @@ impl Database {
         let key = Arc::new(key);
         match &self.phase {
             Phase::Refused(fault) if fault.class != FaultClass::WrongKey => Err(fault.clone()),
-            Phase::New if base.size()? == 0 || is_unfinished(&read_header(base)?, base.size()?) => {
+            Phase::New if base.size()? == 0 || header::is_unfinished(&read_header(base)?, base.size()?) => {
                 self.options.key = Some(key);
                 self.key_from_environment = false;
                 self.may_stay_plain = false;
@@ -375,12 +375,6 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
 /// Makes what was written to the header durable, but for an engine that is broken on purpose.
 fn sync_header(base: &mut BaseFile, unless: Sabotage) -> Result<()> {
     if sabotage::is(unless) { Ok(()) } else { base.sync(SYNC_NORMAL) }
-}
-
-/// Did a crash leave the creation of a database behind? Then there are no slots, and superblock copy A, which is
-/// written last, is still all zeros. What else is there may be torn, even where copy B looks intact.
-fn is_unfinished(region: &[u8], size: u64) -> bool {
-    size <= HEADER_LEN && is_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
 }
 
 /// What a connection without a key is told.
