@@ -47,7 +47,7 @@ def test_an_untouched_journal_is_rolled_back(journal_crash: Crashed) -> None:
     assert journal_crash.outcome() not in journal_crash.states
 
 
-def test_an_empty_main_file_beside_a_journal(journal_crash: Crashed) -> None:
+def test_hazard_13_an_empty_main_file_beside_a_journal(journal_crash: Crashed) -> None:
     journal_crash.put(main=b"")
     before = contents(journal_crash.path.parent)
     with pytest.raises(lumocrypt.TamperedError, match="empty"):

@@ -115,7 +115,7 @@ def test_a_rewritten_copy_loses_against_the_sound_one(tiny: Path) -> None:
         (KDF_M_AT, 7),
     ],
 )
-def test_monstrous_kdf_costs_are_refused_before_they_are_paid(
+def test_hazard_16_monstrous_kdf_costs_are_refused_before_they_are_paid(
     tmp_path: Path, with_passphrase: bytes, operation: Operation, offset: int, value: int
 ) -> None:
     path = tmp_path / "bomb.db"

@@ -43,7 +43,7 @@ def _database(path: Path, *, page_size: int, block_size: int) -> Path:
     ("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (16384, 4096)]
 )
 @pytest.mark.parametrize("garbage", ["torn", "zeros", "noise"])
-def test_traps_2_and_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
+def test_trap_2_and_trap_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
     """Traps 2 and 9: a crash may tear every block that a transaction has written. Where a block holds several
     pages, all of them must be in the journal, and playback, page by page, must not stumble over the block it
     repairs."""

@@ -68,7 +68,7 @@ def test_trap_1_stale_buffer_after_rollback(tmp_path: Path, peer: Callable[..., 
 
 @pytest.mark.parametrize("synchronous", ["off", "normal", "full"])
 @pytest.mark.parametrize("locking_mode", ["normal", "exclusive"])
-def test_traps_3_and_4_rewritten_frames(tmp_path: Path, synchronous: str, locking_mode: str) -> None:
+def test_trap_3_and_trap_4_rewritten_frames(tmp_path: Path, synchronous: str, locking_mode: str) -> None:
     """Traps 3 and 4: a page that is spilled twice is written over its own frame without a header, headers
     with salt and checksum zero follow, and at the end headers without pages. All of it is read back by the
     transaction, and what a crash finds after the commit is the whole transaction, before it nothing."""

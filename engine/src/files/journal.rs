@@ -67,6 +67,8 @@ pub struct JournalFile {
     durable: u64,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
     accept_damage: bool,
+    /// Why the journal is about to be lost although not all of it could be rolled back.
+    loss: Option<String>,
     opened: Option<usize>,
     data: Vec<u8>,
     sealed: Vec<u8>,
@@ -94,6 +96,7 @@ impl JournalFile {
             preamble_due: false,
             durable: 0,
             accept_damage,
+            loss: None,
             opened: None,
             data: Vec::new(),
             sealed: Vec::new(),
@@ -171,8 +174,14 @@ impl JournalFile {
         self.end = JOURNAL_PREAMBLE_LEN as u64;
         if let Some(id) = self.id {
             while self.load_extent(storage, id)? {}
-            if !self.accept_damage && self.was_durable(storage, id, physical)? {
-                return Err(self.damaged());
+            if self.was_durable(storage, id, physical)? {
+                if !self.accept_damage {
+                    return Err(self.damaged());
+                }
+                self.loss = Some(format!(
+                    "extent {} is damaged, and what is in front of it was rolled back on demand",
+                    self.extents.len()
+                ));
             }
         }
         if self.extents.is_empty() {
@@ -627,6 +636,11 @@ impl JournalFile {
         storage.sync(flags)?;
         self.durable = self.extents.len() as u64;
         Ok(())
+    }
+
+    /// Why the journal is about to be lost although not all of it could be rolled back; once.
+    pub fn take_loss(&mut self) -> Option<String> {
+        self.loss.take()
     }
 
     /// How many extents authenticate, and whether anything but a trailer follows them: for reports.

@@ -7,6 +7,7 @@ use super::abi::*;
 use super::base::BaseFile;
 use super::control;
 use super::database::{Database, Link, Phase};
+use super::evidence;
 use super::host::Shim;
 use super::report::guard;
 use crate::crypto::nonce;
@@ -123,13 +124,21 @@ impl OpenFile {
             Content::Temp(file) => file.read(&mut self.base, buf, offset)?,
             Content::Journal(file, _) => {
                 Stats::count(&STATS.reads);
-                file.read(&mut self.base, buf, offset)?
+                let complete = file.read(&mut self.base, buf, offset)?;
+                if let Some(loss) = file.take_loss() {
+                    evidence::keep(&self.shim.host().api, &self.path, &loss);
+                }
+                complete
             }
             Content::Wal(file, main) => {
                 Stats::count(&STATS.reads);
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
-                file.read(&mut self.base, &mut link, buf, offset)?
+                let complete = file.read(&mut self.base, &mut link, buf, offset)?;
+                if let Some(loss) = file.take_loss() {
+                    evidence::keep(&self.shim.host().api, &self.path, &loss);
+                }
+                complete
             }
             Content::Main(database) => {
                 Stats::count(&STATS.reads);

@@ -107,7 +107,7 @@ fn a_gap_is_sealed_and_an_erased_slot_is_damage() {
 }
 
 #[test]
-fn hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() {
+fn hazard_8_a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() {
     let (mut file, mut storage) = default_file(512);
     file.write(&mut storage, &[1; 4 * 512], 0).unwrap();
     let synced = file.slots(&mut storage).unwrap();
