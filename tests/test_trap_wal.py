@@ -233,6 +233,25 @@ def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]
         plain.close()
 
 
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
+@pytest.mark.parametrize("io", ["map", "pread"])
+def test_trap_10_a_commit_that_changes_one_row_is_seen(
+    tmp_path: Path, peer: Callable[..., Peer], mode: str, io: str
+) -> None:
+    """Trap 10: between two looks at the change counter nothing moves but one row and the counter itself."""
+    path = make(tmp_path / "a.db", journal_mode=mode, rows=3)
+    other = peer(path, RAW)
+    other.run(f"PRAGMA journal_mode={mode}")
+    with opened(path, io=io) as reader, opened(path) as writer:
+        for turn in range(20):
+            sql = f"UPDATE t SET name = 'turn {turn}' WHERE id = 2"
+            if turn % 2:
+                assert other.run(sql) == {"rows": []}
+            else:
+                writer.execute(sql)
+            assert reader.execute("SELECT name FROM t WHERE id = 2").fetchone() == (f"turn {turn}",)
+
+
 def test_trap_4_header_and_page_are_not_always_a_pair(tmp_path: Path) -> None:
     """Trap 4: the page alone, over a frame that this very transaction spilled, then one commit that is all of
     it."""
@@ -270,3 +289,29 @@ def test_trap_4_reads_by_the_same_connection(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.ProgrammingError):
         cursor.fetchone()
     assert_verified(path)
+
+
+@pytest.mark.parametrize("restart", ["RESTART", "TRUNCATE"])
+def test_hazard_18_a_restarted_log_is_noticed_before_it_is_written(
+    tmp_path: Path, peer: Callable[..., Peer], restart: str
+) -> None:
+    """Hazard 18: a connection that knows an earlier generation of the log writes frames to the present one,
+    without having read any of it: what it needs is in the main file. Under the earlier generation its commit
+    would be lost in the next recovery."""
+    path = make(tmp_path / "a.db", journal_mode="wal", rows=300)
+    other = peer(path, RAW)
+    with opened(path) as connection:
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        other.run("PRAGMA wal_autocheckpoint=0")
+        for turn in range(6):
+            connection.execute("UPDATE t SET data = ? WHERE id = 10", (f"ours {turn}",))
+            assert other.run(f"PRAGMA wal_checkpoint({restart})")["rows"][0][0] == 0
+            # In another leaf, so that this connection has no reason to read the frame.
+            assert other.run(f"UPDATE t SET data = 'theirs {turn}' WHERE id = 290") == {"rows": []}
+            connection.execute("UPDATE t SET data = ? WHERE id = 20", (f"ours too {turn}",))
+            copy = crashed(path, tmp_path / f"{turn}")
+            with opened(copy) as recovered:
+                assert_sound(recovered)
+                found = recovered.execute("SELECT data FROM t WHERE id IN (10, 20, 290)").fetchall()
+            assert found == [(f"ours {turn}",), (f"ours too {turn}",), (f"theirs {turn}",)]
+            assert_verified(copy)

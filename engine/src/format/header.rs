@@ -80,7 +80,7 @@ pub fn parse(region: &[u8]) -> Result<Header> {
 pub fn damaged(what: &str) -> Fault {
     Fault::new(
         FaultClass::HeaderDamaged,
-        format!("{what}; restore the header with `lumocrypt header restore` or the file from a backup."),
+        format!("{what}; restore the file from a backup."),
     )
 }
 

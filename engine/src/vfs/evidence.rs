@@ -15,11 +15,13 @@ use super::api::Api;
 /// What the copy's name ends in, behind the log's.
 const SUFFIX: &str = ".lumo-damaged";
 
-/// Copies the log at `path`, unless an earlier copy is there, and says in SQLite's error log what became of it.
+/// If there is a `loss`, copies the log at `path`, unless an earlier copy is there, and says in SQLite's error log
+/// what became of it.
 ///
 /// The copy is for people. Recovery does not depend on it: it goes on if there is no room for one, or no right to
 /// make it.
-pub fn keep(api: &Api, path: &str, loss: &str) {
+pub fn keep(api: &Api, path: &str, loss: Option<String>) {
+    let Some(loss) = loss else { return };
     let name = format!("{path}{SUFFIX}");
     let outcome = match copy(Path::new(path), Path::new(&name)) {
         Ok(()) => format!("a copy was kept as {name}"),

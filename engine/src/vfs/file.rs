@@ -125,9 +125,7 @@ impl OpenFile {
             Content::Journal(file, _) => {
                 Stats::count(&STATS.reads);
                 let complete = file.read(&mut self.base, buf, offset)?;
-                if let Some(loss) = file.take_loss() {
-                    evidence::keep(&self.shim.host().api, &self.path, &loss);
-                }
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
                 complete
             }
             Content::Wal(file, main) => {
@@ -135,9 +133,7 @@ impl OpenFile {
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
                 let complete = file.read(&mut self.base, &mut link, buf, offset)?;
-                if let Some(loss) = file.take_loss() {
-                    evidence::keep(&self.shim.host().api, &self.path, &loss);
-                }
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
                 complete
             }
             Content::Main(database) => {
@@ -223,11 +219,17 @@ impl OpenFile {
         match &mut self.content {
             Content::Plain => self.base.size(),
             Content::Temp(file) => Ok(file.size()),
-            Content::Journal(file, _) => file.size(&mut self.base),
+            Content::Journal(file, _) => {
+                let size = file.size(&mut self.base)?;
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
+                Ok(size)
+            }
             Content::Wal(file, main) => {
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
-                file.size(&mut self.base, &mut link)
+                let size = file.size(&mut self.base, &mut link)?;
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
+                Ok(size)
             }
             Content::Main(database) => match &database.phase {
                 Phase::Ready(file) => file.size(&mut self.base),
