@@ -76,7 +76,7 @@ def test_hazard_4_the_first_copy_stays(wal_crash: Crashed) -> None:
 
 
 def test_hazard_4_what_a_crash_leaves_is_not_kept(wal_crash: Crashed) -> None:
-    """A torn end of the log is no loss: nobody was told that it had been committed, or it was never synced."""
+    """A torn end of the log is no loss: it was not committed, or never synced."""
     wal = log(wal_crash)
     for torn in (wal[: -FRAME // 2], wal[:-FRAME] + bytes(FRAME), wal[:-7] + bytes(7), wal):
         wal_crash.put(wal=torn)
@@ -107,7 +107,7 @@ def test_hazard_4_a_journal_that_is_rolled_back_in_part_is_kept(tmp_path: Path) 
     crash = crash_in_a_transaction(tmp_path)
     journal = bytearray(log(crash))
     at = PREAMBLE
-    # Behind the records of the first segment and their number, without which there would be nothing to roll back.
+    # Behind the first segment's records and their number, without which there is nothing to roll back.
     for _ in range(3):
         at += EXTENT_HEAD + int.from_bytes(journal[at + 4 : at + 8], "little") + OVERHEAD
     journal[at + EXTENT_HEAD] ^= 1

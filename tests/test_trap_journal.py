@@ -240,7 +240,7 @@ def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, at
 
 
 def _renamed_trailer(journal: bytes) -> bytes:
-    """A journal whose trailer names another super-journal, with a right checksum (pager.c, readSuperJournal)."""
+    """A journal that ends in another super-journal's name, with a right checksum (pager.c, readSuperJournal)."""
     length = int.from_bytes(journal[-16:-12], "big")
     name = b"X" * length
     checksum = sum(name) & 0xFFFFFFFF
@@ -249,8 +249,8 @@ def _renamed_trailer(journal: bytes) -> bytes:
 
 @pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
 def test_hazard_20_an_edited_super_journal_trailer(tmp_path: Path, recorder: Recorder, attached: str) -> None:
-    """Hazard 20: the trailer is clear, and anybody can make it name a super-journal that does not exist. SQLite
-    believes that and skips the rollback; of an encrypted journal the sealed copy decides."""
+    """Hazard 20: the trailer is clear, and anybody can make it name a super-journal that does not exist.
+    SQLite believes that and skips the rollback; of an encrypted journal the sealed copy decides."""
     pair = _Pair.of(tmp_path / "files", recorder, "delete", attached)
     edited = {"main.db-journal": 0, "other.db-journal": 0}
     torn = 0

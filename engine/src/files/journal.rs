@@ -168,7 +168,11 @@ impl JournalFile {
             LogPreamble::Torn => {
                 let mut extent = [0u8; EXTENT_HEAD_LEN];
                 storage.read(&mut extent, JOURNAL_PREAMBLE_LEN as u64)?;
-                ExtentHead::parse(&extent).map(|extent| extent.journal_id)
+                let head = ExtentHead::parse(&extent);
+                if head.is_none() && physical > JOURNAL_PREAMBLE_LEN as u64 {
+                    self.loss = Some("its beginning is damaged, and it cannot be rolled back".to_owned());
+                }
+                head.map(|head| head.journal_id)
             }
         };
         self.end = JOURNAL_PREAMBLE_LEN as u64;
@@ -651,7 +655,7 @@ impl JournalFile {
         if size > self.end {
             storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
         }
-        Ok((self.extents.len() as u64, self.id.is_some() && magic != SQLITE_MAGIC))
+        Ok((self.extents.len() as u64, !self.finished && magic != SQLITE_MAGIC))
     }
 
     fn damaged(&self) -> Fault {
