@@ -314,3 +314,17 @@ def test_connect_refuses_a_plaintext_vfs(tmp_path: Path) -> None:
         fill(connection, 10)
         connection.close()
         assert not is_clear(path)
+
+
+def test_hazard_3_a_checksum_database_beside_an_encrypted_one(encrypted: Path, tmp_path: Path) -> None:
+    """What is written to it would be in clear: one that was put in the place of an encrypted one is refused."""
+    checked = tmp_path / "checked.db"
+    make_plain(tmp_path / "plain.db", rows=5)
+    lumocrypt.encrypt(tmp_path / "plain.db", checked, key=None, cipher="checksum")
+    connection = lumocrypt.connect(encrypted, key=KEY)
+    with pytest.raises(lumocrypt.NotEncryptedError, match="only checksummed"):
+        connection.execute("ATTACH ? AS other", (str(checked),))
+    # Unless that is meant.
+    connection.execute("ATTACH ? AS other", (f"file:{checked}?lumo_cipher=checksum",))
+    assert connection.execute("SELECT count(*) FROM other.t").fetchone() == (5,)
+    connection.close()

@@ -78,10 +78,7 @@ pub fn parse(region: &[u8]) -> Result<Header> {
 
 /// The fault for a header that cannot be used, with what to do about it.
 pub fn damaged(what: &str) -> Fault {
-    Fault::new(
-        FaultClass::HeaderDamaged,
-        format!("{what}; restore the file from a backup."),
-    )
+    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup."))
 }
 
 impl Header {

@@ -393,7 +393,8 @@ impl MainLink for Linked<'_> {
         previous: [u8; 16],
         sync: Option<i32>,
     ) -> Result<()> {
-        let change = |cell: &mut Cell| (cell.active, cell.current, cell.previous) = (active, current, previous);
+        let change =
+            |cell: &mut Cell| (cell.active, cell.current, cell.previous) = (active, current, previous);
         self.file.write_cell(self.storage, change, sync)
     }
     fn sync(&mut self) -> Result<()> {
@@ -417,9 +418,8 @@ fn hazard_8_a_crash_in_a_checkpoint_is_no_tampering() {
     let keys = Arc::new(keys);
     let mut disk = MemoryFile { bytes: region, ..MemoryFile::default() };
     let mut log = MemoryFile::default();
-    let new = || {
-        (MainFile::new(keys.clone(), PAGE as u32).unwrap(), WalFile::new(keys.clone(), false).unwrap())
-    };
+    let new =
+        || (MainFile::new(keys.clone(), PAGE as u32).unwrap(), WalFile::new(keys.clone(), false).unwrap());
     let page = PAGE as u64;
 
     let (mut file, mut wal) = new();
