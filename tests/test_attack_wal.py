@@ -224,7 +224,9 @@ def test_known_limit_everything_replaced_by_an_older_copy(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [None, b""])
-def test_hazard_9_a_missing_wal_is_an_error_that_can_be_overridden(wal_crash: Crashed, left: bytes | None) -> None:
+def test_hazard_9_a_missing_wal_is_an_error_that_can_be_overridden(
+    wal_crash: Crashed, left: bytes | None
+) -> None:
     wal_crash.put(wal=left)
     main = wal_crash.path.read_bytes()
     with pytest.raises(lumocrypt.TamperedError, match="lumo_discard_wal=1") as caught:

@@ -160,7 +160,9 @@ print(connection.execute("SELECT count(*) FROM plain.t").fetchone()[0])
 
 
 @pytest.mark.parametrize("replacement", ["plaintext", "nothing"])
-def test_hazard_3_an_unlocked_path_that_was_replaced(encrypted: Path, tmp_path: Path, replacement: str) -> None:
+def test_hazard_3_an_unlocked_path_that_was_replaced(
+    encrypted: Path, tmp_path: Path, replacement: str
+) -> None:
     """A path that was unlocked never opens, or is created, in clear."""
     plain = make_plain(tmp_path / "plain.db", rows=5)
     lines = program(
@@ -317,7 +319,7 @@ def test_connect_refuses_a_plaintext_vfs(tmp_path: Path) -> None:
 
 
 def test_hazard_3_a_checksum_database_beside_an_encrypted_one(encrypted: Path, tmp_path: Path) -> None:
-    """What is written to it would be in clear: one that was put in the place of an encrypted one is refused."""
+    """What is written to it would be in clear: one in the place of an encrypted one is refused."""
     checked = tmp_path / "checked.db"
     make_plain(tmp_path / "plain.db", rows=5)
     lumocrypt.encrypt(tmp_path / "plain.db", checked, key=None, cipher="checksum")

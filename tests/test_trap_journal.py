@@ -240,7 +240,7 @@ def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, at
 
 
 def _renamed_trailer(journal: bytes) -> bytes:
-    """A journal that ends in another super-journal's name, with a right checksum (pager.c, readSuperJournal)."""
+    """A journal that ends in another name, with a right checksum (pager.c, readSuperJournal)."""
     length = int.from_bytes(journal[-16:-12], "big")
     name = b"X" * length
     checksum = sum(name) & 0xFFFFFFFF
