@@ -70,6 +70,8 @@ pub struct JournalFile {
     durable: u64,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
     accept_damage: bool,
+    /// Why the journal is about to be lost although not all of it could be rolled back.
+    loss: Option<String>,
     opened: Option<usize>,
     data: Vec<u8>,
     sealed: Vec<u8>,
@@ -98,6 +100,7 @@ impl JournalFile {
             ours: false,
             durable: 0,
             accept_damage,
+            loss: None,
             opened: None,
             data: Vec::new(),
             sealed: Vec::new(),
@@ -170,14 +173,24 @@ impl JournalFile {
             LogPreamble::Torn => {
                 let mut extent = [0u8; EXTENT_HEAD_LEN];
                 storage.read(&mut extent, JOURNAL_PREAMBLE_LEN as u64)?;
-                ExtentHead::parse(&extent).map(|extent| extent.journal_id)
+                let head = ExtentHead::parse(&extent);
+                if head.is_none() && physical > JOURNAL_PREAMBLE_LEN as u64 {
+                    self.loss = Some("its beginning is damaged, and it cannot be rolled back".to_owned());
+                }
+                head.map(|head| head.journal_id)
             }
         };
         self.end = JOURNAL_PREAMBLE_LEN as u64;
         if let Some(id) = self.id {
             while self.load_extent(storage, id)? {}
-            if !self.accept_damage && self.was_durable(storage, id, physical)? {
-                return Err(self.damaged());
+            if self.was_durable(storage, id, physical)? {
+                if !self.accept_damage {
+                    return Err(self.damaged());
+                }
+                self.loss = Some(format!(
+                    "extent {} is damaged, and what is in front of it was rolled back on demand",
+                    self.extents.len()
+                ));
             }
         }
         if self.extents.is_empty() {
@@ -647,6 +660,11 @@ impl JournalFile {
         !self.ours && !self.extents.is_empty()
     }
 
+    /// Why the journal is about to be lost although not all of it could be rolled back; once.
+    pub fn take_loss(&mut self) -> Option<String> {
+        self.loss.take()
+    }
+
     /// How many extents authenticate, and whether anything but a trailer follows them: for reports.
     pub fn extents(&mut self, storage: &mut dyn Storage) -> Result<(u64, bool)> {
         self.load(storage)?;
@@ -655,7 +673,7 @@ impl JournalFile {
         if size > self.end {
             storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
         }
-        Ok((self.extents.len() as u64, self.id.is_some() && magic != SQLITE_MAGIC))
+        Ok((self.extents.len() as u64, !self.finished && magic != SQLITE_MAGIC))
     }
 
     fn damaged(&self) -> Fault {
