@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,9 +14,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import contextlib
-import signal
 
 import pytest
 
@@ -166,8 +165,8 @@ def unprivileged() -> Iterator[Unprivileged]:
     shutil.rmtree(one.folder)
 
 
-# Started in the background by a shell, a test run ignores SIGINT, and so would the programs whose handling of it
-# is tested.
+# Started in the background by a shell, a test run ignores SIGINT, and so would the programs whose handling of
+# it is tested.
 with contextlib.suppress(ValueError):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

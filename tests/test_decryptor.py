@@ -271,8 +271,11 @@ def test_an_interrupted_creation_is_an_empty_database(tmp_path: Path) -> None:
     path.write_bytes(bytes(0x8000) + region[0x8000:])
     assert read_database(path, RAW).image == b""
     assert len(connect(path, "aegis-256").execute("SELECT * FROM sqlite_schema").fetchall()) == 0
-    # With a whole copy B there was a database.
+    # The crash may have come after all of copy B.
     path.write_bytes(bytes(0x4000) + region[0x4000:])
+    assert read_database(path, RAW).image == b""
+    # With a whole copy A there was a database.
+    path.write_bytes(region[:0x4000] + bytes(0x4000) + region[0x8000:])
     assert read_database(path, RAW).header is not None
 
 

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
+use crate::fork;
 
 pub mod extension;
 pub mod files;
@@ -19,6 +20,7 @@ pub const ABI_VERSION: u32 = 1;
 /// Runs the body of an exported function: a fault becomes the thread's record and its class, and nothing
 /// unwinds into C.
 pub(crate) fn call(body: impl FnOnce() -> Result<()>) -> c_int {
+    fork::watch();
     failure::clear();
     let fault = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return 0,

@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int};
 
 use super::{call, give, owned, required, text};
 use crate::error::Result;
+use crate::fork;
 use crate::vfs::api::Api;
 use crate::vfs::host::{self, Host};
 
@@ -19,6 +20,7 @@ fn describe(host: &Host) -> serde_json::Value {
 /// extension is found.
 #[unsafe(no_mangle)]
 pub extern "C" fn lumo_hosts() -> *mut c_char {
+    fork::watch();
     let hosts: Vec<_> = host::hosts().into_iter().map(describe).collect();
     owned(&serde_json::Value::from(hosts).to_string())
 }

@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char};
 
 use super::{ABI_VERSION, owned};
 use crate::failure;
+use crate::fork;
 use crate::stats::STATS;
 
 /// The version of the ABI.
@@ -39,5 +40,6 @@ pub extern "C" fn lumo_failure_clear() {
 /// The process's counters as JSON.
 #[unsafe(no_mangle)]
 pub extern "C" fn lumo_stats() -> *mut c_char {
+    fork::watch();
     owned(&STATS.to_json())
 }

@@ -1,5 +1,7 @@
 //! Key derivation and hashing: Argon2id, HKDF, HMAC and SHA-256.
 
+use std::thread::JoinHandle;
+
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::{constant_time, digest, hkdf, hmac};
 use zeroize::{Zeroizing, zeroize_stack};
@@ -47,9 +49,11 @@ fn run_argon2(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Sec
     // Threads of its own, gone afterwards: the lanes would otherwise run in a process-wide pool, which has
     // no threads in a forked child, where the derivation would then wait for ever.
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(params.p_cost() as usize);
+    // Dropped after the pool, which tells them to end.
+    let mut started = Threads(Vec::with_capacity(threads));
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
-        .thread_name(|_| "lumocrypt-kdf".into())
+        .spawn_handler(|thread| started.start(|| thread.run()))
         .build()
         .map_err(|_| out_of_memory(params))?;
     let (out, blocks) = (key.expose_mut(), memory.as_mut_slice());
@@ -59,6 +63,25 @@ fn run_argon2(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Sec
     pool.broadcast(|_| zeroize_stack::<STACK_USED>());
     result.map_err(refused)?;
     Ok(key)
+}
+
+/// Threads that are waited for: a pool only tells its own to end.
+struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    fn start(&mut self, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        self.0.push(std::thread::Builder::new().name("lumocrypt-kdf".into()).spawn(body)?);
+        Ok(())
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        for thread in self.0.drain(..) {
+            // One that panicked has ended, too.
+            let _ = thread.join();
+        }
+    }
 }
 
 fn refused(error: argon2::Error) -> Fault {

@@ -57,6 +57,9 @@ pub fn parse(region: &[u8]) -> Result<Header> {
         ));
     }
     if (region.len() as u64) < HEADER_LEN {
+        if is_unfinished(region, region.len() as u64) {
+            return Err(unfinished());
+        }
         return Err(Fault::new(
             FaultClass::HeaderDamaged,
             format!(
@@ -76,12 +79,24 @@ pub fn parse(region: &[u8]) -> Result<Header> {
     Ok(header)
 }
 
-/// The fault for a header that cannot be used, with what to do about it.
-pub fn damaged(what: &str) -> Fault {
+/// Did a crash leave the creation of a database behind? Then there are no slots, and superblock copy A, which is
+/// written last, is still all zeros. What else is there may be torn, even where copy B looks intact.
+/// A file of no bytes is new, too.
+pub fn is_unfinished(region: &[u8], size: u64) -> bool {
+    size <= HEADER_LEN && all_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
+}
+
+/// The fault for a file that [`is_unfinished`].
+pub fn unfinished() -> Fault {
     Fault::new(
         FaultClass::HeaderDamaged,
-        format!("{what}; restore the header with `lumocrypt header restore` or the file from a backup."),
+        "The database holds nothing: its creation was interrupted. The next program that writes to it makes it anew.",
     )
+}
+
+/// The fault for a header that cannot be used, with what to do about it.
+pub fn damaged(what: &str) -> Fault {
+    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup."))
 }
 
 impl Header {

@@ -6,9 +6,10 @@
 //! passphrases nor anything that they could be guessed from is kept. Entries survive `fork`. A derivation
 //! that was under way in another thread does not, so flights of another process are not waited for.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crypto::kdf::hmac_sha256;
 use crate::crypto::secret::{Secret, SecretBytes};
@@ -141,14 +142,23 @@ impl Cache {
     }
 }
 
+/// The process's cache, once there is one. Not a `OnceLock`: one that is being set cannot be held for `fork`.
+static CACHE: Mutex<Option<&'static Cache>> = Mutex::new(None);
+
 /// The process's cache.
 pub(crate) fn global() -> Result<&'static Cache> {
-    static CACHE: OnceLock<Cache> = OnceLock::new();
-    if CACHE.get().is_none() {
-        // Another thread may be faster; either cache will do.
-        let _ = CACHE.set(Cache::new()?);
+    let mut place = lock(&CACHE);
+    match *place {
+        Some(cache) => Ok(cache),
+        None => Ok(place.insert(Box::leak(Box::new(Cache::new()?)))),
     }
-    Ok(CACHE.get().expect("just set"))
+}
+
+/// Keeps everybody else out of the process's cache until the result is dropped.
+pub(crate) fn hold() -> Box<dyn Any> {
+    let place = lock(&CACHE);
+    let inner = place.map(|cache| (lock(&cache.entries), lock(&cache.flights)));
+    Box::new((inner, place))
 }
 
 /// Keeps the data key that `key` opens `slot` with, as unlocking would.
@@ -211,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_bound_to_everything_it_was_derived_from() {
+    fn hazard_16_an_entry_is_bound_to_everything_it_was_derived_from() {
         let cache = Cache::new().unwrap();
         let slot = Keyslot { created: 1, kind: crate::format::keyslot::KeyslotKind::Raw, ..Keyslot::empty() };
         let changed = Keyslot { created: 2, ..slot.clone() };

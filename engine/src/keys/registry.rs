@@ -1,8 +1,9 @@
 //! What the process holds for others to fetch: keys by number, options by single-use handle or by path.
 
-use std::collections::{HashMap, VecDeque};
+use std::any::Any;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::material::Key;
 pub use super::options::{IoMode, OpenOptions};
@@ -14,17 +15,20 @@ pub const HANDLE_CAPACITY: usize = 1024;
 /// Symlinks followed from the last part of a path; Linux allows as many (`MAXSYMLINKS`).
 const SYMLINK_DEPTH: usize = 40;
 
-static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
+static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 
-#[derive(Default)]
 struct Registry {
-    keys: HashMap<u64, Arc<Key>>,
+    keys: BTreeMap<u64, Arc<Key>>,
     last_key: u64,
     handles: VecDeque<(String, OpenOptions)>,
-    unlocked: HashMap<String, OpenOptions>,
+    unlocked: BTreeMap<String, OpenOptions>,
 }
 
 impl Registry {
+    const fn new() -> Registry {
+        Registry { keys: BTreeMap::new(), last_key: 0, handles: VecDeque::new(), unlocked: BTreeMap::new() }
+    }
+
     fn hold(&mut self, handle: String, options: OpenOptions) {
         if self.handles.len() >= HANDLE_CAPACITY {
             self.handles.pop_front();
@@ -118,6 +122,11 @@ fn into_text(path: PathBuf) -> String {
     path.into_os_string().into_string().unwrap_or_else(|path| format!("{path:?}"))
 }
 
+/// Keeps everybody else out until the result is dropped.
+pub(crate) fn hold() -> Box<dyn Any> {
+    Box::new(registry())
+}
+
 /// A panic while holding the lock leaves nothing half done.
 fn registry() -> MutexGuard<'static, Registry> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
@@ -164,7 +173,7 @@ mod tests {
 
     #[test]
     fn handles_that_nobody_takes_do_not_pile_up() {
-        let mut registry = Registry::default();
+        let mut registry = Registry::new();
         for number in 0..=HANDLE_CAPACITY {
             registry.hold(number.to_string(), OpenOptions::default());
         }

@@ -51,6 +51,9 @@ impl Unlocked {
         let physical = file.size()?;
         let mut region = vec![0; physical.min(HEADER_LEN) as usize];
         file.read(&mut region, 0)?;
+        if header::is_unfinished(&region, physical) && region.iter().any(|byte| *byte != 0) {
+            return Err(header::unfinished().at_path(path));
+        }
         let (keys, superblock) = unlock::unlock(&region, options.key.as_deref(), &options.limits, path)?;
         let header = header::parse(&region)?;
         let sealer = keys.sealer(FileKind::MainDb)?;

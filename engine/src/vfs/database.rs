@@ -6,7 +6,7 @@ use super::base::BaseFile;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::MainFile;
-use crate::files::storage::{Storage, is_zero};
+use crate::files::storage::Storage;
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
@@ -16,6 +16,7 @@ use crate::keys::file_keys::FileKeys;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
 use crate::keys::unlock;
+use crate::sabotage::{self, Sabotage};
 use crate::stats::{STATS, Stats};
 
 /// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL).
@@ -85,7 +86,7 @@ impl Database {
     /// Reads the header of a file that is not empty and unlocks it with the key at hand, if any.
     pub fn unlock(&mut self, base: &mut BaseFile) -> Result<()> {
         let region = read_header(base)?;
-        if is_unfinished(&region, base.size()?) {
+        if header::is_unfinished(&region, base.size()?) {
             return Ok(());
         }
         // The environment's key is for whatever is encrypted.
@@ -192,7 +193,7 @@ impl Database {
         let copy = superblock.encode(&keys);
         for offset in [0, header::COPY_B_OFFSET] {
             base.write(&copy, offset)?;
-            base.sync(SYNC_NORMAL)?;
+            sync_header(base, Sabotage::CopySync)?;
         }
         self.phase = Phase::Ready(Box::new(MainFile::new(keys, page_size)?));
         Ok(())
@@ -292,10 +293,10 @@ impl Database {
         };
         // Copy A comes last: until it begins to be there, the file is an unfinished creation and not a damaged
         // database.
-        base.write(&region[SUPERBLOCK_LEN..], SUPERBLOCK_LEN as u64)?;
-        base.sync(SYNC_NORMAL)?;
-        base.write(&region[..SUPERBLOCK_LEN], 0)?;
-        base.sync(SYNC_NORMAL)?;
+        for (start, end) in [(SUPERBLOCK_LEN, region.len()), (0, SUPERBLOCK_LEN)] {
+            base.write(&region[start..end], start as u64)?;
+            sync_header(base, Sabotage::HeaderSync)?;
+        }
         Stats::count(&STATS.created);
         self.adopt(base, Arc::new(keys), superblock)
     }
@@ -305,7 +306,7 @@ impl Database {
         let key = Arc::new(key);
         match &self.phase {
             Phase::Refused(fault) if fault.class != FaultClass::WrongKey => Err(fault.clone()),
-            Phase::New if base.size()? == 0 || is_unfinished(&read_header(base)?, base.size()?) => {
+            Phase::New if base.size()? == 0 || header::is_unfinished(&read_header(base)?, base.size()?) => {
                 self.options.key = Some(key);
                 self.key_from_environment = false;
                 self.may_stay_plain = false;
@@ -371,10 +372,9 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     Ok(region)
 }
 
-/// Did a crash leave the creation of a database behind? Then there are no slots, and superblock copy A, which is
-/// written last, is still all zeros. What else is there may be torn, even where copy B looks intact.
-fn is_unfinished(region: &[u8], size: u64) -> bool {
-    size <= HEADER_LEN && is_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
+/// Makes what was written to the header durable, but for an engine that is broken on purpose.
+fn sync_header(base: &mut BaseFile, unless: Sabotage) -> Result<()> {
+    if sabotage::is(unless) { Ok(()) } else { base.sync(SYNC_NORMAL) }
 }
 
 /// What a connection without a key is told.

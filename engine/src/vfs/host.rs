@@ -1,5 +1,6 @@
 //! The SQLite libraries of the process, and the VFSs registered in each.
 
+use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::sync::{Arc, Mutex};
 
@@ -13,6 +14,7 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::{MainLink, WalFile};
+use crate::fork;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
 
@@ -73,6 +75,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 /// Once per library; again, it returns what is there.
 pub fn serve(api: Api) -> Result<&'static Host> {
     pin_in_memory();
+    fork::watch();
     let host = {
         let mut hosts = locked(&HOSTS);
         if let Some(host) = hosts.iter().find(|host| host.api.is_same_library(&api)) {
@@ -112,6 +115,13 @@ pub fn host(id: u32) -> Result<&'static Host> {
 /// All libraries served so far.
 pub fn hosts() -> Vec<&'static Host> {
     locked(&HOSTS).clone()
+}
+
+/// Keeps everybody else out of what is kept here until the result is dropped.
+pub(crate) fn hold() -> Box<dyn Any> {
+    let hosts = locked(&HOSTS);
+    let shims: Vec<_> = hosts.iter().map(|host| locked(&host.shims)).collect();
+    Box::new((locked(&LOG_NAMES), shims, hosts))
 }
 
 /// Is this VFS one of ours, in any library?

@@ -5,17 +5,19 @@
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null_mut;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::abi::*;
 use super::api::Api;
 use super::file::ShimFile;
-use super::host::Host;
+use super::host::{self, Host};
 use super::report::guard;
 use crate::capi::keys::lumo_key_random;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass};
 use crate::failure;
 use crate::files::storage::{MemoryFile, Storage};
+use crate::keys::cache;
 use crate::keys::material::Key;
 use crate::keys::registry::{self, OpenOptions};
 
@@ -320,4 +322,60 @@ fn a_thread_that_ends_can_still_fail() {
     })
     .join()
     .unwrap();
+}
+
+/// What a connection does with the locks of the process: keys, handles, registered VFSs, names of logs, data keys.
+fn open_and_close(path: &str) {
+    let mut key = 0;
+    // SAFETY: a place for the number.
+    assert_eq!(unsafe { lumo_key_random(&mut key) }, 0);
+    assert!(registry::get_key(key).is_some() && registry::drop_key(key));
+    drop(Opened::new(path));
+    cache::forget_all();
+    host::hosts();
+}
+
+/// SQLite's own mutexes are another matter: a child of a process with threads in SQLite may wait for them for ever.
+#[test]
+fn a_child_of_a_process_with_threads_finds_our_locks_free() {
+    open_and_close("/lumocrypt-tests/fork.db");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // One lock each without a pause, and connections.
+        let busy: [fn(); 4] = [
+            || drop(registry::get_key(0)),
+            cache::forget_all,
+            || drop(host::hosts()),
+            || open_and_close("/lumocrypt-tests/fork.db"),
+        ];
+        for action in busy {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Relaxed) {
+                    action();
+                }
+            });
+        }
+        let mut ends = [0; 200];
+        for end in &mut ends {
+            // SAFETY: the child runs nothing but the engine and the allocator, which is made for that, and never
+            // returns.
+            unsafe {
+                let child = libc::fork();
+                assert!(child >= 0);
+                if child == 0 {
+                    libc::alarm(5);
+                    let fine = std::panic::catch_unwind(|| open_and_close("/lumocrypt-tests/child.db"));
+                    libc::_exit(c_int::from(fine.is_err()));
+                }
+                assert_eq!(libc::waitpid(child, end, 0), child);
+            }
+            if *end != 0 {
+                break;
+            }
+        }
+        done.store(true, Relaxed);
+        // Killed by the alarm would be 14.
+        assert_eq!(ends, [0; 200]);
+    });
 }

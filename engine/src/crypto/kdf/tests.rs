@@ -1,5 +1,7 @@
 //! Key derivation against published vectors, and its behaviour at the edges.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use serde::Deserialize;
 
 use super::*;
@@ -196,4 +198,19 @@ fn a_forked_child_can_derive_keys() {
         status
     };
     assert_eq!(status, 0, "wait status of the child");
+}
+
+#[test]
+fn threads_are_waited_for() {
+    static ENDED: AtomicUsize = AtomicUsize::new(0);
+    let mut threads = Threads(Vec::new());
+    for _ in 0..4 {
+        let body = || {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            ENDED.fetch_add(1, Ordering::SeqCst);
+        };
+        threads.start(body).unwrap();
+    }
+    drop(threads);
+    assert_eq!(ENDED.load(Ordering::SeqCst), 4);
 }
