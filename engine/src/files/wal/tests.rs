@@ -371,12 +371,8 @@ fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
     let mut bench = Bench::new();
     let mut wal = bench.open();
     bench.begin(&mut wal, 5);
-    for index in 0..3 {
-        let mut header = [9; FRAME_HEADER];
-        header[COMMIT_MARK].fill(0);
-        bench.write(&mut wal, &header, 32 + index * FRAME);
-        bench.write(&mut wal, &[9; PAGE], 32 + index * FRAME + FRAME_HEADER as u64);
-    }
+    first_frames(&mut bench, &mut wal, 0..3, 9);
+    wal.sync(&mut bench.storage, 2).unwrap();
     bench.storage.bytes[WAL_FRAMES_OFFSET as usize + 100] ^= 1;
     assert!(loss_in_recovery(&mut bench).is_none());
 }
