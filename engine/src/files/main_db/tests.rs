@@ -327,6 +327,7 @@ fn trap_17_only_block_zero_is_read_again() {
     assert_eq!((block, busy.reads), ([1; 512], 4));
     for index in 1..4 {
         busy.reads = 0;
+        file.lock_taken(true);
         let fault = file.read(&mut busy, &mut block, index * 512).unwrap_err();
         // Reading ahead, then the block alone.
         assert!(busy.reads <= 2);
