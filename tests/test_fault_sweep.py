@@ -55,5 +55,5 @@ def test_the_judge_is_strict(
     forgetful = dict.fromkeys(FAULTS, ()) | {Operation.WRITE: (Fault("forgotten", 0),)}
     monkeypatch.setattr(module, "FAULTS", forgetful)
     (workload,) = (workload for workload in workloads() if workload.label == label)
-    outcome = sweep(workload, flavour, tmp_path, share=0.2)
+    outcome = sweep(workload, flavour, tmp_path, share=1)
     assert outcome.failures
