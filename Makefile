@@ -12,13 +12,15 @@ SOURCES += engine/Cargo.toml engine/Cargo.lock engine/cbindgen.toml
 # Processes that run the Python tests; make test JOBS=0 keeps them in one.
 JOBS ?= auto
 
-CAMPAIGNS := $(wildcard tests/test_crash_*.py tests/test_fault_*.py)
+CAMPAIGNS := $(wildcard tests/test_crash_*.py)
 
+# Processes that make faults kills.
+KILLS ?= 200
 # How long make fuzz gives each target.
 MINUTES ?= 10
 FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: crash fuzz demo test lint build clean
+.PHONY: crash faults fuzz demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -27,10 +29,16 @@ test: $(VENV)/.package $(VENV)/.tools
 	$(CARGO) test --release $(ENGINE)
 	$(BIN)/python -m pytest -n $(JOBS) tests $(CAMPAIGNS:%=--ignore=%)
 
-# Crashes and faults by the thousand. Not clean yet: a page taken from the freelist, torn by a kill and in no
+# Crashes by the thousand. Not clean yet: a page taken from the freelist, torn by a kill and in no
 # journal, is never read by SQLite but reported by verify.
 crash: $(VENV)/.package
 	$(BIN)/python -m pytest -n $(JOBS) $(CAMPAIGNS)
+
+# Processes killed at random, and every call of the VFS below failing in turn, in every way: a quarter of an hour. A
+# sample of both is in make test.
+faults: $(VENV)/.package
+	$(BIN)/python -m tests.faults.kills --kills $(KILLS)
+	$(BIN)/python -m tests.faults.sweep --jobs $$(nproc)
 
 # Needs a nightly compiler and `cargo install cargo-fuzz`; address sanitizer and overflow checks are on. Starts from
 # engine/fuzz/seeds, collects in engine/fuzz/corpus, and leaves what it finds in engine/fuzz/artifacts.
