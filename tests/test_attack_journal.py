@@ -15,7 +15,7 @@ from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_a_transaction
 from support.judge import changed, journal_outcomes, log, prefix_or_error
-from support.layout import OVERHEAD, slot_at
+from support.layout import HEADER, OVERHEAD, slot_at
 from support.sql_recorder import Recorder
 from support.tiny import BLOCK, Attacked, Rows, make_tiny
 
@@ -47,10 +47,11 @@ def test_an_untouched_journal_is_rolled_back(journal_crash: Crashed) -> None:
     assert journal_crash.outcome() not in journal_crash.states
 
 
-def test_an_empty_main_file_beside_a_journal(journal_crash: Crashed) -> None:
-    journal_crash.put(main=b"")
+@pytest.mark.parametrize("size", [0, HEADER])
+def test_hazard_13_an_empty_main_file_beside_a_journal(journal_crash: Crashed, size: int) -> None:
+    journal_crash.put(main=journal_crash.files[journal_crash.path.name][:size])
     before = contents(journal_crash.path.parent)
-    with pytest.raises(lumocrypt.TamperedError, match="empty"):
+    with pytest.raises(lumocrypt.TamperedError, match=r"empty|cut"):
         journal_crash.rows()
     with pytest.raises(lumocrypt.TamperedError):
         lumocrypt.connect(journal_crash.path, key=KEY).execute("CREATE TABLE mine (a)")
@@ -136,13 +137,24 @@ def test_extents_of_a_hot_journal_out_of_order(journal_crash: Crashed) -> None:
     assert journal_outcomes(journal_crash, journals[:-3]) == {None}
 
 
-def test_known_limit_a_hot_journal_deleted_or_damaged_at_its_end(journal_crash: Crashed) -> None:
+def test_known_limit_a_hot_journal_deleted_or_damaged_at_an_end(journal_crash: Crashed) -> None:
     """Nothing in the main file says that a rollback is due; the blocks of half a transaction are sound."""
     journal = log(journal_crash)
-    for left in (None, b"", journal[: extents(journal)[-1]], journal[:-1] + bytes([journal[-1] ^ 1])):
+    assert len(journal) > 4096
+    beginnings = [filler * 4096 + journal[4096:] for filler in (b"\0", b"\xa5")]
+    ends = [journal[: extents(journal)[-1]], journal[:-1] + bytes([journal[-1] ^ 1])]
+    for left in (None, b"", *beginnings, *ends):
         journal_crash.put(journal=left)
+        if left in beginnings[1:]:
+            (warning,) = lumocrypt.verify(journal_crash.path, key=KEY).warnings
+            assert "holds bytes that do not authenticate" in warning
         outcome = journal_crash.outcome()
         assert not isinstance(outcome, sqlite3.Error)
+        kept = list(journal_crash.path.parent.glob("*.lumo-damaged"))
+        assert bool(kept) == (left in beginnings[1:])
+        for copy in kept:
+            assert copy.read_bytes() == left
+            copy.unlink()
         # What is lost at the very end may not have been in use yet.
         assert left or outcome not in journal_crash.states
 

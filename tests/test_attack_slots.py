@@ -176,13 +176,14 @@ def test_truncation_to_nothing_is_a_new_database(target: Target, keep: int) -> N
     assert target.path.read_bytes() == target.original[:keep]
 
 
-def test_truncation_to_the_bare_header_is_no_wrong_answer(target: Target) -> None:
-    """It looks like a database whose creation was interrupted: empty. verify says so."""
+@MODES
+def test_truncation_to_the_bare_header_is_damage(target: Target, io: Io) -> None:
+    """It looks like a database whose creation was interrupted, but the header says that there were blocks."""
     os.ftruncate(target.file, HEADER)
-    result = lumocrypt.verify(target.path, key=target.key)
-    assert any("no content" in warning for warning in result.warnings)
-    with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        target.rows()
+    assert not target.verdict()
+    outcome = target.outcome(io)
+    assert isinstance(outcome, lumocrypt.TamperedError)
+    assert "cut off behind its header" in str(outcome)
 
 
 @MODES

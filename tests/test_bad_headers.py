@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, make_plain
+from conftest import FAST, flip, make_plain
 from support.layout import (
     BLOCK_SIZE_AT,
     COPY,
@@ -101,6 +101,27 @@ def test_a_rewritten_copy_loses_against_the_sound_one(tiny: Path) -> None:
         assert not verify(tiny, KEY).ok
 
 
+@pytest.mark.parametrize("copy", [0, COPY])
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_hazard_10_a_writer_completes_the_header_and_nobody_else(tiny: Path, copy: int, mode: str) -> None:
+    """With a write to the file under SQLite's own lock, never with a lock alone, or without one."""
+    connection = lumocrypt.connect(tiny, key=KEY, isolation_level=None)
+    connection.execute(f"PRAGMA journal_mode={mode}")
+    connection.close()
+    flip(tiny, copy + 100)
+    damaged = tiny.read_bytes()
+    assert len(query(tiny, KEY)) > 0
+    assert not verify(tiny, KEY).ok
+    connection = lumocrypt.connect(tiny, key=KEY, isolation_level=None)
+    for sql in ("BEGIN IMMEDIATE", "SELECT count(*) FROM t", "ROLLBACK"):
+        connection.execute(sql)
+        assert tiny.read_bytes() == damaged, sql
+    connection.execute("UPDATE t SET v = 'written'")
+    connection.close()
+    assert verify(tiny, KEY).ok
+    assert tiny.read_bytes()[:COPY] == tiny.read_bytes()[COPY : 2 * COPY]
+
+
 @pytest.mark.parametrize("operation", [*READERS, unlock], ids=by_name)
 @pytest.mark.parametrize(
     ("offset", "value"),
@@ -115,7 +136,7 @@ def test_a_rewritten_copy_loses_against_the_sound_one(tiny: Path) -> None:
         (KDF_M_AT, 7),
     ],
 )
-def test_monstrous_kdf_costs_are_refused_before_they_are_paid(
+def test_hazard_16_monstrous_kdf_costs_are_refused_before_they_are_paid(
     tmp_path: Path, with_passphrase: bytes, operation: Operation, offset: int, value: int
 ) -> None:
     path = tmp_path / "bomb.db"

@@ -21,3 +21,9 @@ LIES = [
 def test_a_sync_that_does_nothing_is_noticed(lie: str, scenario: str, flavour: str) -> None:
     jobs = [Job(scenario, 100, seed, flavour, lie) for seed in range(3)]
     assert [failure for outcome in run_jobs(jobs) for failure in outcome.failures]
+
+
+@pytest.mark.parametrize("lie", ["new", "folder"])
+def test_a_sync_that_does_nothing_is_noticed_in_conversions(lie: str) -> None:
+    jobs = [Job("conversions-delete-full", 100, seed, lie=lie) for seed in range(3)]
+    assert [failure for outcome in run_jobs(jobs) for failure in outcome.failures]

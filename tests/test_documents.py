@@ -5,19 +5,43 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 SECURITY = ROOT / "SECURITY.md"
+TESTS = ROOT / "tests" / "README.md"
 
 
-def test_the_tests_that_back_the_promises_exist() -> None:
-    text = SECURITY.read_text()
+@pytest.mark.parametrize(("document", "enough"), [(SECURITY, 40), (TESTS, 40)], ids=["SECURITY", "tests"])
+def test_the_tests_that_the_documents_name_exist(document: Path, enough: int) -> None:
+    text = document.read_text()
     of_package = re.findall(r"`(test_\w+\.py)::(test_\w+)`", text)
     of_engine = re.findall(r"`(\w+(?:::\w+)*)::(\w+)`", text)
-    assert len(of_package) > 40
+    assert len(of_package) > enough
     assert len(of_engine) > 10
     missing = [f"{file}::{name}" for file, name in of_package if not _has(ROOT / "tests" / file, name)]
     missing += [f"{module}::{name}" for module, name in of_engine if not _in_engine(module, name)]
     assert missing == []
+
+
+@pytest.mark.parametrize(("kind", "count"), [("trap", 17), ("hazard", 20)])
+def test_every_trap_and_hazard_is_answered(kind: str, count: int) -> None:
+    """By a test that is named after it, or by SECURITY.md."""
+    _, heading, section = TESTS.read_text().partition(f"## {kind.capitalize()}s\n")
+    assert heading
+    rows = re.findall(r"^\| (\d+) \|.*\|(.*)\|$", section.partition("\n## ")[0], re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, count + 1))
+    unanswered = [
+        number for number, row in rows if f"{kind}_{number}_" not in row and "SECURITY.md" not in row
+    ]
+    assert unanswered == []
+
+
+def test_every_test_file_is_in_the_list() -> None:
+    listed = re.findall(r"`(test_\w+\*?\.py|test_\w+\*\.py)`", TESTS.read_text().partition("## Traps")[0])
+    files = {path.name for path in (ROOT / "tests").glob("test_*.py")}
+    found = {path.name for name in listed for path in (ROOT / "tests").glob(name)}
+    assert files - found == set()
 
 
 def _has(file: Path, name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -25,6 +26,9 @@ from support.sql_database import (
 )
 from support.sql_recorder import Event, Recorder
 
+#: What ends a super-journal's record (pager.c, aJournalMagic).
+SQLITE_MAGIC = bytes.fromhex("d9d505f920a163d7")
+
 
 @pytest.fixture
 def recorder() -> Iterator[Recorder]:
@@ -43,7 +47,7 @@ def _database(path: Path, *, page_size: int, block_size: int) -> Path:
     ("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (16384, 4096)]
 )
 @pytest.mark.parametrize("garbage", ["torn", "zeros", "noise"])
-def test_traps_2_and_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
+def test_trap_2_and_trap_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
     """Traps 2 and 9: a crash may tear every block that a transaction has written. Where a block holds several
     pages, all of them must be in the journal, and playback, page by page, must not stumble over the block it
     repairs."""
@@ -128,22 +132,30 @@ def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
                 shutil.rmtree(copy.parent)
 
 
-def test_trap_15_reads_are_served_from_memory(tmp_path: Path, recorder: Recorder) -> None:
+@pytest.mark.parametrize(
+    ("synchronous", "expected"),
+    [("full", ["write", "sync", "write", "sync"]), ("normal", ["write", "sync"])],
+)
+def test_trap_15_reads_are_served_from_memory(
+    tmp_path: Path, recorder: Recorder, synchronous: str, expected: list[str]
+) -> None:
     """Trap 15: SQLite reads its journal back (8 bytes at the next header) before each sync.
 
-    Were the buffer flushed for that, every commit would cost one more write. It is one extent for the records
-    and one for their number, each synced, and a last small one to say that the database is written now.
+    Were the buffer flushed for that, a commit would cost one more write. It is one extent for the records and
+    their number, which with synchronous=FULL are written and synced one after the other, and a last small one
+    to say that the database is written now.
     """
     path = make(tmp_path / "a.db")
     connection = recorder.connect(path)
+    connection.execute(f"PRAGMA synchronous={synchronous}").fetchall()
     connection.execute("SELECT count(*) FROM t").fetchall()
     for _ in range(3):
         recorder.watch()
         connection.execute("UPDATE t SET data = randomblob(500) WHERE id % 10 = 0")
         events = [event for event in recorder.stop() if event.name.endswith("-journal")]
         operations = [event.operation for event in events]
-        assert operations[:4] == ["write", "sync", "write", "sync"]
-        assert operations[4:] in (["delete"], ["write", "delete"])
+        assert operations[: len(expected)] == expected
+        assert operations[len(expected) :] in (["delete"], ["write", "delete"])
         assert all(event.length < 200 for event in events[1:])
     connection.close()
     assert_verified(path)
@@ -162,46 +174,104 @@ def _snapshots(recorder: Recorder, folder: Path, work: Callable[[], None]) -> li
     return taken
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """A transaction over two databases, as it was after each of its operations."""
+
+    folder: Path
+    #: Each database and its key.
+    main: tuple[Path, bytes]
+    other: tuple[Path, bytes | None]
+    snapshots: list[dict[str, bytes]]
+
+    @classmethod
+    def of(cls, folder: Path, recorder: Recorder, mode: str, attached: str) -> _Pair:
+        folder.mkdir()
+        raw = OTHER_RAW if attached == "encrypted" else None
+        main = make(folder / "main.db", rows=3, journal_mode=mode)
+        other = make(folder / "other.db", raw, rows=3, journal_mode=mode)
+        connection = recorder.connect(main)
+        how = f"lumo_key=x'{OTHER_RAW.hex()}'" if raw else "lumo_plain=1"
+        connection.execute(f'ATTACH "file:{other}?{how}" AS other')
+        # The mode is each connection's own.
+        connection.execute(f"PRAGMA main.journal_mode={mode}; PRAGMA other.journal_mode={mode}").fetchall()
+
+        def transaction() -> None:
+            connection.execute(
+                "BEGIN; UPDATE main.t SET name = 'new'; UPDATE other.t SET name = 'new'; COMMIT"
+            ).fetchall()
+
+        snapshots = _snapshots(recorder, folder, transaction)
+        connection.close()
+        return cls(folder, (main, RAW), (other, raw), snapshots)
+
+    def put(self, files: dict[str, bytes]) -> None:
+        for file in self.folder.iterdir():
+            file.unlink()
+        for name, data in files.items():
+            (self.folder / name).write_bytes(data)
+
+    def changed_rows(self, *, main_first: bool) -> tuple[int, int]:
+        """How many rows of either database are the transaction's, after recovery in that order."""
+        found: dict[Path, int] = {}
+        for path, key in (self.main, self.other) if main_first else (self.other, self.main):
+            with opened(path, key) as recovered:
+                assert_sound(recovered)
+                found[path] = recovered.execute("SELECT count(*) FROM t WHERE name = 'new'").fetchone()[0]
+        return found[self.main[0]], found[self.other[0]]
+
+
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
 @pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
 def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, attached: str) -> None:
     """Trap 6: a transaction over two files is in both or in neither, wherever a crash hits it, and whichever
     file is opened first, through whichever VFS: who rolls back one must find the super-journal's name at the
     end of the other's journal."""
-    folder = tmp_path / "files"
-    folder.mkdir()
-    raw = OTHER_RAW if attached == "encrypted" else None
-    main = make(folder / "main.db", rows=3, journal_mode=mode)
-    other = make(folder / "other.db", raw, rows=3, journal_mode=mode)
-    connection = recorder.connect(main)
-    how = f"lumo_key=x'{OTHER_RAW.hex()}'" if raw else "lumo_plain=1"
-    connection.execute(f'ATTACH "file:{other}?{how}" AS other')
-    # The mode is each connection's own.
-    connection.execute(f"PRAGMA main.journal_mode={mode}; PRAGMA other.journal_mode={mode}").fetchall()
-
-    def transaction() -> None:
-        connection.execute(
-            "BEGIN; UPDATE main.t SET name = 'new'; UPDATE other.t SET name = 'new'; COMMIT"
-        ).fetchall()
-
-    snapshots = _snapshots(recorder, folder, transaction)
-    connection.close()
-    assert sum(any("-mj" in name for name in files) for files in snapshots) > 5
+    pair = _Pair.of(tmp_path / "files", recorder, mode, attached)
+    assert sum(any("-mj" in name for name in files) for files in pair.snapshots) > 5
     outcomes = set()
-    for files in snapshots:
-        for first_is_main in (True, False):
-            for file in folder.iterdir():
-                file.unlink()
-            for name, data in files.items():
-                (folder / name).write_bytes(data)
-            found = {}
-            for path, key in ((main, RAW), (other, raw)) if first_is_main else ((other, raw), (main, RAW)):
-                with opened(path, key) as recovered:
-                    assert_sound(recovered)
-                    found[path] = recovered.execute("SELECT count(*) FROM t WHERE name = 'new'").fetchone()[0]
-            assert found[main] == found[other], (first_is_main, sorted(files))
-            outcomes.add(found[main])
+    for files in pair.snapshots:
+        for main_first in (True, False):
+            pair.put(files)
+            main, other = pair.changed_rows(main_first=main_first)
+            assert main == other, (main_first, sorted(files))
+            outcomes.add(main)
     assert outcomes == {0, 3}
+
+
+def _renamed_trailer(journal: bytes) -> bytes:
+    """A journal that ends in another name, with a right checksum (pager.c, readSuperJournal)."""
+    length = int.from_bytes(journal[-16:-12], "big")
+    name = b"X" * length
+    checksum = sum(name) & 0xFFFFFFFF
+    return journal[: -16 - length] + name + journal[-16:-12] + checksum.to_bytes(4, "big") + journal[-8:]
+
+
+@pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
+def test_hazard_20_an_edited_super_journal_trailer(tmp_path: Path, recorder: Recorder, attached: str) -> None:
+    """Hazard 20: the trailer is clear, and anybody can make it name a super-journal that does not exist.
+    SQLite believes that and skips the rollback; of an encrypted journal the sealed copy decides."""
+    pair = _Pair.of(tmp_path / "files", recorder, "delete", attached)
+    edited = {"main.db-journal": 0, "other.db-journal": 0}
+    torn = 0
+    for files in pair.snapshots:
+        for name in edited:
+            journal = files.get(name, b"")
+            if not any("-mj" in file for file in files) or not journal.endswith(SQLITE_MAGIC):
+                continue
+            pair.put({**files, name: _renamed_trailer(journal)})
+            edited[name] += 1
+            main_first = name.startswith("main")
+            if main_first or attached == "encrypted":
+                assert pair.changed_rows(main_first=main_first) == (0, 0)
+                continue
+            # The control: this is what the attack does to a database of SQLite's own.
+            try:
+                torn += pair.changed_rows(main_first=main_first) != (0, 0)
+            except AssertionError:
+                torn += 1
+    assert min(edited.values()) > 2
+    assert (torn > 0) == (attached == "plaintext")
 
 
 def test_trap_2_one_write_per_extent(tmp_path: Path, recorder: Recorder) -> None:

@@ -13,5 +13,6 @@ pub mod fork;
 pub mod format;
 pub mod keys;
 pub mod offline;
+pub mod sabotage;
 pub mod stats;
 pub mod vfs;

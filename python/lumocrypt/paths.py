@@ -13,6 +13,8 @@ StrPath = str | os.PathLike[str]
 #: The suffixes of the files that belong to a database.
 COMPANIONS = ("-wal", "-journal", "-shm")
 LOGS = ("-wal", "-journal")
+#: Behind the name of a log: a copy that the engine made because recovery was about to lose commits in it.
+DAMAGED_LOG = ".lumo-damaged"
 
 
 def absolute(path: StrPath) -> str:

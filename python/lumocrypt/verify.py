@@ -13,7 +13,7 @@ from .damage import DamagedPage, identify
 from .info import inspect
 from .keys import Hidden, KeyLike
 from .native import Progress
-from .paths import LOGS, StrPath, existing_file
+from .paths import DAMAGED_LOG, LOGS, StrPath, existing_file
 from .registration import stdlib_host
 from .unlocking import resolve_key
 
@@ -61,7 +61,7 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     number = 0 if given is None else given.number
     found = _examine(real, number, progress)
     damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]
-    warnings: list[str] = found["warnings"]
+    warnings: list[str] = [*found["warnings"], *_kept_logs(real)]
     total: int = found["damaged_total"]
     if damaged:
         listed = len(damaged)
@@ -81,6 +81,16 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
         cells=dict(found["cells"]),
         warnings=warnings,
     )
+
+
+def _kept_logs(path: str) -> list[str]:
+    names = [path + suffix + DAMAGED_LOG for suffix in LOGS]
+    return [
+        f"{name} is a copy of a log that was damaged when the database was recovered, and of which a part was "
+        "lost then; move it away once you know why"
+        for name in names
+        if os.path.lexists(name)
+    ]
 
 
 def _examine(path: str, key: int, progress: Progress | None) -> dict[str, Any]:

@@ -6,7 +6,9 @@ disk.py      the folder at every point of the record: what is durable, what is p
 image.py     one thing that a crash could have left of it
 session.py   a workload under the recorder, and the contents that it commits
 activities.py, catalogue.py   the workloads, and the scenarios made of them
+header.py    changes of the header that the package has no command for
 judge.py     opens an image and says what is wrong with it
+recovery.py  what a crash left, recovered under the recorder, to be crashed again
 campaign.py  scenarios times states; worker.py and __main__.py run it
-faulty.py    builds and recordings that are broken on purpose, which a campaign must notice
+faulty.py    engines that are broken on purpose, which a campaign must notice
 """

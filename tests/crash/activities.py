@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from .flavour import RAW
+from .header import edit_superblock
+from .recovery import convert_in_place
 from .session import OTHER, Session, Statement
 
 _TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB, n INTEGER)"
@@ -193,6 +196,20 @@ def two_writers(session: Session) -> None:
             first.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
 
+def by_turns(session: Session) -> None:
+    """Two connections take turns, and one makes the file longer: what the other remembers is out of date."""
+    first, second = session.connect(), session.connect()
+    _base(session, first)
+    for round_ in range(4):
+        session.transaction(second, *[_insert(session, longest=6000) for _ in range(4)])
+        second.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        session.transaction(second, _insert(session))
+        session.transaction(first, _insert(session), ("UPDATE t SET n = n + 1 WHERE id % 7 = ?", (round_,)))
+        if round_ == 2:
+            session.transaction(second, ("DELETE FROM t WHERE length(v) > 2000", ()))
+            second.execute("VACUUM")
+
+
 def switches(session: Session) -> None:
     """From one journal mode to another."""
     connection = session.connect(journal="delete")
@@ -228,3 +245,44 @@ def creation(session: Session) -> None:
     connection = session.connect()
     _base(session, connection, 5)
     _change(session, connection)
+
+
+def copies(session: Session) -> None:
+    """VACUUM INTO a new file, between transactions."""
+    connection = session.connect()
+    _base(session, connection)
+    for number in range(2):
+        connection.execute("VACUUM INTO ?", (str(session.folder / f"copy{number}"),))
+        _change(session, connection)
+
+
+def emptied(session: Session) -> None:
+    """The log is emptied again and again."""
+    connection = session.connect()
+    _base(session, connection)
+    for _ in range(6):
+        _change(session, connection)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+def conversions(session: Session) -> None:
+    """Encrypted and decrypted under its name, between transactions."""
+    connection = session.connect()
+    _base(session, connection)
+    for _ in range(3):
+        _change(session, connection)
+        session.close(connection)
+        convert_in_place(session.path)
+        connection = session.connect()
+        _change(session, connection)
+
+
+def header_edits(session: Session) -> None:
+    """Changes of the superblock while nobody uses the database, as docs/format.md has them."""
+    connection = session.connect()
+    _base(session, connection, 10)
+    for _ in range(3):
+        session.close(connection)
+        edit_superblock(session.path, RAW)
+        connection = session.connect()
+        _change(session, connection)

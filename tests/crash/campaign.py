@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from .catalogue import Scenario
 from .disk import Disk
-from .flavour import Flavour, Plain
+from .flavour import Either, Encrypted, Flavour
 from .image import Fate, Image, cut_off, killed
-from .judge import judge
+from .judge import WrongError, judge
 from .log import Kind
 from .recorder import Recorder
+from .recovery import record_recovery
 from .session import Recording, Setup, record
 
 #: Syncs of a file (``"."`` for the folder) that a broken recording leaves out.
 Lies = Callable[[str], bool]
+
+
+#: Crashes of one recovery.
+RECOVERY = 8
 
 
 def _truthful(_: str) -> bool:
@@ -33,6 +39,8 @@ class Outcome:
     scenario: str
     #: Images judged; all are different.
     states: int = 0
+    #: How many of them are crashes of a recovery.
+    recoveries: int = 0
     #: Points of the recording at which crashes happened.
     points: int = 0
     failures: list[str] = field(default_factory=list)
@@ -63,11 +71,12 @@ def crashes(
     seen: set[bytes] = set()
     for point in range(len(recording.events) + 1):
         event = recording.events[point] if point < len(recording.events) else None
-        for number in range(chosen.get(point, 0)):
+        for _ in range(chosen.get(point, 0)):
             if setup.sync == "off" or random.random() < 0.15:
                 image = killed(disk, event, random)
             else:
-                image = cut_off(disk, random, list(Fate)[number] if number < 2 else None, whole=whole)
+                fate = random.choice([Fate.KEPT, Fate.DROPPED]) if random.random() < 0.2 else None
+                image = cut_off(disk, random, fate, whole=whole)
             digest = image.digest()
             if digest in seen:
                 continue
@@ -78,11 +87,15 @@ def crashes(
 
 
 def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]:
-    """How often to crash before which event. Where most is pending, just before a sync or a change of names,
-    crashes are most telling; the last point is the end."""
+    """How often to crash before which event; the last point is the end.
+
+    Crashes tell most where most is pending, just before a sync, and around a change of names or lengths.
+    """
     events = recording.events
     changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]
-    telling = [n for n in changes if events[n].kind in (Kind.SYNC, Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
+    namings = [n for n in changes if events[n].kind in (Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
+    telling = [n for n in changes if events[n].kind is Kind.SYNC]
+    telling += [point for n in namings for point in (n, n + 1)]
     changes.append(len(events))
     pools = [
         itertools.cycle(random.sample(pool, len(pool))) for pool in (telling or changes, changes, changes)
@@ -128,37 +141,95 @@ def run(
     """Records a scenario and judges about ``states`` crashes of it."""
     random = Random(f"{seed} {scenario.name}")
     outcome = Outcome(scenario.name)
+    if scenario.setup.in_place:
+        flavour = Either()
     _clear(folder)
-    recording = record(
-        folder, flavour, scenario.setup, scenario.activity, recorder, random.randrange(1 << 30)
-    )
+    try:
+        recording = record(
+            folder, flavour, scenario.setup, scenario.activity, recorder, random.randrange(1 << 30)
+        )
+    except (sqlite3.Error, OSError) as error:
+        outcome.failures.append(
+            f"{flavour.name} {scenario.name} seed {seed} without a crash: {type(error).__name__}: {error}"
+        )
+        return outcome
+    trial = _Trial(scenario, folder, recorder, random, lies)
     points = set()
-    with_other = scenario.setup.with_other
-    # One sync for a journal and the number of its records is not enough if parts of it can last without
-    # others: SQLite's checksum looks at every 200th byte. What lumocrypt makes of it has to stand even that.
-    spared = isinstance(flavour, Plain) and scenario.setup.sync == "normal"
-    for crash in crashes(
-        recording,
-        str(folder),
-        scenario.setup,
-        states,
-        random,
-        lies=lies,
-        whole=lambda name: spared and name.endswith("-journal"),
-    ):
+    for crash, story, wrong in trial.run(flavour, recording, states):
         outcome.states += 1
+        outcome.recoveries += bool(story)
         points.add(crash.point)
-        crash.image.write(folder)
-        wrong = judge(folder, flavour, crash.allowed, random, with_other=with_other)
         if wrong is not None:
             outcome.failures.append(
-                f"{flavour.name} {scenario.name} seed {seed} point {crash.point} of {len(recording.events)} "
+                f"{flavour.name} {scenario.name} seed {seed} {story}point {crash.point} "
                 f"({crash.image.story}): {wrong}"
             )
             if len(outcome.failures) >= stop_after:
                 break
     outcome.points = len(points)
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """Crashes of one recording, and of some of the recoveries after them."""
+
+    scenario: Scenario
+    folder: Path
+    recorder: Recorder
+    random: Random
+    lies: Lies
+
+    def run(
+        self, flavour: Flavour, recording: Recording, states: int
+    ) -> Iterator[tuple[Crash, str, str | None]]:
+        """The crashes, for those of a recovery what was recovered, and what was wrong."""
+        for crash in self._crashes(flavour, recording, self.scenario.setup, states * 3 // 4):
+            wrong = self._judge(flavour, crash)
+            yield crash, "", wrong
+            # So that a quarter of all crashes are crashes of recoveries.
+            if wrong is None and self.random.random() < 1 / (3 * RECOVERY):
+                yield from self._recovery(flavour, crash, f"point {crash.point} ({crash.image.story}), then ")
+
+    def _recovery(
+        self, flavour: Flavour, crash: Crash, story: str
+    ) -> Iterator[tuple[Crash, str, str | None]]:
+        setup = replace(self.scenario.setup, sync="full")
+        crash.image.write(self.folder)
+        try:
+            recording, flavour = record_recovery(
+                self.folder,
+                flavour,
+                crash.image,
+                crash.allowed,
+                self.recorder,
+                self.random,
+                with_other=setup.with_other,
+            )
+        except (WrongError, sqlite3.Error, OSError) as error:
+            yield crash, story, f"while it was recovered: {type(error).__name__}: {error}"
+            return
+        for again in self._crashes(flavour, recording, setup, RECOVERY):
+            yield again, story, self._judge(flavour, again)
+
+    def _crashes(self, flavour: Flavour, recording: Recording, setup: Setup, wanted: int) -> Iterator[Crash]:
+        # One sync for a journal and the number of its records is not enough if parts of it can last without
+        # others: SQLite's checksum looks at every 200th byte. What lumocrypt makes of it stands even that.
+        spared = not isinstance(flavour, Encrypted) and setup.sync == "normal"
+        return crashes(
+            recording,
+            str(self.folder),
+            setup,
+            wanted,
+            self.random,
+            lies=self.lies,
+            whole=lambda name: spared and name.endswith("-journal"),
+        )
+
+    def _judge(self, flavour: Flavour, crash: Crash) -> str | None:
+        crash.image.write(self.folder)
+        with_other = self.scenario.setup.with_other
+        return judge(self.folder, flavour, crash.allowed, self.random, with_other=with_other)
 
 
 def _clear(folder: Path) -> None:

@@ -30,7 +30,7 @@ class Scenario:
 
 def scenarios() -> list[Scenario]:
     """All of them."""
-    found = [*_journals(), *_wal(), *_creation(), *_geometries(), *_others()]
+    found = [*_journals(), *_wal(), *_creation(), *_geometries(), *_others(), *_files()]
     assert len({scenario.name for scenario in found}) == len(found)
     return found
 
@@ -49,12 +49,13 @@ def _journals() -> Iterator[Scenario]:
     for journal in _ROLLBACK:
         for sync in _sync_levels(journal):
             setup = Setup(journal, sync)
-            for activity in (activities.commits, activities.vacuum):
+            for activity in (activities.commits, activities.vacuum, activities.holes):
                 yield _scenario(journal, activity, setup)
             for activity in (activities.spills, activities.savepoints, activities.rollbacks):
                 yield _scenario(journal, activity, replace(setup, cache=10))
             yield _scenario(journal, activities.sizes, _vacuuming(setup, "incremental"), "incremental")
             yield _scenario(journal, activities.sizes, _vacuuming(setup, "full"), "full")
+            yield _scenario("sharing", activities.by_turns, setup)
 
 
 def _vacuuming(setup: Setup, auto_vacuum: str) -> Setup:
@@ -73,6 +74,7 @@ def _wal() -> Iterator[Scenario]:
         yield _scenario("wal", activities.sizes, _vacuuming(setup, "incremental"), "incremental")
         for activity in (
             activities.checkpoints, activities.generations, activities.closing, activities.two_writers,
+            activities.by_turns, activities.emptied,
         ):  # fmt: skip
             yield _scenario("log", activity, setup)
         yield _scenario("log", activities.generations, replace(setup, exclusive=True), "exclusive")
@@ -110,3 +112,13 @@ def _others() -> Iterator[Scenario]:
         for journal in ("delete", "wal"):
             setup = Setup(journal, "normal", geometry)
             yield _scenario("ciphers", activities.commits, setup, cipher)
+
+
+def _files() -> Iterator[Scenario]:
+    """What happens to the file as a whole."""
+    for journal in (*_ROLLBACK, "wal"):
+        for sync in _SYNC:
+            setup = Setup(journal, sync)
+            yield _scenario("header", activities.header_edits, setup)
+            yield _scenario("in-place", activities.conversions, replace(setup, in_place=True))
+        yield _scenario("copies", activities.copies, Setup(journal, "full"))

@@ -39,8 +39,11 @@ class Plain:
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         connection.execute("ATTACH ? AS ?", (str(path), name))
 
-    def damage(self, path: Path) -> str | None:
-        """What ``verify`` has to say against a closed database."""
+    def damage(self, path: Path, *, written: bool) -> str | None:
+        """What ``verify`` has to say against a closed database.
+
+        ``written``: somebody has written since the crash, and completed a change of the header that it cut.
+        """
         return None
 
 
@@ -72,9 +75,10 @@ class Encrypted:
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         lumocrypt.attach(connection, path, name, key=self._key_for(path))
 
-    def damage(self, path: Path) -> str | None:
+    def damage(self, path: Path, *, written: bool) -> str | None:
         found = lumocrypt.verify(path, key=self._key_for(path))
-        return None if found.ok else f"{found.damaged} header {found.header} cells {found.cells}"
+        damaged = [one for one in found.damaged if written or "of the superblock is" not in one.reason]
+        return f"{damaged} header {found.header} cells {found.cells}" if damaged else None
 
 
 class Either:
@@ -84,6 +88,9 @@ class Either:
 
     def __init__(self) -> None:
         self._plain, self._encrypted = Plain(), Encrypted()
+
+    def prepare(self, path: Path, geometry: Geometry) -> None:
+        self._plain.prepare(path, geometry)
 
     def _of(self, path: Path) -> Plain | Encrypted:
         with path.open("rb") as file:
@@ -95,11 +102,11 @@ class Either:
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         self._of(path).attach(connection, path, name)
 
-    def damage(self, path: Path) -> str | None:
-        return self._of(path).damage(path)
+    def damage(self, path: Path, *, written: bool) -> str | None:
+        return self._of(path).damage(path, written=written)
 
 
-Flavour = Plain | Encrypted
+Flavour = Plain | Encrypted | Either
 
 
 def make_plain(path: Path, geometry: Geometry) -> None:

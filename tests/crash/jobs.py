@@ -23,6 +23,8 @@ LIES: dict[str, Lies] = {
     "journal": lambda name: name.endswith("-journal"),
     "wal": lambda name: name.endswith("-wal"),
     "folder": lambda name: name == ".",
+    # What encrypt and decrypt write in place of the database.
+    "new": lambda name: ".lumo-" in name,
 }
 
 
@@ -35,17 +37,21 @@ class Job:
     seed: int
     flavour: str = "encrypted"
     lie: str = ""
+    #: Failures after which there is no need to go on.
+    stop_after: int = 5
 
 
 class _Worker:
     """One worker process."""
 
-    def __init__(self, package: Path | None) -> None:
+    def __init__(self, package: Path | None, fault: str) -> None:
         # Where this package is, and before it the lumocrypt to use, if not the installed one.
         paths = [str(package)] if package else []
         paths.append(str(Path(__file__).parents[1]))
         environment = {**os.environ, VARIABLE: str(build()), "PYTHONPATH": os.pathsep.join(paths)}
         environment.pop("LUMO_KEY", None)
+        if fault:
+            environment["LUMO_FAULT"] = fault
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"{Path(__file__).parent.name}.worker"],
             stdin=subprocess.PIPE,
@@ -80,11 +86,13 @@ def run_jobs(
     *,
     processes: int = 1,
     package: Path | None = None,
+    fault: str = "",
     progress: Callable[[Outcome], object] = lambda _: None,
 ) -> list[Outcome]:
     """The outcomes of all jobs, in the order in which they came.
 
-    ``package`` is the folder of another lumocrypt than the installed one.
+    ``package`` is the folder of another lumocrypt than the installed one, and ``fault`` what its engine is to
+    do wrong (faulty.py).
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
@@ -92,11 +100,11 @@ def run_jobs(
     outcomes: list[Outcome] = []
 
     def serve() -> None:
-        worker = _Worker(package)
+        worker = _Worker(package, fault)
         try:
             for job in _taken(waiting):
                 if not worker.alive:
-                    worker = _Worker(package)
+                    worker = _Worker(package, fault)
                 outcome = worker.run(job)
                 outcomes.append(outcome)
                 progress(outcome)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from .flavour import Either, Flavour
+from .flavour import Flavour
 from .session import NAME, OTHER, OTHER_NAME, all_contents
 
 #: A file of this size or less is empty to SQLite, and may be a creation that a crash interrupted: there is
 #: nothing to verify.
-_WITHOUT_CONTENT = 65536
+WITHOUT_CONTENT = 65536
 
 
 class WrongError(Exception):
@@ -21,7 +21,7 @@ class WrongError(Exception):
 
 
 def judge(
-    folder: Path, flavour: Flavour | Either, allowed: list[bytes], random: Random, *, with_other: bool
+    folder: Path, flavour: Flavour, allowed: list[bytes], random: Random, *, with_other: bool
 ) -> str | None:
     """Recovers, reads and goes on writing. What is wrong, or None."""
     try:
@@ -33,7 +33,7 @@ def judge(
 
 
 def recover(
-    folder: Path, flavour: Flavour | Either, allowed: list[bytes], random: Random, *, with_other: bool
+    folder: Path, flavour: Flavour, allowed: list[bytes], random: Random, *, with_other: bool
 ) -> bytes:
     """The first connection after the crash: what it finds must be one of ``allowed``, which is returned."""
     path = folder / NAME
@@ -50,11 +50,11 @@ def recover(
         if found not in allowed:
             raise WrongError(f"content is none of the {len(allowed)} that are allowed")
         _check_integrity(connection)
-    _verify(folder, flavour)
+    _verify(folder, flavour, written=False)
     return found
 
 
-def go_on(folder: Path, flavour: Flavour | Either, random: Random) -> None:
+def go_on(folder: Path, flavour: Flavour, random: Random) -> None:
     """Life after the crash."""
     with contextlib.closing(flavour.open(folder / NAME, random)) as connection:
         if random.random() < 0.3:
@@ -66,7 +66,7 @@ def go_on(folder: Path, flavour: Flavour | Either, random: Random) -> None:
         _check_integrity(connection)
         if random.random() < 0.1:
             connection.execute("VACUUM")
-    _verify(folder, flavour)
+    _verify(folder, flavour, written=True)
 
 
 def _check_integrity(connection: sqlite3.Connection) -> None:
@@ -78,9 +78,9 @@ def _check_integrity(connection: sqlite3.Connection) -> None:
             raise WrongError(f"integrity_check of {schema}: {answer[:3]}")
 
 
-def _verify(folder: Path, flavour: Flavour | Either) -> None:
+def _verify(folder: Path, flavour: Flavour, *, written: bool) -> None:
     for name in _databases(folder):
-        damage = flavour.damage(folder / name)
+        damage = flavour.damage(folder / name, written=written)
         if damage is not None:
             raise WrongError(f"verify of {name}: {damage}")
 
@@ -88,5 +88,5 @@ def _verify(folder: Path, flavour: Flavour | Either) -> None:
 def _databases(folder: Path) -> Iterator[str]:
     for name in (NAME, OTHER_NAME):
         path = folder / name
-        if path.exists() and path.stat().st_size > _WITHOUT_CONTENT:
+        if path.exists() and path.stat().st_size > WITHOUT_CONTENT:
             yield name

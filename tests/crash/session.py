@@ -61,6 +61,8 @@ class Setup:
     with_other: bool = False
     #: The database is made under the recorder, by the first connection.
     new: bool = False
+    #: The database starts in clear, and is encrypted and decrypted under its name.
+    in_place: bool = False
 
 
 @dataclass(slots=True)

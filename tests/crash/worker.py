@@ -40,6 +40,7 @@ def main() -> None:
                 states=job.states,
                 seed=job.seed,
                 lies=LIES[job.lie],
+                stop_after=job.stop_after,
             )
             print(json.dumps(dataclasses.asdict(outcome)), flush=True)
     finally:

@@ -20,7 +20,7 @@ MAIN = 1
 _SUITE = 3
 
 
-def _hkdf(key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
+def hkdf(key: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return HKDF(SHA256(), length, salt, info).derive(key)
 
 
@@ -32,7 +32,7 @@ def data_key(content: bytes, raw_key: bytes) -> bytes:
     """The data key that a raw key unwraps from keyslot 0."""
     _, key_id = _ids(content)
     slot = content[KEYSLOTS_AT : KEYSLOTS_AT + KEYSLOT]
-    wrap = _hkdf(raw_key, slot[32:64], b"lumocrypt v1 keyslot", 64)[:32]
+    wrap = hkdf(raw_key, slot[32:64], b"lumocrypt v1 keyslot", 64)[:32]
     return crypto_aead_xchacha20poly1305_ietf_decrypt(
         slot[120:168], key_id + u32(0) + slot[:96], slot[96:120], wrap
     )
@@ -41,7 +41,7 @@ def data_key(content: bytes, raw_key: bytes) -> bytes:
 def _block_key(content: bytes, raw_key: bytes, kind: int) -> bytes:
     uuid, key_id = _ids(content)
     info = b"lumocrypt v1 block key" + key_id + u32(_SUITE) + u32(kind)
-    return _hkdf(data_key(content, raw_key), uuid, info, 32)
+    return hkdf(data_key(content, raw_key), uuid, info, 32)
 
 
 def _aad(content: bytes, kind: int, index: int) -> bytes:

@@ -17,6 +17,7 @@ use crate::format::journal_header::{
 };
 use crate::format::wal_header::LogPreamble;
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::sabotage::{self, Sabotage};
 
 /// SQLite's journal magic (pager.c, aJournalMagic); it also ends a super-journal trailer.
 pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
@@ -69,6 +70,8 @@ pub struct JournalFile {
     durable: u64,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
     accept_damage: bool,
+    /// Why the journal is about to be lost although not all of it could be rolled back.
+    loss: Option<String>,
     opened: Option<usize>,
     data: Vec<u8>,
     sealed: Vec<u8>,
@@ -97,6 +100,7 @@ impl JournalFile {
             ours: false,
             durable: 0,
             accept_damage,
+            loss: None,
             opened: None,
             data: Vec::new(),
             sealed: Vec::new(),
@@ -169,14 +173,24 @@ impl JournalFile {
             LogPreamble::Torn => {
                 let mut extent = [0u8; EXTENT_HEAD_LEN];
                 storage.read(&mut extent, JOURNAL_PREAMBLE_LEN as u64)?;
-                ExtentHead::parse(&extent).map(|extent| extent.journal_id)
+                let head = ExtentHead::parse(&extent);
+                if head.is_none() && physical > JOURNAL_PREAMBLE_LEN as u64 {
+                    self.loss = Some("its beginning is damaged, and it cannot be rolled back".to_owned());
+                }
+                head.map(|head| head.journal_id)
             }
         };
         self.end = JOURNAL_PREAMBLE_LEN as u64;
         if let Some(id) = self.id {
             while self.load_extent(storage, id)? {}
-            if !self.accept_damage && self.was_durable(storage, id, physical)? {
-                return Err(self.damaged());
+            if self.was_durable(storage, id, physical)? {
+                if !self.accept_damage {
+                    return Err(self.damaged());
+                }
+                self.loss = Some(format!(
+                    "extent {} is damaged, and what is in front of it was rolled back on demand",
+                    self.extents.len()
+                ));
             }
         }
         if self.extents.is_empty() {
@@ -517,6 +531,9 @@ impl JournalFile {
     /// is written, and if all of it had been synced a last extent says so, because nothing else would tell
     /// damage in what was synced last from a torn write.
     pub fn main_file_follows(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if sabotage::is(Sabotage::JournalFlush) {
+            return Ok(());
+        }
         self.flush(storage)?;
         // Behind a super-journal's trailer nothing may be appended without a sync: it must stay at the end.
         if self.trailer.is_none()
@@ -577,7 +594,9 @@ impl JournalFile {
         let body = image.len();
         image.resize(body + payload + self.sealer.overhead(), 0);
         let sealed = self.sealer.seal(index as u64, &id, &self.data, &mut image[body..]);
-        if let Some(trailer) = &self.trailer {
+        if let Some(trailer) = &self.trailer
+            && !sabotage::is(Sabotage::JournalTrailer)
+        {
             // Other connections look for the super-journal's name at the physical end (docs/format.md).
             image.extend_from_slice(trailer);
         }
@@ -629,7 +648,9 @@ impl JournalFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
-        storage.sync(flags)?;
+        if !sabotage::is(Sabotage::JournalSync) {
+            storage.sync(flags)?;
+        }
         self.durable = self.extents.len() as u64;
         Ok(())
     }
@@ -637,6 +658,11 @@ impl JournalFile {
     /// Is it a journal that a crash left, and that is being played back?
     pub fn is_hot(&self) -> bool {
         !self.ours && !self.extents.is_empty()
+    }
+
+    /// Why the journal is about to be lost although not all of it could be rolled back; once.
+    pub fn take_loss(&mut self) -> Option<String> {
+        self.loss.take()
     }
 
     /// How many extents authenticate, and whether anything but a trailer follows them: for reports.
@@ -647,7 +673,7 @@ impl JournalFile {
         if size > self.end {
             storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
         }
-        Ok((self.extents.len() as u64, self.id.is_some() && magic != SQLITE_MAGIC))
+        Ok((self.extents.len() as u64, !self.finished && magic != SQLITE_MAGIC))
     }
 
     fn damaged(&self) -> Fault {

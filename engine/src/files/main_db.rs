@@ -13,6 +13,7 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
 use crate::format::geometry::Geometry;
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::sabotage::{self, Sabotage};
 use torn::Overlay;
 pub use torn::lost_marks;
 
@@ -107,7 +108,9 @@ impl MainFile {
     /// transaction, so are partial writes that an earlier one could not complete: others may have repaired the
     /// block since.
     pub fn lock_taken(&mut self, first: bool) {
-        self.size = None;
+        if !sabotage::is(Sabotage::StaleSize) {
+            self.size = None;
+        }
         self.cut = None;
         if first {
             self.write_failed = false;
@@ -276,7 +279,7 @@ impl MainFile {
         }
         if let Some(cached) = &self.cached
             && cached.index == index
-            && cached.trailer == *trailer
+            && (cached.trailer == *trailer || sabotage::is(Sabotage::StaleBlock))
         {
             return true;
         }
@@ -412,7 +415,9 @@ impl MainFile {
             }
             next += 1;
         }
-        self.seal_zeros(storage, next, to / block_size)?;
+        if !sabotage::is(Sabotage::GapSealing) {
+            self.seal_zeros(storage, next, to / block_size)?;
+        }
         self.grown_to((to / block_size * block_size).max(from));
         Ok(())
     }
@@ -490,7 +495,9 @@ impl MainFile {
         if self.holes_from.is_some() {
             self.seal_holes(storage)?;
         }
-        storage.sync(flags)?;
+        if !sabotage::is(Sabotage::MainSync) {
+            storage.sync(flags)?;
+        }
         self.record_synced(storage)
     }
 

@@ -15,11 +15,14 @@ use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble,
 };
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::sabotage::{self, Sabotage};
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
 pub const SQLITE_HEADER: usize = 32;
 /// SQLite's frame header (wal.c, WAL_FRAME_HDRSIZE).
 pub const FRAME_HEADER: usize = 24;
+/// Where a frame header has the database's size after a commit, zero in every other frame (wal.c).
+const COMMIT_MARK: std::ops::Range<usize> = 4..8;
 /// A header copy is read with room for every suite's overhead.
 const HEADER_READ: usize = 512;
 
@@ -51,6 +54,8 @@ struct Log {
     page_size: usize,
     /// The cell does not name this generation yet; the first frame written sees to it.
     cell_lags: bool,
+    /// What lies behind the frame that ended recovery was looked at.
+    searched: bool,
 }
 
 impl Log {
@@ -75,6 +80,9 @@ pub struct WalFile {
     written: (u64, u64),
     synced: Option<i32>,
     discard_missing: bool,
+    /// Why the log is about to be lost although it holds commits.
+    loss: Option<String>,
+    loss_told: bool,
     assembly: Vec<u8>,
     plain: Vec<u8>,
     slot: Vec<u8>,
@@ -92,6 +100,8 @@ impl WalFile {
             written: (0, 0),
             synced: None,
             discard_missing,
+            loss: None,
+            loss_told: false,
             assembly: Vec::new(),
             plain: Vec::new(),
             slot: Vec::new(),
@@ -106,12 +116,17 @@ impl WalFile {
 
     /// Another connection may have begun a new generation: look at the header before the next use.
     pub fn forget_log(&mut self) {
-        self.log = None;
+        if !sabotage::is(Sabotage::StaleLog) {
+            self.log = None;
+        }
     }
 
     /// A write transaction begins or ends. What was assembled but not completed belongs to a transaction
     /// that was rolled back: keeping it would let it overwrite frames that others commit meanwhile.
     pub fn transaction_boundary(&mut self) {
+        if sabotage::is(Sabotage::StaleFrame) {
+            return;
+        }
         self.pending = None;
         self.written = (0, 0);
     }
@@ -171,6 +186,9 @@ impl WalFile {
                      those commits",
                 ));
             }
+            if cell.active && storage.size()? > 0 {
+                self.loss = Some("its header is damaged, and it was discarded on demand".to_owned());
+            }
             return Ok(None);
         };
         let generation = header.preamble.generation;
@@ -184,11 +202,17 @@ impl WalFile {
                 sqlite: header.sqlite,
                 page_size: header.page_size() as usize,
                 cell_lags: !(cell.active && generation == cell.current),
+                searched: false,
             }));
         }
         main.set_holes_from(None);
-        if self.discard_missing || (!cell.active && generation == cell.previous) {
+        if !cell.active && generation == cell.previous {
             // Everything in this log was checkpointed before the cell was cleared.
+            return Ok(None);
+        }
+        if self.discard_missing {
+            self.loss =
+                Some("it is not the log that the database names, and it was discarded on demand".to_owned());
             return Ok(None);
         }
         Err(self.fault(
@@ -281,12 +305,40 @@ impl WalFile {
                 if !whole || self.wrote(index) {
                     return self.missing_frame(storage, index);
                 }
+                self.search_behind(storage, index);
                 return Ok(true);
             }
             buf[done..done + want].copy_from_slice(&self.plain[within..within + want]);
             done += want;
         }
         Ok(true)
+    }
+
+    /// Recovery ends at frame `index`, which does not open. A power cut may leave that, and so may damage. If a
+    /// frame of the same generation behind it opens and ends a transaction, there were commits, which are going to
+    /// be written over.
+    fn search_behind(&mut self, storage: &mut dyn Storage, index: u64) {
+        let Some(log) = &mut self.log else { return };
+        if std::mem::replace(&mut log.searched, true) {
+            return;
+        }
+        let slot_len = (log.plain_len() + self.sealer.overhead()) as u64;
+        let frames = storage.size().unwrap_or(0).saturating_sub(WAL_FRAMES_OFFSET) / slot_len;
+        // Recovery does not depend on what is found, nor on whether it can be read.
+        if let Some(behind) = (index + 1..frames).find(|behind| {
+            self.open_slot(storage, *behind).unwrap_or(false) && self.plain[COMMIT_MARK] != [0; 4]
+        }) {
+            self.loss = Some(format!(
+                "frame {index} does not authenticate, and recovery ends there; frame {behind} behind it does, and ends \
+                 a transaction"
+            ));
+        }
+    }
+
+    /// Why the log is about to be lost although it holds commits; once per connection.
+    pub fn take_loss(&mut self) -> Option<String> {
+        let loss = self.loss.take()?;
+        (!std::mem::replace(&mut self.loss_told, true)).then_some(loss)
     }
 
     fn missing_frame(&self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
@@ -478,6 +530,9 @@ impl WalFile {
             main_slots,
             previous: latest,
         };
+        if sabotage::is(Sabotage::WalCell) {
+            main.set_cell(true, generation, latest, None)?;
+        }
         // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
         let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
         storage.write(&header.encode(&self.sealer)?, offset)?;
@@ -488,6 +543,7 @@ impl WalFile {
             sqlite,
             page_size: header.page_size() as usize,
             cell_lags: !(cell.active && cell.current == generation),
+            searched: false,
         });
         Ok(())
     }
@@ -514,7 +570,8 @@ impl WalFile {
         let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
         if cell.active || unnamed.is_some() {
             let last = unnamed.map_or(latest, |header| header.preamble.generation);
-            main.set_cell(false, [0; 16], last, Some(SYNC_NORMAL))?;
+            let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SYNC_NORMAL);
+            main.set_cell(false, [0; 16], last, sync)?;
         }
         self.transaction_boundary();
         self.log = None;
@@ -525,6 +582,9 @@ impl WalFile {
     /// Makes the log durable.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.synced = Some(flags);
+        if sabotage::is(Sabotage::WalSync) {
+            return Ok(());
+        }
         storage.sync(flags)
     }
 

@@ -96,10 +96,7 @@ pub fn unfinished() -> Fault {
 
 /// The fault for a header that cannot be used, with what to do about it.
 pub fn damaged(what: &str) -> Fault {
-    Fault::new(
-        FaultClass::HeaderDamaged,
-        format!("{what}; restore the header with `lumocrypt header restore` or the file from a backup."),
-    )
+    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup."))
 }
 
 impl Header {

@@ -1,9 +1,12 @@
 //! From plaintext to encrypted and back, bit for bit.
 
+use std::sync::Arc;
+
 use super::progress::{Progress, Report};
 use super::{NO_CONTEXT, RUN, Unlocked, run_length};
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::format::geometry::Geometry;
 use crate::format::header::{self, CreateOptions, SQLITE_MAGIC};
@@ -86,6 +89,14 @@ pub fn encrypt<'a>(
         stopped = !progress.advance(have as u64);
     }
     destination.sync(0)?;
+    if !stopped {
+        // As the first sync of a database that grew by itself: without its slots it is no new one.
+        MainFile::new(Arc::new(keys), superblock.block_size)?.write_cell(
+            destination,
+            |cell| cell.synced_slots = slots,
+            Some(0),
+        )?;
+    }
     Ok(Converted {
         suite: superblock.suite,
         uuid: superblock.uuid,

@@ -88,7 +88,9 @@ pub fn verify<'a>(
         findings.add_log(FileKind::MainJournal, &journal);
     }
     let stopped = !verify_slots(&file, files.main, wal.holes_from, &mut findings, report)?;
-    if file.size == 0 {
+    if file.size == 0 && current.is_some_and(|cell| cell.synced_slots > 0) {
+        findings.add(FileKind::MainDb, Some(0), "all blocks of the database were cut off behind its header");
+    } else if file.size == 0 {
         findings.warnings.push(
             "the database has a header and no content: its creation was not finished, or it was cut"
                 .to_owned(),

@@ -14,6 +14,7 @@ pub const SQLITE_CANTOPEN: c_int = 14;
 pub const SQLITE_MISUSE: c_int = 21;
 pub const SQLITE_AUTH: c_int = 23;
 pub const SQLITE_NOTADB: c_int = 26;
+pub const SQLITE_WARNING: c_int = 28;
 pub const SQLITE_IOERR_READ: c_int = SQLITE_IOERR | (1 << 8);
 pub const SQLITE_IOERR_SHORT_READ: c_int = SQLITE_IOERR | (2 << 8);
 pub const SQLITE_IOERR_DATA: c_int = SQLITE_IOERR | (32 << 8);

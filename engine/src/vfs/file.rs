@@ -7,6 +7,7 @@ use super::abi::*;
 use super::base::BaseFile;
 use super::control;
 use super::database::{Database, Link, Phase};
+use super::evidence;
 use super::host::Shim;
 use super::report::guard;
 use crate::crypto::nonce;
@@ -138,13 +139,17 @@ impl OpenFile {
             Content::Temp(file) => file.read(&mut self.base, buf, offset)?,
             Content::Journal(file, _) => {
                 Stats::count(&STATS.reads);
-                file.read(&mut self.base, buf, offset)?
+                let complete = file.read(&mut self.base, buf, offset)?;
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
+                complete
             }
             Content::Wal(file, main) => {
                 Stats::count(&STATS.reads);
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
-                file.read(&mut self.base, &mut link, buf, offset)?
+                let complete = file.read(&mut self.base, &mut link, buf, offset)?;
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
+                complete
             }
             Content::Main(database) => {
                 Stats::count(&STATS.reads);
@@ -229,11 +234,17 @@ impl OpenFile {
         match &mut self.content {
             Content::Plain => self.base.size(),
             Content::Temp(file) => Ok(file.size()),
-            Content::Journal(file, _) => file.size(&mut self.base),
+            Content::Journal(file, _) => {
+                let size = file.size(&mut self.base)?;
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
+                Ok(size)
+            }
             Content::Wal(file, main) => {
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
-                file.size(&mut self.base, &mut link)
+                let size = file.size(&mut self.base, &mut link)?;
+                evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
+                Ok(size)
             }
             Content::Main(database) => match &database.phase {
                 Phase::Ready(file) => file.size(&mut self.base),

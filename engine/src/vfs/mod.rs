@@ -3,13 +3,14 @@
 //! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`file`] holds the
 //! callbacks; [`database`] takes a main database from a name to a key; [`control`] says which file control
 //! and device characteristic is forwarded, translated or masked; [`base`] is the file below; [`report`] turns
-//! faults into codes. All `unsafe` of the VFS is here.
+//! faults into codes; [`evidence`] copies logs that a recovery is about to lose. All `unsafe` of the VFS is here.
 
 pub mod abi;
 pub mod api;
 pub mod base;
 pub mod control;
 pub mod database;
+pub mod evidence;
 pub mod file;
 pub mod host;
 pub mod probe;

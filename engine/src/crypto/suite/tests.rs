@@ -54,7 +54,7 @@ fn names_and_numbers_lead_back_to_the_suite() {
 }
 
 #[test]
-fn reserved_suites_are_refused() {
+fn hazard_14_reserved_suites_are_refused() {
     for id in [SuiteId::Adiantum, SuiteId::Aes256Xts] {
         let fault = instantiate(id, &Secret::zeroed()).err().expect("refused");
         assert_eq!(fault.class, FaultClass::UnsupportedFormat);

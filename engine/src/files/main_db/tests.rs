@@ -107,7 +107,7 @@ fn a_gap_is_sealed_and_an_erased_slot_is_damage() {
 }
 
 #[test]
-fn hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() {
+fn hazard_8_a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() {
     let (mut file, mut storage) = default_file(512);
     file.write(&mut storage, &[1; 4 * 512], 0).unwrap();
     let synced = file.slots(&mut storage).unwrap();
@@ -279,4 +279,55 @@ fn a_last_block_that_was_cut_stays_an_error_when_the_file_grows() {
         file.write(&mut storage, &vec![3; block], 2 * block as u64).unwrap();
         assert!(file.read(&mut storage, &mut page, 2 * block as u64).unwrap());
     }
+}
+
+/// A file whose slot is torn for the first `torn` reads, as a checkpointer's write looks to others, and that counts
+/// its reads.
+struct Busy {
+    file: MemoryFile,
+    torn: usize,
+    reads: usize,
+}
+
+impl Storage for Busy {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.reads += 1;
+        let complete = self.file.read(buf, offset)?;
+        if self.reads <= self.torn {
+            buf[0] ^= 1;
+        }
+        Ok(complete)
+    }
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.file.write(data, offset)
+    }
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.file.truncate(size)
+    }
+    fn sync(&mut self, flags: i32) -> Result<()> {
+        self.file.sync(flags)
+    }
+    fn size(&mut self) -> Result<u64> {
+        self.file.size()
+    }
+}
+
+#[test]
+fn trap_17_only_block_zero_is_read_again() {
+    let (mut file, mut storage) = default_file(512);
+    file.write(&mut storage, &[1; 4 * 512], 0).unwrap();
+    let mut busy = Busy { file: storage, torn: 3, reads: 0 };
+    let mut block = [9; 512];
+    assert!(file.read(&mut busy, &mut block, 0).unwrap());
+    assert_eq!((block, busy.reads), ([1; 512], 4));
+    for index in 1..4 {
+        busy.reads = 0;
+        let fault = file.read(&mut busy, &mut block, index * 512).unwrap_err();
+        assert_eq!((fault.page, busy.reads, block), (Some(index), 1, [0; 512]));
+    }
+    // Damage that stays is an error in the end.
+    busy.torn = usize::MAX;
+    busy.reads = 0;
+    assert!(file.read(&mut busy, &mut block, 0).is_err());
+    assert!((10..100).contains(&busy.reads));
 }

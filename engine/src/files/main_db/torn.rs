@@ -119,13 +119,15 @@ impl MainFile {
         let size = self.size_for_writing(storage)?;
         self.complete_overlays(storage, &free, size)?;
         let block_size = u64::from(self.geometry.block_size);
+        // The rollback has cut the database to its size; the rest of the last block is nobody's.
+        let end = self.cut.map_or(size, |cut| cut.min(size));
         let mut next = 0;
         for leaf in &free.leaves {
             let start = u64::from(*leaf - 1) * free.page_size;
-            let blocks = start / block_size..(start + free.page_size).min(size).div_ceil(block_size);
+            let blocks = start / block_size..(start + free.page_size).min(end).div_ceil(block_size);
             for index in blocks.start.max(next)..blocks.end {
                 let (from, to) = (index * block_size, ((index + 1) * block_size).min(size));
-                if free.cover(from, to) && !self.overlays.contains_key(&index) {
+                if free.cover(from, to.min(end)) && !self.overlays.contains_key(&index) {
                     self.zero_if_torn(storage, index, (to - from) as usize)?;
                 }
             }

@@ -3,7 +3,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::crypto::secret::Secret;
 use crate::crypto::suite::SuiteId;
+use crate::files::main_db::MainFile;
 use crate::files::storage::MemoryFile;
+use crate::format::geometry::HEADER_LEN;
+use crate::format::header::{self, CreateOptions};
+use crate::keys::material::Key;
 
 const PAGE: usize = 512;
 const FRAME: u64 = (FRAME_HEADER + PAGE) as u64;
@@ -317,4 +321,166 @@ fn plaintext_and_foreign_logs_are_errors() {
     bench.keys = Arc::new(other);
     let mut foreign = bench.open();
     assert!(bench.read(&mut foreign, 0, SQLITE_HEADER).is_err());
+}
+
+/// Three commits of one frame each; the bytes of the log.
+fn three_commits(bench: &mut Bench) -> Vec<u8> {
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    for index in 0..3 {
+        bench.frame(&mut wal, index, 7);
+    }
+    bench.storage.bytes.clone()
+}
+
+/// What a recovery says that it loses.
+fn loss_in_recovery(bench: &mut Bench) -> Option<String> {
+    let mut wal = bench.open();
+    bench.read(&mut wal, 0, SQLITE_HEADER).unwrap();
+    let frames = (wal.size(&mut bench.storage, &mut bench.main).unwrap() - 32) / FRAME;
+    for index in 0..frames {
+        if bench.whole(&mut wal, index).unwrap() == vec![0; FRAME as usize] {
+            break;
+        }
+    }
+    let loss = wal.take_loss();
+    assert!(wal.take_loss().is_none());
+    loss
+}
+
+#[test]
+fn hazard_4_a_recovery_that_loses_commits_says_so() {
+    let mut bench = Bench::new();
+    let log = three_commits(&mut bench);
+    assert!(loss_in_recovery(&mut bench).is_none());
+    let slot = (log.len() - WAL_FRAMES_OFFSET as usize) / 3;
+    for frame in 0..3 {
+        bench.storage.bytes = log.clone();
+        bench.storage.bytes[WAL_FRAMES_OFFSET as usize + frame * slot + 100] ^= 1;
+        let loss = loss_in_recovery(&mut bench);
+        // Behind the last there is nothing.
+        assert_eq!(loss.is_some(), frame < 2, "{loss:?}");
+    }
+    // Cut off, which is what a crash leaves.
+    bench.storage.bytes.truncate(WAL_FRAMES_OFFSET as usize + slot + 100);
+    assert!(loss_in_recovery(&mut bench).is_none());
+}
+
+#[test]
+fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    for index in 0..3 {
+        let mut header = [9; FRAME_HEADER];
+        header[COMMIT_MARK].fill(0);
+        bench.write(&mut wal, &header, 32 + index * FRAME);
+        bench.write(&mut wal, &[9; PAGE], 32 + index * FRAME + FRAME_HEADER as u64);
+    }
+    bench.storage.bytes[WAL_FRAMES_OFFSET as usize + 100] ^= 1;
+    assert!(loss_in_recovery(&mut bench).is_none());
+}
+
+#[test]
+fn hazard_4_frames_of_an_earlier_generation_are_no_loss() {
+    let mut bench = Bench::new();
+    three_commits(&mut bench);
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 6);
+    bench.frame(&mut wal, 0, 8);
+    assert!(loss_in_recovery(&mut bench).is_none());
+}
+
+#[test]
+fn hazard_4_a_log_that_is_discarded_on_demand_is_a_loss() {
+    let mut bench = Bench::new();
+    three_commits(&mut bench);
+    bench.main.cell.current = [9; 16];
+    let mut wal = WalFile::new(bench.keys.clone(), true).unwrap();
+    bench.read(&mut wal, 0, SQLITE_HEADER).unwrap();
+    assert!(wal.take_loss().unwrap().contains("discarded on demand"));
+}
+
+/// A real main file as its log sees it.
+struct Linked<'a> {
+    file: &'a mut MainFile,
+    storage: &'a mut MemoryFile,
+}
+
+impl MainLink for Linked<'_> {
+    fn cell(&mut self) -> Result<Cell> {
+        self.file.read_cell(self.storage).map(|(cell, _)| cell)
+    }
+    fn set_cell(
+        &mut self,
+        active: bool,
+        current: [u8; 16],
+        previous: [u8; 16],
+        sync: Option<i32>,
+    ) -> Result<()> {
+        let change =
+            |cell: &mut Cell| (cell.active, cell.current, cell.previous) = (active, current, previous);
+        self.file.write_cell(self.storage, change, sync)
+    }
+    fn sync(&mut self) -> Result<()> {
+        self.storage.sync(SYNC_NORMAL)
+    }
+    fn slots(&mut self) -> Result<u64> {
+        self.file.slots(self.storage)
+    }
+    fn set_holes_from(&mut self, slots: Option<u64>) {
+        self.file.set_holes_from(slots);
+    }
+}
+
+/// A checkpoint extends the main file by pages that are in no frame, because they were freed again; a crash keeps
+/// the file's new length and loses what sealed them. The log tells such holes from slots that somebody erased.
+#[test]
+fn hazard_8_a_crash_in_a_checkpoint_is_no_tampering() {
+    let options = CreateOptions { block_size: PAGE as u32, ..CreateOptions::default() };
+    let key = Key::raw(&[7; 32]).unwrap();
+    let (region, keys, _) = header::create(Some(&key), &options).unwrap();
+    let keys = Arc::new(keys);
+    let mut disk = MemoryFile { bytes: region, ..MemoryFile::default() };
+    let mut log = MemoryFile::default();
+    let new =
+        || (MainFile::new(keys.clone(), PAGE as u32).unwrap(), WalFile::new(keys.clone(), false).unwrap());
+    let page = PAGE as u64;
+
+    let (mut file, mut wal) = new();
+    file.write(&mut disk, &[1; 4 * PAGE], 0).unwrap();
+    file.sync(&mut disk, SYNC_NORMAL).unwrap();
+    let mut link = Linked { file: &mut file, storage: &mut disk };
+    let mut header = [5; SQLITE_HEADER];
+    header[8..12].copy_from_slice(&(PAGE as u32).to_be_bytes());
+    wal.write(&mut log, &mut link, &header, 0).unwrap();
+    wal.write(&mut log, &mut link, &[5; FRAME as usize], 32).unwrap();
+    // Pages 4 to 6 are in no frame.
+    file.write(&mut disk, &[2; PAGE], 7 * page).unwrap();
+    let slot = (disk.bytes.len() - HEADER_LEN as usize) / 8;
+    let erase = |disk: &mut MemoryFile, index: usize| {
+        disk.bytes[HEADER_LEN as usize + index * slot..][..slot].fill(0);
+    };
+    erase(&mut disk, 5);
+
+    let (mut file, mut wal) = new();
+    let mut block = [9; PAGE];
+    // Without the log it could be anybody's doing.
+    assert!(file.read(&mut disk, &mut block, 5 * page).is_err());
+    let mut link = Linked { file: &mut file, storage: &mut disk };
+    wal.read(&mut log, &mut link, &mut [0; SQLITE_HEADER], 0).unwrap();
+    assert!(file.read(&mut disk, &mut block, 5 * page).unwrap());
+    assert_eq!(block, [0; PAGE]);
+    // What had been synced before the log began is no honest hole.
+    let intact = disk.bytes.clone();
+    erase(&mut disk, 2);
+    assert!(file.read(&mut disk, &mut block, 2 * page).is_err());
+    disk.bytes = intact;
+    // The checkpoint that recovery ends with seals it; afterwards no hole is honest.
+    file.sync(&mut disk, SYNC_NORMAL).unwrap();
+    wal.truncate(&mut log, &mut Linked { file: &mut file, storage: &mut disk }, 0).unwrap();
+    let (mut file, _) = new();
+    assert!(file.read(&mut disk, &mut block, 5 * page).unwrap());
+    erase(&mut disk, 5);
+    assert!(file.read(&mut disk, &mut block, 5 * page).is_err());
 }

@@ -127,3 +127,15 @@ fn a_free_list_that_makes_no_sense_does_no_harm() {
     file.rolled_back(&mut storage).unwrap();
     assert!(storage.bytes == before);
 }
+
+#[test]
+fn a_torn_last_block_that_reaches_beyond_the_database_is_zeros_if_its_pages_are_free() {
+    // Pages 9 to 13 and nothing behind them.
+    let (mut file, mut storage) = database(4096, 512);
+    tear(&file, &mut storage, 1);
+    file.truncate(&mut storage, 13 * 512).unwrap();
+    file.rolled_back(&mut storage).unwrap();
+    let mut found = vec![9; 5 * 512];
+    assert!(file.read(&mut storage, &mut found, 8 * 512).unwrap());
+    assert!(found.iter().all(|byte| *byte == 0));
+}

@@ -1,0 +1,71 @@
+"""What a crash left, recovered under the recorder, so that the recovery can be crashed as well."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from random import Random
+
+import lumocrypt
+
+from .flavour import RAW, Either, Flavour
+from .image import Image
+from .judge import WITHOUT_CONTENT, recover
+from .log import parse
+from .recorder import Recorder
+from .session import BEGUN, NAME, OTHER, OTHER_NAME, RETURNED, Recording, all_contents
+
+
+def record_recovery(
+    folder: Path,
+    flavour: Flavour,
+    image: Image,
+    allowed: list[bytes],
+    recorder: Recorder,
+    random: Random,
+    *,
+    with_other: bool,
+) -> tuple[Recording, Flavour]:
+    """The first connections after a crash: one recovers and reads, another commits.
+
+    What the first one found must not change any more, whenever the power goes again: the recording has that
+    content and the one after the commit. Now and then ``encrypt`` or ``decrypt`` in place comes first; the
+    flavour that is returned can read the outcome.
+    """
+    convert = not with_other and random.random() < 0.25 and _is_convertible(folder / NAME, image)
+    recorder.start(folder)
+    try:
+        if convert:
+            convert_in_place(folder / NAME)
+            flavour = Either()
+        found = recover(folder, flavour, allowed, random, with_other=with_other)
+        with contextlib.closing(flavour.open(folder / NAME, random)) as connection:
+            if with_other:
+                flavour.attach(connection, folder / OTHER_NAME, OTHER)
+            recorder.mark(BEGUN)
+            connection.execute("CREATE TABLE recovered AS SELECT 1 AS v")
+            recorder.mark(RETURNED)
+            after = all_contents(connection, with_other=with_other)
+    finally:
+        log = recorder.stop()
+    recording = Recording(dict(image.files), list(parse(log)), [found, after])
+    recording.count()
+    return recording, flavour
+
+
+def _is_convertible(path: Path, image: Image) -> bool:
+    # Less may be a creation that a crash interrupted.
+    return len(image.files.get(path.name, b"")) > WITHOUT_CONTENT or _is_clear(path)
+
+
+def _is_clear(path: Path) -> bool:
+    return path.exists() and path.read_bytes()[:16] == b"SQLite format 3\0"
+
+
+def convert_in_place(path: Path) -> None:
+    """Encrypts what is in clear, and decrypts what is not."""
+    key = lumocrypt.Key.raw(RAW)
+    if _is_clear(path):
+        lumocrypt.encrypt(path, key=key)
+        return
+    lumocrypt.decrypt(path, key=None if lumocrypt.info(path).cipher == "checksum" else key)
