@@ -12,14 +12,13 @@ SOURCES += engine/Cargo.toml engine/Cargo.lock engine/cbindgen.toml
 # Processes that run the Python tests; make test JOBS=0 keeps them in one.
 JOBS ?= auto
 
-# Too long for every test run: each failure of the file system in turn.
-CAMPAIGNS := $(wildcard tests/test_fault_*.py)
-
 # How many crash states make crash judges, at least, and the first seed.
 STATES ?= 100000
 SEED ?= 1
 CORES ?= $(shell nproc)
 
+# Processes that make faults kills.
+KILLS ?= 200
 # How long make fuzz gives each target.
 MINUTES ?= 10
 FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
@@ -31,7 +30,7 @@ demo: $(VENV)/.demo
 
 test: $(VENV)/.package $(VENV)/.tools
 	$(CARGO) test --release $(ENGINE)
-	$(BIN)/python -m pytest -n $(JOBS) tests $(CAMPAIGNS:%=--ignore=%)
+	$(BIN)/python -m pytest -n $(JOBS) tests
 
 # Crashes of every scenario; the engines that are broken on purpose come first, since without them silence means
 # nothing.
@@ -39,9 +38,11 @@ crash: $(VENV)/.package $(VENV)/.tools
 	$(BIN)/python -m pytest -n $(JOBS) tests/test_crash_broken_builds.py tests/test_crash_lies.py
 	PYTHONPATH=tests $(BIN)/python -m crash --states $(STATES) --seed $(SEED) --processes $(CORES)
 
-# Faults of the file system and the machine, one after the other.
-faults: $(VENV)/.package $(VENV)/.tools
-	$(BIN)/python -m pytest -n $(JOBS) $(CAMPAIGNS)
+# Processes killed at random, and every call of the VFS below failing in turn, in every way: a quarter of an hour. A
+# sample of both is in make test.
+faults: $(VENV)/.package
+	$(BIN)/python -m tests.faults.kills --kills $(KILLS)
+	$(BIN)/python -m tests.faults.sweep --jobs $(CORES)
 
 # Needs a nightly compiler and `cargo install cargo-fuzz`; address sanitizer and overflow checks are on. Starts from
 # engine/fuzz/seeds, collects in engine/fuzz/corpus, and leaves what it finds in engine/fuzz/artifacts.

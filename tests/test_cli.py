@@ -365,7 +365,7 @@ def test_damage(locked: Path) -> None:
     done = run("verify", locked, env={"LUMO_KEY": PASS})
     assert done.returncode == 4
     assert b"main page 2: " in done.stdout
-    assert b"DAMAGED in 1 places" in done.stdout
+    assert b"DAMAGED in 1 place;" in done.stdout
     assert run("decrypt", locked, env={"LUMO_KEY": PASS}).returncode == 4
 
 

@@ -18,18 +18,19 @@ import sqlite3, sys
 import lumocrypt
 path, io = sys.argv[1:]
 connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(bytes(range(32))), io=io)
-connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+rows = connection.execute("SELECT data FROM t NOT INDEXED")
+rows.fetchone()
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    connection.execute("SELECT sum(length(data)) FROM t NOT INDEXED").fetchall()
+    rows.fetchall()
 except sqlite3.Error as error:
     print(type(error).__name__, error.sqlite_errorcode)
 """
 
 
 def read_while_it_is_cut(path: Path, io: str) -> tuple[int, str]:
-    """Exit code and words of a reader that finds the file cut to its first two blocks."""
+    """Exit code and words of a reader under whose statement the file is cut to its first two blocks."""
     reader = subprocess.Popen(
         [sys.executable, "-c", _READER, str(path), io],
         stdin=subprocess.PIPE,
@@ -59,7 +60,8 @@ def test_reading_gives_a_clean_error(database: Path) -> None:
     assert words == "DatabaseError 11"
 
 
-def test_a_map_may_kill_the_process(database: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels may send another signal")
+def test_a_map_kills_the_process(database: Path) -> None:
     """Pages of a map that the file does not have any more cannot be read: the kernel sends SIGBUS."""
-    code, words = read_while_it_is_cut(database, "map")
-    assert code == -signal.SIGBUS or (code == 0 and words == "DatabaseError 11")
+    code, _ = read_while_it_is_cut(database, "map")
+    assert code == -signal.SIGBUS

@@ -86,8 +86,8 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
 def _kept_logs(path: str) -> list[str]:
     names = [path + suffix + DAMAGED_LOG for suffix in LOGS]
     return [
-        f"{name} is a copy of a log that was damaged when the database was recovered, and of which a part was "
-        "lost then; move it away once you know why"
+        f"{name} is a copy of a log that was damaged when the database was recovered; a part of it was lost "
+        "then. Move it away once you know why"
         for name in names
         if os.path.lexists(name)
     ]

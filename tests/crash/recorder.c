@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -219,7 +220,19 @@ REFUSE(int, fallocate64, (int f, int m, off64_t o, off64_t n), (f, m, o, n), f)
 REFUSE(ssize_t, writev, (int f, const struct iovec *v, int n), (f, v, n), f)
 REFUSE(ssize_t, pwritev, (int f, const struct iovec *v, int n, off_t o), (f, v, n, o), f)
 REFUSE(ssize_t, pwritev64, (int f, const struct iovec *v, int n, off64_t o), (f, v, n, o), f)
-REFUSE(ssize_t, copy_file_range, (int i, off64_t *a, int o, off64_t *b, size_t n, unsigned f), (i, a, o, b, n, f), o)
+
+/* Copies inside the kernel: who is told that there are none copies by reading and writing. */
+#define ABSENT(type, name, parameters, arguments, file) \
+    type name parameters {                              \
+        if (!is_tracked(file))                          \
+            return REAL(name) arguments;                \
+        errno = ENOSYS;                                 \
+        return -1;                                      \
+    }
+
+ABSENT(ssize_t, copy_file_range, (int i, off64_t *a, int o, off64_t *b, size_t n, unsigned f), (i, a, o, b, n, f), o)
+ABSENT(ssize_t, sendfile, (int o, int i, off_t *a, size_t n), (o, i, a, n), o)
+ABSENT(ssize_t, sendfile64, (int o, int i, off64_t *a, size_t n), (o, i, a, n), o)
 
 #define MAP(name, offset)                                                                   \
     void *name(void *at, size_t n, int protection, int flags, int file, offset position) {  \

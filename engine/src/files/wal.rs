@@ -23,7 +23,7 @@ pub const SQLITE_HEADER: usize = 32;
 /// SQLite's frame header (wal.c, WAL_FRAME_HDRSIZE).
 pub const FRAME_HEADER: usize = 24;
 /// Where a frame header has the database's size after a commit, zero in every other frame (wal.c).
-const COMMIT_MARK: std::ops::Range<usize> = 4..8;
+pub const COMMIT_MARK: std::ops::Range<usize> = 4..8;
 /// A header copy is read with room for every suite's overhead.
 const HEADER_READ: usize = 512;
 

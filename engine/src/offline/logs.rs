@@ -3,7 +3,7 @@
 use crate::error::{FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::storage::Storage;
-use crate::files::wal::FRAME_HEADER;
+use crate::files::wal::{COMMIT_MARK, FRAME_HEADER};
 use crate::format::cell::Cell;
 use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,
@@ -103,20 +103,29 @@ fn count_frames(
     let (mut plain, mut slot) = (vec![0; plain_len], vec![0; slot_len]);
     let frames = size.saturating_sub(WAL_FRAMES_OFFSET) / slot_len as u64;
     let mut gap = None;
+    // The first authentic frame behind the gap, and how many transactions end behind it.
+    let (mut behind, mut commits) = (None, 0u64);
     for index in 0..frames {
         wal.read(&mut slot, WAL_FRAMES_OFFSET + index * slot_len as u64)?;
         // Frames of earlier generations lie behind the current ones until they are overwritten: they do
         // not authenticate, and that is the end of the log.
         if sealer.open(index, &header.preamble.generation, &slot, &mut plain).is_err() {
             gap.get_or_insert(index);
-        } else if let Some(first) = gap {
-            let text = format!("frame {first} does not authenticate although frame {index} behind it does");
-            report.damaged.push((Some(first), text));
-            report.authentic += 1;
-            return Ok(());
+        } else if gap.is_some() {
+            behind.get_or_insert(index);
+            commits += u64::from(plain[COMMIT_MARK] != [0; 4]);
         } else {
             report.authentic += 1;
         }
+    }
+    if let (Some(gap), Some(behind)) = (gap, behind) {
+        let lost = match commits {
+            0 => String::new(),
+            1 => "; when the database is opened, the commit behind it is lost".to_owned(),
+            _ => format!("; when the database is opened, the {commits} commits behind it are lost"),
+        };
+        let text = format!("frame {gap} does not authenticate although frame {behind} behind it does{lost}");
+        report.damaged.push((Some(gap), text));
     }
     Ok(())
 }

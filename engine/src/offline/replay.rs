@@ -60,7 +60,7 @@ impl Rollback {
     ) -> Result<Option<Rollback>> {
         let mut strict = JournalFile::new(keys.clone(), false)?;
         if let Err(fault) = strict.size(storage) {
-            notes.lost.push(format!("the rollback journal: {}", fault.message));
+            notes.lost.push(fault.message);
         }
         let mut journal = JournalFile::new(keys.clone(), true)?;
         let Ok(size) = journal.size(storage) else { return Ok(None) };

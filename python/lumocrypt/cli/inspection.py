@@ -42,7 +42,8 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
         click.echo(f"warning: {warning}")
     logs = f", {result.wal_frames:,} WAL frames" if result.wal_frames else ""
     logs += f", {result.journal_extents:,} journal extents" if result.journal_extents else ""
-    verdict = "ok" if result.ok else f"DAMAGED in {result.damaged_total:,} places"
+    places = "1 place" if result.damaged_total == 1 else f"{result.damaged_total:,} places"
+    verdict = "ok" if result.ok else f"DAMAGED in {places}"
     click.echo(f"{result.path}: {verdict}; {result.blocks:,} blocks{logs} checked, {result.cipher}")
     return code
 

@@ -106,8 +106,8 @@ impl MainFile {
 
     /// A rollback has put every page that the database had in its place again, and its journal still stands.
     ///
-    /// SQLite journals no page that it takes from its free list, so the transaction that was rolled back may have
-    /// left such pages torn. SQLite would never read them; but they would be damage to `verify`, to backups and to
+    /// SQLite journals no page that it takes from its free list or from behind the end of the database, so the
+    /// transaction that was rolled back may have left such pages torn. SQLite would never read them; but they would be damage to `verify`, to backups and to
     /// whoever copies the file. They hold nothing, and become zeros.
     ///
     /// Errors: those of the storage. Where the list itself cannot be read nothing is done: SQLite will say so.
@@ -117,14 +117,16 @@ impl MainFile {
             Err(fault) if fault.class == FaultClass::Tampered => return Ok(()),
             result => result?,
         };
+        let Some(free) = free else { return Ok(()) };
         let size = self.size_for_writing(storage)?;
         self.complete_overlays(storage, &free, size)?;
         let block_size = u64::from(self.geometry.block_size);
         // The rollback has cut the database to its size; the rest of the last block is nobody's.
         let end = self.cut.map_or(size, |cut| cut.min(size));
         let mut next = 0;
-        for leaf in &free.leaves {
-            let start = u64::from(*leaf - 1) * free.page_size;
+        let behind = u64::from(free.pages) + 1..end.div_ceil(free.page_size) + 1;
+        for page in free.leaves.iter().copied().map(u64::from).chain(behind) {
+            let start = (page - 1) * free.page_size;
             let blocks = start / block_size..(start + free.page_size).min(end).div_ceil(block_size);
             for index in blocks.start.max(next)..blocks.end {
                 let (from, to) = (index * block_size, ((index + 1) * block_size).min(size));

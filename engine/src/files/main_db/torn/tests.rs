@@ -139,3 +139,31 @@ fn a_torn_last_block_that_reaches_beyond_the_database_is_zeros_if_its_pages_are_
     assert!(file.read(&mut storage, &mut found, 8 * 512).unwrap());
     assert!(found.iter().all(|byte| *byte == 0));
 }
+
+#[test]
+fn torn_pages_behind_the_end_of_the_database_are_zeros() {
+    for (block_size, page_size) in [(4096, 4096), (512, 512), (4096, 512)] {
+        let (mut file, mut storage) = database(block_size, page_size);
+        // A crash after VACUUM had committed and before it cut the file: 18 of 24 pages count.
+        let mut first = page(1, page_size);
+        first[28..32].copy_from_slice(&18u32.to_be_bytes());
+        file.write(&mut storage, &first, 0).unwrap();
+        let block_of = |number: u32| offset(number, page_size) / u64::from(block_size);
+        let torn = if page_size < block_size as usize { 21..=21 } else { 19..=24 };
+        for number in torn {
+            tear(&file, &mut storage, block_of(number));
+        }
+        if page_size < block_size as usize {
+            // The block begins with pages 17 and 18, which the journal restores.
+            for number in [17, 18] {
+                file.write(&mut storage, &page(number, page_size), offset(number, page_size)).unwrap();
+            }
+        }
+        file.rolled_back(&mut storage).unwrap();
+        let mut found = vec![9; page_size];
+        for number in 17..=PAGES {
+            assert!(file.read(&mut storage, &mut found, offset(number, page_size)).unwrap());
+            assert_eq!(found[0], if number <= 18 { number as u8 } else { 0 });
+        }
+    }
+}
