@@ -119,6 +119,11 @@ impl MainFile {
         };
         let Some(free) = free else { return Ok(()) };
         let size = self.size_for_writing(storage)?;
+        // Less than a block's overhead at the end counts for nothing, and SQLite, which does not see it, cannot cut it.
+        let physical = self.geometry.physical_size(size);
+        if storage.size()? > physical {
+            storage.truncate(physical)?;
+        }
         self.complete_overlays(storage, &free, size)?;
         let block_size = u64::from(self.geometry.block_size);
         // The rollback has cut the database to its size; the rest of the last block is nobody's.

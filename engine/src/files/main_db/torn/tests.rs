@@ -167,3 +167,13 @@ fn torn_pages_behind_the_end_of_the_database_are_zeros() {
         }
     }
 }
+
+#[test]
+fn what_is_left_of_a_torn_append_is_cut_off() {
+    let (mut file, mut storage) = database(4096, 4096);
+    let whole = storage.bytes.len();
+    storage.bytes.extend([7; 32]);
+    file.rolled_back(&mut storage).unwrap();
+    assert_eq!(storage.bytes.len(), whole);
+    assert_eq!(file.size(&mut storage).unwrap(), u64::from(PAGES) * 4096);
+}
