@@ -408,7 +408,7 @@ def test_frames_that_were_rolled_back_do_not_count(tmp_path: Path, key: lumocryp
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
         connection.execute("INSERT INTO t VALUES (1, 'one')")
         connection.execute("BEGIN")
-        connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "spilled" * 100) for i in range(2, 300)))
+        connection.executemany("INSERT INTO t VALUES (?, ?)", ((i, "spilled" * 100) for i in range(2, 1500)))
         connection.execute("ROLLBACK")
         connection.execute("INSERT INTO t VALUES (2, 'two')")
         path = copy_database(path, tmp_path / "copy")

@@ -277,6 +277,8 @@ impl MainFile {
         within: usize,
         out: &mut [u8],
     ) -> Result<usize> {
+        // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
+        self.ahead.forget();
         if let Some(overlay) = self.overlays.get(&index) {
             let units = within / COVER..(within + out.len()).div_ceil(COVER);
             if overlay.covered[units].iter().all(|covered| *covered) {
@@ -291,8 +293,6 @@ impl MainFile {
             out.copy_from_slice(&cached.data[within..within + out.len()]);
             return Ok(out.len());
         }
-        // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
-        self.ahead.forget();
         let mut block = std::mem::take(&mut self.block);
         let have = self.read_block(storage, index, &mut block);
         self.block = block;

@@ -4,6 +4,8 @@
 //! SQLite writes them in two calls, and may later write either again, so a slot is assembled in memory and
 //! written when it is whole; a part of a slot that this transaction wrote before is patched in place.
 
+mod transaction;
+
 use std::sync::Arc;
 
 use super::memory;
@@ -17,6 +19,7 @@ use crate::format::wal_header::{
 };
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
+use transaction::Transaction;
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
 pub const SQLITE_HEADER: usize = 32;
@@ -77,8 +80,10 @@ pub struct WalFile {
     sealer: Sealer,
     log: Option<Log>,
     pending: Option<Pending>,
-    /// Slots written by the transaction under way: `written.0 <= i < written.1`.
-    written: (u64, u64),
+    /// The write transaction under way.
+    transaction: Transaction,
+    /// The frame of that transaction that is in `plain`.
+    opened: Option<u64>,
     /// Frames of the transaction under way that are sealed and wait to be written together.
     run: SlotRun,
     discard_missing: bool,
@@ -99,7 +104,8 @@ impl WalFile {
             sealer,
             log: None,
             pending: None,
-            written: (0, 0),
+            transaction: Transaction::default(),
+            opened: None,
             run: SlotRun::default(),
             discard_missing,
             loss: None,
@@ -130,7 +136,8 @@ impl WalFile {
             return;
         }
         self.pending = None;
-        self.written = (0, 0);
+        self.transaction.clear();
+        self.opened = None;
         self.run.discard();
     }
 
@@ -306,7 +313,7 @@ impl WalFile {
             if !self.read_slot(storage, main, index)? {
                 // Recovery reads whole frames and takes zeros for the end of the log; a page that the
                 // wal-index names, or a frame of our own, has to be there.
-                if !whole || self.wrote(index) {
+                if !whole || self.transaction.contains(index) {
                     return self.missing_frame(storage, index);
                 }
                 self.search_behind(storage, index);
@@ -354,10 +361,6 @@ impl WalFile {
             .at_page(index))
     }
 
-    fn wrote(&self, index: u64) -> bool {
-        (self.written.0..self.written.1).contains(&index)
-    }
-
     fn slot_offset(&self, index: u64) -> u64 {
         let plain_len = self.log.as_ref().map_or(0, Log::plain_len);
         WAL_FRAMES_OFFSET + index * (plain_len + self.sealer.overhead()) as u64
@@ -383,12 +386,16 @@ impl WalFile {
             // A transaction reads or rewrites what it spilled.
             self.run.flush(storage)?;
         }
+        self.opened = None;
         let offset = self.slot_offset(index);
         let Some(log) = &self.log else { return Ok(false) };
         memory::resize(&mut self.plain, log.plain_len())?;
         memory::resize(&mut self.slot, log.plain_len() + self.sealer.overhead())?;
         let complete = storage.read(&mut self.slot, offset)?;
-        Ok(complete && self.sealer.open(index, &log.generation, &self.slot, &mut self.plain).is_ok())
+        let opened =
+            complete && self.sealer.open(index, &log.generation, &self.slot, &mut self.plain).is_ok();
+        self.opened = (opened && self.transaction.contains(index)).then_some(index);
+        Ok(opened)
     }
 
     /// Writes `data` at logical `offset`.
@@ -429,22 +436,11 @@ impl WalFile {
         let plain_len = self.log.as_ref().map_or(0, Log::plain_len);
         let continues =
             self.pending.as_ref().is_some_and(|pending| pending.index == index && pending.filled == within);
-        if !continues && (within != 0 || self.wrote(index)) {
-            // Either part of a slot that is on disk already: a page spilled again, or a header rewritten
-            // with its final checksum. Nothing else may follow, so it is written through.
+        if !continues && (within != 0 || self.transaction.contains(index)) {
+            // Either part of a slot that is written already: a page spilled again, or a header with its final
+            // checksum.
             self.pending = None;
-            if !self.open_slot(storage, index)? {
-                return Err(self.fault("a frame being rewritten does not authenticate").at_page(index));
-            }
-            let mut plain = std::mem::take(&mut self.plain);
-            plain[within..within + part.len()].copy_from_slice(part);
-            let written = self.rewrite_slot(storage, index, &plain);
-            self.plain = plain;
-            if written.is_err() {
-                // It may be torn now; whoever writes it next writes all of it.
-                self.written.1 = self.written.1.min(index);
-            }
-            return written;
+            return self.rewrite_part(storage, main, index, within, part);
         }
         memory::resize(&mut self.assembly, plain_len)?;
         self.assembly[within..within + part.len()].copy_from_slice(part);
@@ -454,25 +450,55 @@ impl WalFile {
             return Ok(());
         }
         self.pending = None;
+        self.put_assembly(storage, main, index)
+    }
+
+    /// Writes part of frame `index` over what is there. SQLite does so to frames of its own transaction: it writes a
+    /// page that it has spilled before, and in the end, if it did, all headers from that frame on.
+    fn rewrite_part(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        index: u64,
+        within: usize,
+        part: &[u8],
+    ) -> Result<()> {
+        let plain_len = self.log.as_ref().map_or(0, Log::plain_len);
+        memory::resize(&mut self.assembly, plain_len)?;
+        let whole_page = within == FRAME_HEADER && part.len() == plain_len - FRAME_HEADER;
+        match self.transaction.header(index) {
+            Some(header) if whole_page => self.assembly[..FRAME_HEADER].copy_from_slice(header),
+            _ => {
+                // It has just been read, where SQLite is about to write its header.
+                if self.opened != Some(index) && !self.open_slot(storage, index)? {
+                    return Err(self.fault("a frame being rewritten does not authenticate").at_page(index));
+                }
+                self.assembly.copy_from_slice(&self.plain);
+            }
+        }
+        self.opened = None;
+        self.assembly[within..within + part.len()].copy_from_slice(part);
+        self.put_assembly(storage, main, index)
+    }
+
+    /// Writes the frame that is assembled.
+    fn put_assembly(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink, index: u64) -> Result<()> {
         let plain = std::mem::take(&mut self.assembly);
-        let written = self.append_slot(storage, main, index, &plain);
+        let mut header = [0; FRAME_HEADER];
+        header.copy_from_slice(&plain[..FRAME_HEADER]);
+        let written =
+            self.put_slot(storage, main, index, &plain).and_then(|()| self.transaction.add(index, header));
         self.assembly = plain;
         if written.is_err() {
             // SQLite gives the transaction up, and none of it may reach the disk later.
             self.transaction_boundary();
         }
-        written?;
-        self.written = match self.written {
-            (first, end) if index == end && first < end => (first, end + 1),
-            (first, end) if (first..end).contains(&index) => (first, end),
-            _ => (index, index + 1),
-        };
-        Ok(())
+        written
     }
 
-    /// Seals a new frame. It waits for others, but not beyond its transaction's commit frame: when SQLite's call for
-    /// that one returns, all of them are written.
-    fn append_slot(
+    /// Seals a frame. It waits for others, but not beyond its transaction's commit frame, which is the last that
+    /// SQLite writes, and the last that it writes again: when its call for that one returns, all are written.
+    fn put_slot(
         &mut self,
         storage: &mut dyn Storage,
         main: &mut dyn MainLink,
@@ -497,16 +523,6 @@ impl WalFile {
             self.run.flush(storage)?;
         }
         Ok(())
-    }
-
-    /// Seals a frame anew that this transaction wrote before. Nothing may follow it, so it does not wait.
-    fn rewrite_slot(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
-        self.run.flush(storage)?;
-        let offset = self.slot_offset(index);
-        let Some(log) = &self.log else { return Ok(()) };
-        memory::resize(&mut self.slot, plain.len() + self.sealer.overhead())?;
-        self.sealer.seal(index, &log.generation, plain, &mut self.slot)?;
-        storage.write(&self.slot, offset)
     }
 
     /// SQLite writes a new header, in the copy that does not hold the current one. Generations and SQLite's

@@ -389,7 +389,8 @@ impl OwnFile {
             if let Some(access) = vfs.access {
                 access(base_vfs, name_ptr, SQLITE_ACCESS_EXISTS, &mut exists);
             }
-            if exists == 0 && !std::path::Path::new(path).exists() {
+            let is_gone = || !std::path::Path::new(path).exists();
+            if exists == 0 && is_gone() {
                 return Ok(None);
             }
             let code = match vfs.open {
@@ -403,6 +404,10 @@ impl OwnFile {
                 None => SQLITE_CANTOPEN,
             };
             if code != SQLITE_OK {
+                if is_gone() {
+                    // Deleted meanwhile, as logs of a database in use are.
+                    return Ok(None);
+                }
                 return Err(Fault::new(FaultClass::Io, "the file cannot be opened for reading")
                     .with_code(code)
                     .at_path(path));
