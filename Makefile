@@ -23,7 +23,10 @@ KILLS ?= 200
 MINUTES ?= 10
 FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
 
-.PHONY: crash faults fuzz demo test lint build clean
+# Pairs of processes that make bench times for each workload.
+PAIRS ?= 9
+
+.PHONY: bench crash faults fuzz demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -55,9 +58,13 @@ fuzz:
 	        || exit 1; \
 	done
 
+# Ratios to plaintext, on an otherwise idle machine; about fifteen minutes.
+bench: $(VENV)/.package
+	$(BIN)/python -m benchmarks --pairs $(PAIRS) --json benchmarks/results.json
+
 lint: $(VENV)/.tools
-	$(BIN)/ruff check python tests examples
-	$(BIN)/ruff format --check python tests examples
+	$(BIN)/ruff check python tests examples benchmarks
+	$(BIN)/ruff format --check python tests examples benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(CARGO) fmt $(ENGINE) --check
 	$(CARGO) fmt --manifest-path engine/fuzz/Cargo.toml --check

@@ -1,8 +1,8 @@
 """What is timed: each workload prepares, and returns what is to be timed.
 
 Everything is written for a connection of the standard library or one that behaves like it (APSW, sqlcipher3),
-opened in autocommit mode. The numbers of rows make runs last about a second where they were chosen, but for the
-checkpoint, which is shorter.
+opened in autocommit mode. The numbers of rows make runs last about a second where they were chosen; only the
+checkpoint is shorter.
 """
 
 from __future__ import annotations

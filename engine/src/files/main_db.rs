@@ -38,6 +38,10 @@ const BLOCK_ZERO_TRIES: u32 = 12;
 const FIRST_PAUSE: std::time::Duration =
     std::time::Duration::from_micros(if cfg!(feature = "test-support") { 0 } else { 50 });
 
+/// What SQLite reads at the start of each transaction: the change counter and what follows it (pager.c, dbFileVers).
+const CHANGE_COUNTER_AT: u64 = 24;
+const CHANGE_COUNTER_LEN: usize = 16;
+
 /// SQLite's smallest page, and the unit in which parts of a block count as there or lost.
 pub const COVER: usize = 512;
 
@@ -162,8 +166,7 @@ impl MainFile {
     /// A file without slots that once had some was cut off: SQLite would take it for a new database and delete
     /// its logs.
     pub fn size(&mut self, storage: &mut dyn Storage) -> Result<u64> {
-        self.run.flush(storage)?;
-        let size = self.geometry.logical_size(storage.size()?);
+        let size = self.geometry.logical_size(storage.size()?.max(self.run.end()));
         if size == 0 && self.read_cell(storage)?.0.synced_slots > 0 {
             return Err(Fault::new(
                 FaultClass::Tampered,
@@ -183,7 +186,12 @@ impl MainFile {
 
     /// Fills `buf` from logical `offset`; `false` if the file ended early, the rest being zero.
     pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
-        self.run.flush(storage)?;
+        if offset == CHANGE_COUNTER_AT && buf.len() == CHANGE_COUNTER_LEN {
+            // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
+            self.size = None;
+            self.cut = None;
+            self.ahead.forget();
+        }
         let block_size = self.geometry.block_size as usize;
         let mut done = 0;
         while done < buf.len() {
@@ -228,6 +236,10 @@ impl MainFile {
     }
 
     fn try_block(&mut self, storage: &mut dyn Storage, index: u64, out: &mut [u8]) -> Result<usize> {
+        if self.run.contains(index) {
+            // Not the file, where it is not yet. Other blocks may wait on: a reader does not pay for a full disk.
+            self.run.flush(storage)?;
+        }
         let (sealer, geometry) = (&self.sealer, self.geometry);
         let offset = geometry.slot_offset(index);
         let mut opened = false;
@@ -277,8 +289,6 @@ impl MainFile {
         within: usize,
         out: &mut [u8],
     ) -> Result<usize> {
-        // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
-        self.ahead.forget();
         if let Some(overlay) = self.overlays.get(&index) {
             let units = within / COVER..(within + out.len()).div_ceil(COVER);
             if overlay.covered[units].iter().all(|covered| *covered) {
@@ -537,7 +547,8 @@ impl MainFile {
             }
             self.grown_to(size);
         }
-        Ok(())
+        // What it filled up must not wait: after a checkpoint's cut nothing follows that would write it.
+        self.flush(storage)
     }
 
     /// Makes everything written durable. A checkpoint's sync first seals the holes that a crash may have

@@ -13,7 +13,9 @@ pub struct SlotRun {
     first: u64,
     count: u64,
     offset: u64,
+    /// The slots, in the first `len` bytes; what lies behind is left over from longer runs.
     bytes: Vec<u8>,
+    len: usize,
 }
 
 impl SlotRun {
@@ -25,6 +27,11 @@ impl SlotRun {
     /// Does slot `index` wait?
     pub fn contains(&self, index: u64) -> bool {
         (self.first..self.first + self.count).contains(&index)
+    }
+
+    /// The physical offset behind the last slot that waits; 0 if none does.
+    pub fn end(&self) -> u64 {
+        if self.is_empty() { 0 } else { self.offset + self.len as u64 }
     }
 
     /// Is the run as long as it gets?
@@ -44,29 +51,29 @@ impl SlotRun {
         len: usize,
         seal: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
-        let continues = index == self.first + self.count && offset == self.offset + self.bytes.len() as u64;
+        let continues = index == self.first + self.count && offset == self.offset + self.len as u64;
         if !self.is_empty() && (!continues || self.is_full()) {
             self.flush(storage)?;
         }
         if self.is_empty() {
             self.first = index;
             self.offset = offset;
-            self.bytes.clear();
+            self.len = 0;
         }
-        let start = self.bytes.len();
-        memory::resize(&mut self.bytes, start + len)?;
-        let sealed = seal(&mut self.bytes[start..]);
-        match sealed {
-            Ok(()) => self.count += 1,
-            Err(_) => self.bytes.truncate(start),
+        let end = self.len + len;
+        if self.bytes.len() < end {
+            memory::resize(&mut self.bytes, end)?;
         }
-        sealed
+        seal(&mut self.bytes[self.len..end])?;
+        self.len = end;
+        self.count += 1;
+        Ok(())
     }
 
     /// Writes what waits. If that fails it goes on waiting.
     pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
         if !self.is_empty() {
-            storage.write(&self.bytes, self.offset)?;
+            storage.write(&self.bytes[..self.len], self.offset)?;
             self.discard();
         }
         Ok(())
@@ -75,7 +82,7 @@ impl SlotRun {
     /// Drops what waits.
     pub fn discard(&mut self) {
         self.count = 0;
-        self.bytes.clear();
+        self.len = 0;
     }
 }
 

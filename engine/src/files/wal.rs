@@ -290,25 +290,38 @@ impl WalFile {
         buf: &mut [u8],
         offset: u64,
     ) -> Result<bool> {
+        let mut done = 0;
+        let complete = self.read_slots(storage, main, buf, offset, &mut done);
+        buf[done..].fill(0);
+        complete
+    }
+
+    /// Fills `buf` up to `done`.
+    fn read_slots(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        buf: &mut [u8],
+        offset: u64,
+        done: &mut usize,
+    ) -> Result<bool> {
         if offset == 0 && buf.len() == SQLITE_HEADER {
             // Recovery and every change of generation begin with this read.
             self.log = None;
         }
         self.load(storage, main)?;
-        buf.fill(0);
-        let mut done = 0;
         if offset < SQLITE_HEADER as u64 {
             let Some(log) = &self.log else { return Ok(storage.size()? > 0) };
             let start = offset as usize;
-            done = (SQLITE_HEADER - start).min(buf.len());
-            buf[..done].copy_from_slice(&log.sqlite[start..start + done]);
+            *done = (SQLITE_HEADER - start).min(buf.len());
+            buf[..*done].copy_from_slice(&log.sqlite[start..start + *done]);
         }
-        while done < buf.len() {
+        while *done < buf.len() {
             let Some(log) = &self.log else { return Ok(false) };
             let plain_len = log.plain_len() as u64;
-            let at = offset + done as u64 - SQLITE_HEADER as u64;
+            let at = offset + *done as u64 - SQLITE_HEADER as u64;
             let (index, within) = (at / plain_len, (at % plain_len) as usize);
-            let want = (buf.len() - done).min(plain_len as usize - within);
+            let want = (buf.len() - *done).min(plain_len as usize - within);
             let whole = within == 0 && want == plain_len as usize;
             if !self.read_slot(storage, main, index)? {
                 // Recovery reads whole frames and takes zeros for the end of the log; a page that the
@@ -319,8 +332,8 @@ impl WalFile {
                 self.search_behind(storage, index);
                 return Ok(true);
             }
-            buf[done..done + want].copy_from_slice(&self.plain[within..within + want]);
-            done += want;
+            buf[*done..*done + want].copy_from_slice(&self.plain[within..within + want]);
+            *done += want;
         }
         Ok(true)
     }
@@ -486,8 +499,9 @@ impl WalFile {
         let plain = std::mem::take(&mut self.assembly);
         let mut header = [0; FRAME_HEADER];
         header.copy_from_slice(&plain[..FRAME_HEADER]);
+        // First what may fail for want of memory: a commit that is on disk must not be reported as failed.
         let written =
-            self.put_slot(storage, main, index, &plain).and_then(|()| self.transaction.add(index, header));
+            self.transaction.add(index, header).and_then(|()| self.put_slot(storage, main, index, &plain));
         self.assembly = plain;
         if written.is_err() {
             // SQLite gives the transaction up, and none of it may reach the disk later.

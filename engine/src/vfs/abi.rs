@@ -35,6 +35,7 @@ pub const SQLITE_ACCESS_EXISTS: c_int = 0;
 pub const SQLITE_LOCK_NONE: c_int = 0;
 pub const SQLITE_LOCK_SHARED: c_int = 1;
 pub const SQLITE_LOCK_RESERVED: c_int = 2;
+pub const SQLITE_LOCK_EXCLUSIVE: c_int = 4;
 
 pub const SQLITE_SHM_UNLOCK: c_int = 1;
 pub const SQLITE_SHM_LOCK: c_int = 2;

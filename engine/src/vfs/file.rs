@@ -46,6 +46,10 @@ pub struct OpenFile {
     pub wal_index: Option<WalIndex>,
     /// For a main database: what its checkpoint does to it.
     checkpoint: Checkpoint,
+    /// For a main database: it holds the lock of WAL writers.
+    excludes_writers: bool,
+    /// For a main database: it holds the file's exclusive lock, as the last one to leave a WAL does.
+    excludes_all: bool,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
     busy: bool,
 }
@@ -67,9 +71,9 @@ pub enum Content {
 /// A checkpoint of a main database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Checkpoint {
-    /// None is under way.
+    /// None is under way, or it writes block by block.
     None,
-    /// One that ends in a sync is writing blocks, which may wait for each other.
+    /// One that is bound to end in a sync is writing blocks, which may wait for each other.
     Combining,
     /// The last one lost blocks. SQLite must not learn that they are in the main file.
     Failed,
@@ -77,6 +81,8 @@ enum Checkpoint {
 
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
 const WAL_WRITE_LOCK: c_int = 0;
+/// wal.c, WAL_CKPT_LOCK: the lock that a checkpoint holds.
+const WAL_CHECKPOINT_LOCK: c_int = 1;
 /// wal.c, WAL_READ_LOCK(0).
 const WAL_FIRST_READ_LOCK: c_int = 3;
 
@@ -92,6 +98,8 @@ impl OpenFile {
             wal: std::ptr::null_mut(),
             wal_index: None,
             checkpoint: Checkpoint::None,
+            excludes_writers: false,
+            excludes_all: false,
             busy: false,
         })
     }
@@ -151,26 +159,25 @@ impl OpenFile {
         }
     }
 
-    /// A checkpoint begins to copy (SQLITE_FCNTL_CKPT_START). If it will copy the whole WAL it ends in a sync
-    /// whose failure counts, so its writes may wait for each other.
+    /// A checkpoint begins to copy (SQLITE_FCNTL_CKPT_START). Its writes may wait for each other if it is bound to cut
+    /// and sync the main file in the end, because a failure has to be heeded before SQLite tells everybody to read
+    /// there. It is if it copies the whole WAL, and nobody can add to that meanwhile.
     pub(super) fn checkpoint_starts(&mut self) {
-        let whole = self.wal_index.is_none_or(WalIndex::is_free_of_old_readers);
+        let whole = self.wal_index.is_none_or(|index| {
+            (self.excludes_writers || self.excludes_all) && index.is_free_of_old_readers()
+        });
         self.checkpoint = if whole { Checkpoint::Combining } else { Checkpoint::None };
     }
 
-    /// A checkpoint has copied what it could (SQLITE_FCNTL_CKPT_DONE). SQLite ignores what this returns. If it goes
-    /// on to cut and sync the main file, that fails; but if the WAL grew meanwhile it does not, and would tell others
-    /// to read blocks in the main file that failed to get there. So the wal-index goes: the next user builds it anew
-    /// from the WAL, and finds them in there.
+    /// A checkpoint has copied what it could (SQLITE_FCNTL_CKPT_DONE). SQLite ignores what this returns, so the cut and
+    /// the sync that follow fail as well.
     pub(super) fn checkpoint_done(&mut self) -> Result<()> {
         self.checkpoint = Checkpoint::None;
         let Some((file, base)) = self.main_file() else { return Ok(()) };
+        file.set_combine(false);
         let flushed = file.flush(base);
         if flushed.is_err() {
             self.checkpoint = Checkpoint::Failed;
-            if let Some(index) = self.wal_index {
-                index.invalidate();
-            }
         }
         flushed
     }
@@ -244,8 +251,9 @@ impl OpenFile {
                     database.fit_block_size(&mut self.base, data.len())?;
                 }
                 let file = database.ready()?;
-                // Without a WAL every commit and every rollback passes SQLITE_FCNTL_SYNC.
-                file.set_combine(self.wal.is_null() || self.checkpoint == Checkpoint::Combining);
+                // With a journal every commit and every rollback passes SQLITE_FCNTL_SYNC, and what a failure leaves is
+                // rolled back in the end. A journal in memory does not outlive a rollback that fails.
+                file.set_combine(!self.journal.is_null() || self.checkpoint == Checkpoint::Combining);
                 file.write(&mut self.base, data, offset)?;
             }
         }
@@ -321,6 +329,7 @@ impl OpenFile {
         if code != SQLITE_OK {
             return Ok(code);
         }
+        self.excludes_all = level == SQLITE_LOCK_EXCLUSIVE;
         if let Content::Main(database) = &mut self.content {
             if level == SQLITE_LOCK_SHARED {
                 failure::clear();
@@ -354,6 +363,7 @@ impl OpenFile {
         }
         // Nothing waits here any more, unless SQLite finds a way that does not pass SQLITE_FCNTL_SYNC.
         let flushed = self.main_file().map_or(Ok(()), |(file, base)| file.flush(base));
+        self.excludes_all = false;
         let code = match self.base.methods().unlock {
             // SAFETY: an open file below.
             Some(unlock) => unsafe { unlock(self.base.as_ptr(), level) },
@@ -371,6 +381,17 @@ impl OpenFile {
         }
         // SAFETY: an open file below.
         let code = unsafe { shm_lock(self.base.as_ptr(), first, count, flags) };
+        if code == SQLITE_OK && flags & SQLITE_SHM_EXCLUSIVE != 0 {
+            let locked = flags & SQLITE_SHM_LOCK != 0;
+            let covers = |lock: c_int| (first..first + count).contains(&lock);
+            if covers(WAL_WRITE_LOCK) {
+                self.excludes_writers = locked;
+            }
+            if covers(WAL_CHECKPOINT_LOCK) && !locked {
+                // SQLite knows by now whether it failed.
+                self.checkpoint = Checkpoint::None;
+            }
+        }
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
             if let Content::Main(database) = &mut self.content
                 && let Phase::Ready(file) = &mut database.phase
@@ -402,6 +423,7 @@ impl OpenFile {
                 // SAFETY: as above.
                 if let Some(main) = unsafe { main.as_mut() } {
                     main.wal = std::ptr::null_mut();
+                    main.checkpoint = Checkpoint::None;
                     if let Content::Main(database) = &mut main.content
                         && let Phase::Ready(file) = &mut database.phase
                     {

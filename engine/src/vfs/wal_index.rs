@@ -1,5 +1,5 @@
-//! What the engine reads in SQLite's wal-index, and the one thing that it writes there (wal.c, WalIndexHdr and
-//! WalCkptInfo; the layout is the same in every version and part of SQLite's file format).
+//! What the engine reads in SQLite's wal-index (wal.c, WalIndexHdr and WalCkptInfo; the layout is the same in every
+//! version and part of SQLite's file format).
 
 /// Offset of the last valid frame's number (mxFrame).
 const MAX_FRAME: usize = 16;
@@ -10,19 +10,17 @@ const SALTS: usize = 32;
 const READ_MARKS: usize = 104;
 /// Read marks behind the first (WAL_NREADER).
 const READERS: usize = 4;
-/// Offsets of isInit in both copies of the header.
-const IS_INIT: [usize; 2] = [12, 60];
 
 /// The first page of a wal-index, while it is mapped.
 #[derive(Clone, Copy)]
-pub struct WalIndex(*mut u8);
+pub struct WalIndex(*const u8);
 
 impl WalIndex {
     /// The wal-index at `address`; `None` if nothing is mapped.
     ///
     /// # Safety
-    /// `address` is null, or at least 32 KiB are mapped there, writable, for as long as this is used.
-    pub unsafe fn new(address: *mut u8) -> Option<WalIndex> {
+    /// `address` is null, or at least 32 KiB are mapped there for as long as this is used.
+    pub unsafe fn new(address: *const u8) -> Option<WalIndex> {
         (!address.is_null()).then_some(WalIndex(address))
     }
 
@@ -41,14 +39,6 @@ impl WalIndex {
     pub fn is_free_of_old_readers(self) -> bool {
         let last = self.word(MAX_FRAME);
         (0..READERS).all(|reader| self.word(READ_MARKS + 4 * reader) >= last)
-    }
-
-    /// Makes whoever reads next build the wal-index anew from the WAL, as after a crash.
-    pub fn invalidate(self) {
-        for offset in IS_INIT {
-            // SAFETY: within the mapping; a checkpointer's is writable.
-            unsafe { self.0.add(offset).write_volatile(0) };
-        }
     }
 
     fn word(self, offset: usize) -> u32 {

@@ -30,12 +30,15 @@ pub struct FreePages {
 }
 
 impl FreePages {
-    /// Walks the list. `read(buf, offset)` fills `buf` from the logical file, or says that it ends before.
+    /// Walks the list of a database of `size` bytes. `read(buf, offset)` fills `buf` from the logical file, or says that it ends before.
     ///
     /// `None`: there is no database yet. A list that makes no sense is taken as far as it does.
     ///
     /// Errors: those of `read`, and no memory.
-    pub fn read(mut read: impl FnMut(&mut [u8], u64) -> Result<bool>) -> Result<Option<FreePages>> {
+    pub fn read(
+        size: u64,
+        mut read: impl FnMut(&mut [u8], u64) -> Result<bool>,
+    ) -> Result<Option<FreePages>> {
         let mut header = [0u8; HEADER_LEN];
         let mut free = FreePages { page_size: 0, pages: u32::MAX, leaves: Vec::new() };
         if !read(&mut header, 0)? || !header.starts_with(SQLITE_MAGIC) {
@@ -52,7 +55,10 @@ impl FreePages {
             free.pages = number(&header, PAGES_AT);
         }
         let mut page = memory::zeroed(free.page_size as usize)?;
-        let (mut trunk, mut left) = (number(&header, FIRST_TRUNK_AT), number(&header, FREE_PAGES_AT));
+        // There are no more free pages than pages, whatever the header says: a list may lead in circles.
+        let most = u32::try_from(size / free.page_size).unwrap_or(u32::MAX);
+        let (mut trunk, mut left) =
+            (number(&header, FIRST_TRUNK_AT), number(&header, FREE_PAGES_AT).min(most));
         while trunk != 0 && left > 0 && read(&mut page, u64::from(trunk - 1) * free.page_size)? {
             left -= 1;
             let room = page.len() / 4 - TRUNK_HEAD / 4;

@@ -110,15 +110,16 @@ impl MainFile {
     /// transaction that was rolled back may have left such pages torn. SQLite would never read them; but they would be damage to `verify`, to backups and to
     /// whoever copies the file. They hold nothing, and become zeros.
     ///
-    /// Errors: those of the storage. Where the list itself cannot be read nothing is done: SQLite will say so.
+    /// Errors: those of the storage. Where the list itself cannot be read, or there is no memory for it, nothing is done.
     pub fn rolled_back(&mut self, storage: &mut dyn Storage) -> Result<()> {
         self.flush(storage)?;
-        let free = match FreePages::read(|buf, offset| self.read(storage, buf, offset)) {
-            Err(fault) if fault.class == FaultClass::Tampered => return Ok(()),
+        let size = self.size_for_writing(storage)?;
+        let free = match FreePages::read(size, |buf, offset| self.read(storage, buf, offset)) {
+            // Tidying is not worth a rollback.
+            Err(fault) if matches!(fault.class, FaultClass::Tampered | FaultClass::NoMemory) => return Ok(()),
             result => result?,
         };
         let Some(free) = free else { return Ok(()) };
-        let size = self.size_for_writing(storage)?;
         // Less than a block's overhead at the end counts for nothing, and SQLite, which does not see it, cannot cut it.
         let physical = self.geometry.physical_size(size);
         if storage.size()? > physical {
