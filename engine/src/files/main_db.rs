@@ -249,7 +249,8 @@ impl MainFile {
         // A failure in the map may be a stale map, and one in what was read ahead a write of another process: the
         // file decides.
         let mut open = |sealed: &[u8]| sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
-        if opened || self.ahead.open(storage, &geometry, index, &mut open)? {
+        // Nothing is read ahead while blocks wait: the file has older ones in their places.
+        if opened || self.run.is_empty() && self.ahead.open(storage, &geometry, index, &mut open)? {
             return Ok(out.len());
         }
         let mut sealed_len = self.slot.len();

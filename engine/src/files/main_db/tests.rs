@@ -416,3 +416,20 @@ fn what_could_not_be_written_does_not_get_in_the_way_of_a_rollback() {
         assert_eq!(page, [1; 512]);
     }
 }
+
+#[test]
+fn blocks_that_wait_are_not_read_ahead_in_their_older_version() {
+    let (mut file, mut storage) = default_file(512);
+    for index in 0..40 {
+        file.write(&mut storage, &[1; 512], index * 512).unwrap();
+    }
+    file.set_combine(true);
+    file.write(&mut storage, &[2; 512], 5 * 512).unwrap();
+    let mut page = [0; 512];
+    for index in [2, 3, 4] {
+        file.read(&mut storage, &mut page, index * 512).unwrap();
+    }
+    file.flush(&mut storage).unwrap();
+    file.read(&mut storage, &mut page, 5 * 512).unwrap();
+    assert_eq!(page, [2; 512]);
+}
