@@ -104,7 +104,7 @@ def test_a_transaction_is_one_write_and_a_checkpoint_few(tmp_path: Path) -> None
 
 
 def test_a_checkpoint_that_writers_may_overtake_writes_block_by_block(tmp_path: Path) -> None:
-    """If the log grows meanwhile SQLite makes no call after the last block that could fail: each must itself."""
+    """If the log grows meanwhile SQLite makes no call after the last block that could fail."""
     plain, ours = costs(tmp_path, "plain"), costs(tmp_path, "encrypted")
     assert ours["passive checkpoint"][1] == plain["passive checkpoint"][1] > 10
 
