@@ -16,6 +16,8 @@ use crate::error::Result;
 pub(super) struct XAes256Gcm {
     /// In locked memory: the first round keys are the key.
     cipher: LockedBox<Aes256Enc>,
+    /// Under a key of zeros, to leave behind in registers.
+    blank: Aes256Enc,
     /// The CMAC subkey K1 (NIST SP 800-38B, section 6.1), computed once per key.
     k1: Secret<16>,
 }
@@ -33,7 +35,8 @@ impl XAes256Gcm {
         block.as_mut_slice().zeroize();
         l.zeroize();
         doubled.zeroize();
-        XAes256Gcm { cipher, k1 }
+        let blank = Aes256Enc::new(&[0; 32].into());
+        XAes256Gcm { cipher, blank, k1 }
     }
 
     /// The derived key Kₓ for the first half of a nonce: two AES blocks.
@@ -52,6 +55,10 @@ impl XAes256Gcm {
             half.copy_from_slice(block);
             block.as_mut_slice().zeroize();
         }
+        // The round keys, the first of which are the key itself, are left in vector registers, and whoever saves
+        // those next puts them on the stack. The same with others takes their place.
+        self.blank.encrypt_blocks(&mut blocks);
+        std::hint::black_box(&blocks);
         key
     }
 

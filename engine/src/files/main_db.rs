@@ -188,7 +188,9 @@ impl MainFile {
     pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
         if offset == CHANGE_COUNTER_AT && buf.len() == CHANGE_COUNTER_LEN {
             // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
-            self.size = None;
+            if !sabotage::is(Sabotage::StaleSize) {
+                self.size = None;
+            }
             self.cut = None;
             self.ahead.forget();
         }
@@ -512,6 +514,7 @@ impl MainFile {
     /// A cut inside a block keeps the whole block: sealing the shorter block in place would put live pages
     /// that no journal holds at the mercy of a torn write. SQLite does not mind a longer file.
     pub fn truncate(&mut self, storage: &mut dyn Storage, size: u64) -> Result<()> {
+        self.ahead.forget();
         self.flush(storage)?;
         let current = self.size(storage)?;
         self.size = Some(current);

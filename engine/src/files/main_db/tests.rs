@@ -433,3 +433,18 @@ fn blocks_that_wait_are_not_read_ahead_in_their_older_version() {
     file.read(&mut storage, &mut page, 5 * 512).unwrap();
     assert_eq!(page, [2; 512]);
 }
+
+#[test]
+fn what_was_read_ahead_is_not_there_any_more_once_it_is_cut_off() {
+    let (mut file, mut storage) = default_file(512);
+    for index in 0..40 {
+        file.write(&mut storage, &[1; 512], index * 512).unwrap();
+    }
+    let mut page = [0; 512];
+    for index in [2, 3, 4] {
+        file.read(&mut storage, &mut page, index * 512).unwrap();
+    }
+    file.truncate(&mut storage, 6 * 512).unwrap();
+    assert!(!file.read(&mut storage, &mut page, 6 * 512).unwrap());
+    assert!(page.iter().all(|byte| *byte == 0));
+}
