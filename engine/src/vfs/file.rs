@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::abi::*;
 use super::base::BaseFile;
+use super::checkpoint::Checkpoint;
 use super::control;
 use super::database::{Database, Link, Phase};
 use super::evidence;
@@ -45,11 +46,11 @@ pub struct OpenFile {
     /// For a main database: the first page of its wal-index, once mapped.
     pub wal_index: Option<WalIndex>,
     /// For a main database: what its checkpoint does to it.
-    checkpoint: Checkpoint,
+    pub(super) checkpoint: Checkpoint,
     /// For a main database: it holds the lock of WAL writers.
-    excludes_writers: bool,
+    pub(super) excludes_writers: bool,
     /// For a main database: it holds the file's exclusive lock, as the last one to leave a WAL does.
-    excludes_all: bool,
+    pub(super) excludes_all: bool,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
     busy: bool,
 }
@@ -66,17 +67,6 @@ pub enum Content {
     Wal(Box<WalFile>, *mut OpenFile),
     /// A temporary file.
     Temp(Box<TempFile>),
-}
-
-/// A checkpoint of a main database.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Checkpoint {
-    /// None is under way, or it writes block by block.
-    None,
-    /// One that is bound to end in a sync is writing blocks, which may wait for each other.
-    Combining,
-    /// The last one lost blocks. SQLite must not learn that they are in the main file.
-    Failed,
 }
 
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
@@ -149,48 +139,13 @@ impl OpenFile {
     }
 
     /// The main file of an unlocked database.
-    fn main_file(&mut self) -> Option<(&mut MainFile, &mut BaseFile)> {
+    pub(super) fn main_file(&mut self) -> Option<(&mut MainFile, &mut BaseFile)> {
         match &mut self.content {
             Content::Main(database) => match &mut database.phase {
                 Phase::Ready(file) => Some((file, &mut self.base)),
                 _ => None,
             },
             _ => None,
-        }
-    }
-
-    /// A checkpoint begins to copy (SQLITE_FCNTL_CKPT_START). Its writes may wait for each other if it is bound to cut
-    /// and sync the main file in the end, because a failure has to be heeded before SQLite tells everybody to read
-    /// there. It is if it copies the whole WAL, and nobody can add to that meanwhile.
-    pub(super) fn checkpoint_starts(&mut self) {
-        let whole = self.wal_index.is_none_or(|index| {
-            (self.excludes_writers || self.excludes_all) && index.is_free_of_old_readers()
-        });
-        self.checkpoint = if whole { Checkpoint::Combining } else { Checkpoint::None };
-    }
-
-    /// A checkpoint has copied what it could (SQLITE_FCNTL_CKPT_DONE). SQLite ignores what this returns, so the cut and
-    /// the sync that follow fail as well.
-    pub(super) fn checkpoint_done(&mut self) -> Result<()> {
-        self.checkpoint = Checkpoint::None;
-        let Some((file, base)) = self.main_file() else { return Ok(()) };
-        file.set_combine(false);
-        let flushed = file.flush(base);
-        if flushed.is_err() {
-            self.checkpoint = Checkpoint::Failed;
-        }
-        flushed
-    }
-
-    /// An error if the last checkpoint lost blocks.
-    fn refuse_failed_checkpoint(&self) -> Result<()> {
-        match self.checkpoint {
-            Checkpoint::Failed => Err(Fault::new(
-                FaultClass::Io,
-                "a checkpoint could not write the database; its pages stay in the write-ahead log",
-            )
-            .at_path(&self.path)),
-            _ => Ok(()),
         }
     }
 
