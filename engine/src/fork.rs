@@ -9,11 +9,11 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::keys::{cache, registry};
-use crate::vfs::host;
+use crate::vfs::{host, map};
 
 thread_local! {
     /// What the thread that is forking holds.
-    static HELD: RefCell<Option<[Box<dyn Any>; 3]>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<[Box<dyn Any>; 4]>> = const { RefCell::new(None) };
 }
 
 /// Has the C library call the handlers below. Every way into the engine that takes a lock comes by here first.
@@ -38,7 +38,7 @@ extern "C" fn before() {
         if let Ok(mut held) = held.try_borrow_mut()
             && held.is_none()
         {
-            *held = Some([registry::hold(), cache::hold(), host::hold()]);
+            *held = Some([registry::hold(), cache::hold(), host::hold(), map::hold()]);
         }
     });
 }

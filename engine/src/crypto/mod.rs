@@ -3,11 +3,12 @@
 //! Primitives come from crates (`aegis`, `aws-lc-rs`, `chacha20`, `aes`, `argon2`, `xxhash-rust`); this
 //! module only composes them the way `docs/format.md` says, and proves the compositions with their
 //! published vectors. Unsafe code is confined to `locked` and `nonce::pool`, which talk to the
-//! operating system about memory.
+//! operating system about memory, and `libaegis`, which calls C.
 
 mod aegis;
 mod checksum;
 pub mod kdf;
+mod libaegis;
 mod locked;
 pub mod nonce;
 pub mod secret;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::aegis::{Aegis256, Aegis256X2};
+use super::aegis::Aegis;
 use super::checksum::Checksum;
 use super::secret::Secret;
 use super::xaes::XAes256Gcm;
@@ -121,13 +121,42 @@ pub trait Suite: Send + Sync {
         sealed: &[u8],
         out: &mut [u8],
     ) -> std::result::Result<(), Unauthentic>;
+
+    /// Seals two parts of a plaintext as one, without a copy where the cipher can. `scratch` is as long as both.
+    fn seal_parts(
+        &self,
+        aad: &[u8; AAD_LEN],
+        [head, body]: [&[u8]; 2],
+        out: &mut [u8],
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        let whole = scratch.get_mut(..head.len() + body.len()).ok_or_else(wrong_lengths)?;
+        whole[..head.len()].copy_from_slice(head);
+        whole[head.len()..].copy_from_slice(body);
+        self.seal(aad, whole, out)
+    }
+
+    /// Opens what [`seal_parts`](Self::seal_parts) or [`seal`](Self::seal) made into two parts.
+    fn open_parts(
+        &self,
+        aad: &[u8; AAD_LEN],
+        sealed: &[u8],
+        [head, body]: [&mut [u8]; 2],
+        scratch: &mut [u8],
+    ) -> std::result::Result<(), Unauthentic> {
+        let whole = scratch.get_mut(..head.len() + body.len()).ok_or(Unauthentic)?;
+        let opened = self.open(aad, sealed, whole);
+        head.copy_from_slice(&whole[..head.len()]);
+        body.copy_from_slice(&whole[head.len()..]);
+        opened
+    }
 }
 
 /// The suite `id` under `key`, which the `checksum` suite ignores.
 pub fn instantiate(id: SuiteId, key: &Secret<32>) -> Result<Arc<dyn Suite>> {
     Ok(match id {
-        SuiteId::Aegis256 => Arc::new(Aegis256::new(key)),
-        SuiteId::Aegis256x2 => Arc::new(Aegis256X2::new(key)),
+        SuiteId::Aegis256 => Arc::new(Aegis::single(key)),
+        SuiteId::Aegis256x2 => Arc::new(Aegis::double(key)),
         SuiteId::XChaCha20Poly1305 => Arc::new(XChaCha20Poly1305::new(key)),
         SuiteId::Aes256Gcm => Arc::new(XAes256Gcm::new(key)),
         SuiteId::Checksum => Arc::new(Checksum),

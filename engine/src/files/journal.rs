@@ -4,6 +4,8 @@
 //! records that are already synced at the mercy of a torn write, so nothing here is ever encrypted in
 //! place: writes collect in memory, and each flush appends them as one extent; a patch is a further extent.
 
+mod recovery;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,23 +14,23 @@ use super::storage::{Storage, is_zero};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::journal_header::{
-    EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble, MAX_EXTENT_PAYLOAD,
-    MIN_EXTENT_PAYLOAD,
+    EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble, MIN_EXTENT_PAYLOAD,
 };
-use crate::format::wal_header::LogPreamble;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
 
 /// SQLite's journal magic (pager.c, aJournalMagic); it also ends a super-journal trailer.
 pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+/// The part of a journal header that means something (pager.c, writeJournalHdr).
+const HEADER_LEN: usize = 28;
+/// Where it has the sector size, big-endian, to which it is padded.
+const SECTOR_SIZE: std::ops::Range<usize> = 20..24;
 /// What SQLite writes to finish a persistent journal (pager.c, zeroJournalHdr).
-const FINISH_LEN: usize = 28;
-/// Extents behind an unreadable one that are tried under the numbers they may have.
-const NUMBERS_TRIED: usize = 4;
-/// Bytes searched at a time for an extent behind an unreadable one.
-const SEARCH: usize = 64 * 1024;
+const FINISH_LEN: usize = HEADER_LEN;
 /// Data collected before an extent is written: large enough to make its head and tag cheap.
 const COLLECT: usize = 256 * 1024;
+/// The most that is kept of a closed journal's memory, in bytes per buffer.
+const KEPT: usize = 64 * 1024;
 /// The longest name in a super-journal trailer that is believed.
 const NAME_MAX: usize = 64 * 1024;
 
@@ -77,11 +79,23 @@ pub struct JournalFile {
     sealed: Vec<u8>,
 }
 
+/// Memory that a journal collects and seals in: the next one can have it.
+#[derive(Default)]
+pub struct Buffers {
+    pending: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
 impl JournalFile {
     /// A journal under the main file's keys.
     ///
     /// `accept_damage`: roll back what is left of a damaged journal instead of refusing it.
     pub fn new(keys: Arc<FileKeys>, accept_damage: bool) -> Result<Self> {
+        JournalFile::with_buffers(keys, accept_damage, Buffers::default())
+    }
+
+    /// As [`JournalFile::new`], in the memory of an earlier journal.
+    pub fn with_buffers(keys: Arc<FileKeys>, accept_damage: bool, buffers: Buffers) -> Result<Self> {
         let sealer = keys.sealer(FileKind::MainJournal)?;
         Ok(JournalFile {
             keys,
@@ -94,7 +108,7 @@ impl JournalFile {
             end: 0,
             size: 0,
             pending_at: 0,
-            pending: Vec::new(),
+            pending: buffers.pending,
             trailer: None,
             preamble_due: false,
             ours: false,
@@ -103,8 +117,21 @@ impl JournalFile {
             loss: None,
             opened: None,
             data: Vec::new(),
-            sealed: Vec::new(),
+            sealed: buffers.sealed,
         })
+    }
+
+    /// The journal is closed; its memory, unless that is unusually large, can be used again.
+    pub fn take_buffers(&mut self) -> Buffers {
+        let reuse = |buffer: &mut Vec<u8>| {
+            let mut buffer = std::mem::take(buffer);
+            if buffer.capacity() > KEPT {
+                return Vec::new();
+            }
+            buffer.clear();
+            buffer
+        };
+        Buffers { pending: reuse(&mut self.pending), sealed: reuse(&mut self.sealed) }
     }
 
     fn reset(&mut self) {
@@ -123,95 +150,6 @@ impl JournalFile {
         self.loaded = true;
     }
 
-    /// Reads what is on disk: a journal that a crash left, or nothing. What could not be read is not known: it is
-    /// read again at the next use, instead of being taken for an empty journal.
-    fn load(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        if self.loaded {
-            return Ok(());
-        }
-        let result = self.read_all(storage);
-        self.loaded = result.is_ok();
-        result
-    }
-
-    fn read_all(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        self.reset();
-        let physical = storage.size()?;
-        if physical == 0 {
-            return Ok(());
-        }
-        let mut head = [0u8; JOURNAL_PREAMBLE_LEN];
-        storage.read(&mut head, 0)?;
-        self.id = match JournalPreamble::parse(&head) {
-            LogPreamble::Valid(preamble) => {
-                if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
-                    return Err(self.fault(
-                        "the rollback journal beside the database belongs to another database or another key; move \
-                         it away, or put the database that it belongs to back",
-                    ));
-                }
-                Some(preamble.journal_id)
-            }
-            LogPreamble::Plaintext => {
-                return Err(self.fault(
-                    "a plaintext rollback journal lies beside the encrypted database; it was left by another \
-                     database or put there. Move it away to open the database",
-                ));
-            }
-            LogPreamble::Unsupported(version) => {
-                return Err(Fault::new(
-                    FaultClass::UnsupportedFormat,
-                    format!("the rollback journal has format version {version}; a newer lumocrypt wrote it"),
-                )
-                .in_file(FileKind::MainJournal));
-            }
-            LogPreamble::Absent => {
-                self.finished = true;
-                None
-            }
-            // A torn or damaged preamble. Rolling back from extents that are authentic is right in both cases.
-            LogPreamble::Torn => {
-                let mut extent = [0u8; EXTENT_HEAD_LEN];
-                storage.read(&mut extent, JOURNAL_PREAMBLE_LEN as u64)?;
-                let head = ExtentHead::parse(&extent);
-                if head.is_none() && physical > JOURNAL_PREAMBLE_LEN as u64 {
-                    self.loss = Some("its beginning is damaged, and it cannot be rolled back".to_owned());
-                }
-                head.map(|head| head.journal_id)
-            }
-        };
-        self.end = JOURNAL_PREAMBLE_LEN as u64;
-        if let Some(id) = self.id {
-            while self.load_extent(storage, id)? {}
-            if self.was_durable(storage, id, physical)? {
-                if !self.accept_damage {
-                    return Err(self.damaged());
-                }
-                self.loss = Some(format!(
-                    "extent {} is damaged, and what is in front of it was rolled back on demand",
-                    self.extents.len()
-                ));
-            }
-        }
-        if self.extents.is_empty() {
-            self.id = None;
-        }
-        self.believe_trailer(storage)
-    }
-
-    /// A super-journal record counts only while the clear trailer stands at the end of the file. Others go by that
-    /// one: where it is torn, they have deleted the super-journal without regard to this database. It is durable
-    /// before the transaction can commit, so that without it there is nothing but a rollback.
-    fn believe_trailer(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        let end = self.size;
-        if let Some(trailer) = self.find_trailer(storage, end)?
-            && !self.stands(storage, &trailer)?
-        {
-            self.cut(end - trailer.len() as u64);
-        }
-        Ok(())
-    }
-
     /// Does the file end in `trailer`, directly behind the last extent?
     fn stands(&self, storage: &mut dyn Storage, trailer: &[u8]) -> Result<bool> {
         let mut found = memory::zeroed(trailer.len())?;
@@ -220,88 +158,8 @@ impl JournalFile {
             && found == trailer)
     }
 
-    fn load_extent(&mut self, storage: &mut dyn Storage, id: [u8; 16]) -> Result<bool> {
-        let mut head = [0u8; EXTENT_HEAD_LEN];
-        if !storage.read(&mut head, self.end)? {
-            return Ok(false);
-        }
-        let Some(head) = ExtentHead::parse(&head) else { return Ok(false) };
-        let payload = head.len as usize;
-        if head.journal_id != id || !(MIN_EXTENT_PAYLOAD..=MAX_EXTENT_PAYLOAD).contains(&payload) {
-            return Ok(false);
-        }
-        memory::reserve(&mut self.extents, 1)?;
-        self.extents.push(Extent { physical: self.end, payload });
-        let index = self.extents.len() - 1;
-        if !self.open_extent(storage, index)? {
-            self.extents.pop();
-            return Ok(false);
-        }
-        let (at, len) = (self.payload_head().0, (payload - MIN_EXTENT_PAYLOAD) as u64);
-        // Without a key anybody can seal: an extent must lie where SQLite's offsets reach.
-        if at.checked_add(len).is_none_or(|end| end > i64::MAX as u64) {
-            self.extents.pop();
-            self.opened = None;
-            return Ok(false);
-        }
-        self.apply(index, at, len);
-        self.end += self.extent_len(payload);
-        Ok(true)
-    }
-
     fn extent_len(&self, payload: usize) -> u64 {
         (EXTENT_HEAD_LEN + payload + self.sealer.overhead()) as u64
-    }
-
-    /// The logical offset of the opened extent, and how many extents were durable when it was written.
-    fn payload_head(&self) -> (u64, u64) {
-        let word = |at: usize| u64::from_le_bytes(self.data[at..at + 8].try_into().unwrap_or_default());
-        (word(0), word(8))
-    }
-
-    /// Was the extent that ends the readable part once durable? A torn write never was; but if an authentic
-    /// extent behind it says that it was, somebody or something damaged it, and rolling back only the part in
-    /// front of it would leave half a transaction.
-    fn was_durable(&mut self, storage: &mut dyn Storage, id: [u8; 16], physical: u64) -> Result<bool> {
-        let unreadable = self.extents.len() as u64;
-        // Extents do not overlap. Heads that do were put there, to be tried for hours.
-        let mut budget = physical + MAX_EXTENT_PAYLOAD as u64;
-        let mut window = memory::zeroed(SEARCH)?;
-        let mut at = self.end + 1;
-        while at + (EXTENT_HEAD_LEN as u64) < physical {
-            let len = (physical - at).min(SEARCH as u64) as usize;
-            storage.read(&mut window[..len], at)?;
-            for start in 0..len.saturating_sub(EXTENT_HEAD_LEN - 1) {
-                let Some(head) = ExtentHead::parse(&window[start..start + EXTENT_HEAD_LEN]) else { continue };
-                let payload = head.len as usize;
-                if head.journal_id != id || !(MIN_EXTENT_PAYLOAD..=MAX_EXTENT_PAYLOAD).contains(&payload) {
-                    continue;
-                }
-                let Some(left) = budget.checked_sub(payload as u64) else { return Ok(true) };
-                budget = left;
-                if self.durable_before(storage, at + start as u64, payload)? > unreadable {
-                    return Ok(true);
-                }
-            }
-            at += (len - EXTENT_HEAD_LEN + 1) as u64;
-        }
-        Ok(false)
-    }
-
-    /// How many extents were durable when the one at `physical` was written; 0 if it is not authentic.
-    fn durable_before(&mut self, storage: &mut dyn Storage, physical: u64, payload: usize) -> Result<u64> {
-        let readable = self.extents.len();
-        let mut durable = 0;
-        for number in readable + 1..=readable + NUMBERS_TRIED {
-            self.extents.resize(number + 1, Extent { physical, payload });
-            if self.open_extent(storage, number)? {
-                durable = self.payload_head().1;
-                break;
-            }
-        }
-        self.extents.truncate(readable);
-        self.opened = None;
-        Ok(durable)
     }
 
     /// Opens extent `index` into `self.data`.
@@ -414,7 +272,10 @@ impl JournalFile {
 
     /// Writes `data` at logical `offset`, into memory.
     pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
-        self.load(storage)?;
+        if offset != 0 || self.loaded || !data.starts_with(&SQLITE_MAGIC) {
+            // A header, where nothing was read before, begins a journal over whatever is there.
+            self.load(storage)?;
+        }
         if offset == 0 && data.len() == FINISH_LEN && is_zero(data) {
             return self.finish(storage);
         }
@@ -445,9 +306,8 @@ impl JournalFile {
     /// A new journal, over whatever is left of an old one.
     fn begin(&mut self) -> Result<()> {
         self.reset();
-        let mut id = [0u8; 16];
-        nonce::random(&mut id)?;
-        self.id = Some(id);
+        // From the stock of nonces: a journal has one id, and a system call for it would be one per transaction.
+        self.id = nonce::draw()?.first_chunk().copied();
         self.preamble_due = true;
         self.ours = true;
         self.end = JOURNAL_PREAMBLE_LEN as u64;
@@ -517,7 +377,10 @@ impl JournalFile {
         }
         let data = std::mem::take(&mut self.pending);
         let at = self.pending_at;
-        let result = self.append_extent(storage, at, &data);
+        let result = match self.without_padding(at, &data) {
+            Some(parts) => self.append_extents(storage, &parts),
+            None => self.append_extents(storage, &[(at, &data)]),
+        };
         self.pending = data;
         match result {
             Ok(()) => self.pending.clear(),
@@ -525,6 +388,17 @@ impl JournalFile {
             Err(_) => self.recheck_trailer(storage),
         }
         result
+    }
+
+    /// The header that `data` begins with and what follows its padding, if that is worth an extent of its own. SQLite
+    /// pads a header to a sector; where nothing was written a journal reads as zeros.
+    fn without_padding<'a>(&self, at: u64, data: &'a [u8]) -> Option<[(u64, &'a [u8]); 2]> {
+        let sector = u32::from_be_bytes(*data.get(SECTOR_SIZE)?.first_chunk()?) as usize;
+        let padding = data.get(HEADER_LEN..sector)?;
+        let worth_it = data.len() > sector
+            && padding.len() > MIN_EXTENT_PAYLOAD + EXTENT_HEAD_LEN + self.sealer.overhead();
+        (worth_it && data.starts_with(&SQLITE_MAGIC) && at >= self.size && is_zero(padding))
+            .then(|| [(at, &data[..HEADER_LEN]), (at + sector as u64, &data[sector..])])
     }
 
     /// The connection is about to write its main file: from here on the journal is needed. Everything collected
@@ -558,55 +432,61 @@ impl JournalFile {
 
     /// Appends one extent with `data` for logical offset `at`, nothing being collected.
     fn append(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
-        let result = self.append_extent(storage, at, data);
+        let result = self.append_extents(storage, &[(at, data)]);
         if result.is_err() {
             self.recheck_trailer(storage);
         }
         result
     }
 
-    fn append_extent(&mut self, storage: &mut dyn Storage, at: u64, data: &[u8]) -> Result<()> {
+    /// Appends extents with these data for these logical offsets, in one write.
+    fn append_extents(&mut self, storage: &mut dyn Storage, parts: &[(u64, &[u8])]) -> Result<()> {
         let Some(id) = self.id else { return Ok(()) };
-        let payload = MIN_EXTENT_PAYLOAD + data.len();
-        let index = self.extents.len();
         self.opened = None;
-        memory::reserve(&mut self.extents, 1)?;
-        self.data.clear();
-        memory::reserve(&mut self.data, payload)?;
-        self.data.extend_from_slice(&at.to_le_bytes());
-        self.data.extend_from_slice(&self.durable.to_le_bytes());
-        self.data.extend_from_slice(data);
-        let trailer = self.trailer.as_ref().map_or(0, Vec::len);
-        self.sealed.clear();
-        memory::reserve(
-            &mut self.sealed,
-            JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN + payload + self.sealer.overhead() + trailer,
-        )?;
+        memory::reserve(&mut self.extents, parts.len())?;
         let mut image = std::mem::take(&mut self.sealed);
-        let start = if self.preamble_due {
-            let preamble = JournalPreamble { uuid: self.keys.uuid, key_id: self.keys.key_id, journal_id: id };
-            image.extend_from_slice(&preamble.encode());
-            0
-        } else {
-            self.end
-        };
-        image.extend_from_slice(&ExtentHead { len: payload as u32, journal_id: id }.encode());
-        let body = image.len();
-        image.resize(body + payload + self.sealer.overhead(), 0);
-        let sealed = self.sealer.seal(index as u64, &id, &self.data, &mut image[body..]);
-        if let Some(trailer) = &self.trailer
-            && !sabotage::is(Sabotage::JournalTrailer)
-        {
-            // Other connections look for the super-journal's name at the physical end (docs/format.md).
-            image.extend_from_slice(trailer);
-        }
+        image.clear();
+        let sealed = self.seal_extents(&mut image, id, parts);
+        let start = if self.preamble_due { 0 } else { self.end };
         let written = sealed.and_then(|()| storage.write(&image, start));
         self.sealed = image;
         written?;
         self.preamble_due = false;
-        self.extents.push(Extent { physical: self.end, payload });
-        self.end += self.extent_len(payload);
-        self.apply(index, at, data.len() as u64);
+        for (at, data) in parts {
+            let payload = MIN_EXTENT_PAYLOAD + data.len();
+            self.extents.push(Extent { physical: self.end, payload });
+            self.end += self.extent_len(payload);
+            self.apply(self.extents.len() - 1, *at, data.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// What goes to the disk for them, into the empty `image`.
+    fn seal_extents(&mut self, image: &mut Vec<u8>, id: [u8; 16], parts: &[(u64, &[u8])]) -> Result<()> {
+        let overhead = self.sealer.overhead();
+        let extent_len = |data: &[u8]| EXTENT_HEAD_LEN + MIN_EXTENT_PAYLOAD + data.len() + overhead;
+        let trailer = self.trailer.as_deref().unwrap_or_default();
+        let extents: usize = parts.iter().map(|(_, data)| extent_len(data)).sum();
+        memory::reserve(image, JOURNAL_PREAMBLE_LEN + extents + trailer.len())?;
+        if self.preamble_due {
+            let preamble = JournalPreamble { uuid: self.keys.uuid, key_id: self.keys.key_id, journal_id: id };
+            image.extend_from_slice(&preamble.encode());
+        }
+        for (index, (at, data)) in (self.extents.len() as u64..).zip(parts) {
+            let mut head = [0; MIN_EXTENT_PAYLOAD];
+            head[..8].copy_from_slice(&at.to_le_bytes());
+            head[8..].copy_from_slice(&self.durable.to_le_bytes());
+            let payload = head.len() + data.len();
+            image.extend_from_slice(&ExtentHead { len: payload as u32, journal_id: id }.encode());
+            let body = image.len();
+            image.resize(body + payload + overhead, 0);
+            memory::resize(&mut self.data, payload)?;
+            self.sealer.seal_parts(index, &id, [&head, data], &mut image[body..], &mut self.data)?;
+        }
+        if !sabotage::is(Sabotage::JournalTrailer) {
+            // Other connections look for the super-journal's name at the physical end (docs/format.md).
+            image.extend_from_slice(trailer);
+        }
         Ok(())
     }
 
@@ -674,15 +554,6 @@ impl JournalFile {
             storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
         }
         Ok((self.extents.len() as u64, !self.finished && magic != SQLITE_MAGIC))
-    }
-
-    fn damaged(&self) -> Fault {
-        self.fault(
-            "the rollback journal of an unfinished transaction is damaged in a part that was complete once; rolling \
-             back the rest would leave half a transaction. Restore the journal or the database, or open with \
-             lumo_partial_journal=1 to roll back what is left of it",
-        )
-        .at_page(self.extents.len() as u64)
     }
 
     fn fault(&self, message: &str) -> Fault {

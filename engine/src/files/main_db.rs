@@ -166,6 +166,9 @@ impl MainFile {
     /// A file without slots that once had some was cut off: SQLite would take it for a new database and delete
     /// its logs.
     pub fn size(&mut self, storage: &mut dyn Storage) -> Result<u64> {
+        if let Some(size) = self.size {
+            return Ok(size);
+        }
         let size = self.geometry.logical_size(storage.size()?.max(self.run.end()));
         if size == 0 && self.read_cell(storage)?.0.synced_slots > 0 {
             return Err(Fault::new(
@@ -175,6 +178,7 @@ impl MainFile {
             .in_file(FileKind::MainDb)
             .at_page(0));
         }
+        self.size = Some(size);
         Ok(size)
     }
 
@@ -252,7 +256,16 @@ impl MainFile {
         // file decides.
         let mut open = |sealed: &[u8]| sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
         // Nothing is read ahead while blocks wait: the file has older ones in their places.
-        if opened || self.run.is_empty() && self.ahead.open(storage, &geometry, index, &mut open)? {
+        if opened
+            || self.run.is_empty()
+                && self.ahead.open(
+                    storage,
+                    index,
+                    geometry.slot_len(),
+                    |index| geometry.slot_offset(index),
+                    &mut open,
+                )?
+        {
             return Ok(out.len());
         }
         let mut sealed_len = self.slot.len();
@@ -325,7 +338,10 @@ impl MainFile {
         let end = self.geometry.slot_offset(index) + block_size as u64;
         let mut trailer = [0u8; 64];
         let trailer = &mut trailer[..overhead];
-        if !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes)) {
+        if self.run.contains(index)
+            || !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes))
+                && !storage.read(trailer, end).unwrap_or(false)
+        {
             return false;
         }
         if let Some(cached) = &self.cached
@@ -363,7 +379,7 @@ impl MainFile {
     }
 
     fn write_blocks(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
-        let size = self.size_for_writing(storage)?;
+        let size = self.size(storage)?;
         let block_size = u64::from(self.geometry.block_size);
         if offset > size {
             self.fill_gap(storage, size, offset)?;
@@ -389,17 +405,6 @@ impl MainFile {
         Ok(())
     }
 
-    fn size_for_writing(&mut self, storage: &mut dyn Storage) -> Result<u64> {
-        match self.size {
-            Some(size) => Ok(size),
-            None => {
-                let size = self.size(storage)?;
-                self.size = Some(size);
-                Ok(size)
-            }
-        }
-    }
-
     fn grown_to(&mut self, size: u64) {
         let (before, after) =
             (self.geometry.block_count(self.size.unwrap_or(0)), self.geometry.block_count(size));
@@ -411,15 +416,22 @@ impl MainFile {
 
     fn write_block(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
         self.ahead.forget();
-        if self.cached.as_ref().is_some_and(|cached| cached.index == index) {
-            self.cached = None;
-        }
+        let mut cached = self.cached.take_if(|cached| cached.index == index);
         let (sealer, offset) = (&self.sealer, self.geometry.slot_offset(index));
         let sealed_len = plain.len() + sealer.overhead();
-        let seal = |slot: &mut [u8]| sealer.seal(index, &NO_CONTEXT, plain, slot);
+        let seal = |slot: &mut [u8]| {
+            sealer.seal(index, &NO_CONTEXT, plain, slot)?;
+            if let Some(cached) = cached.as_mut().filter(|cached| cached.data.len() == plain.len()) {
+                // It holds as soon as the slot is on disk, and not before.
+                cached.data.copy_from_slice(plain);
+                cached.trailer.copy_from_slice(&slot[plain.len()..]);
+            }
+            Ok(())
+        };
         self.run.add(storage, index, offset, sealed_len, seal)?;
+        self.cached = cached.filter(|cached| cached.data.len() == plain.len()).or(self.cached.take());
         // A short last block ends a run: its slot is shorter than the place of the next one.
-        if !self.combine || self.run.is_full() || sealed_len < self.geometry.slot_len() {
+        if !self.combine || self.run.is_full(sealed_len) || sealed_len < self.geometry.slot_len() {
             self.run.flush(storage)?;
         }
         Ok(())
@@ -517,7 +529,6 @@ impl MainFile {
         self.ahead.forget();
         self.flush(storage)?;
         let current = self.size(storage)?;
-        self.size = Some(current);
         let block_size = u64::from(self.geometry.block_size);
         let kept = size.div_ceil(block_size) * block_size;
         if kept < current {

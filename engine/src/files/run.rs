@@ -1,11 +1,8 @@
 //! Sealed slots that lie behind each other on disk, collected for one write.
 
 use super::memory;
-use super::storage::Storage;
+use super::storage::{LONGEST_TRANSFER, Storage};
 use crate::error::Result;
-
-/// The most slots that wait: a longer write gains nothing that can be measured.
-pub const CAPACITY: u64 = 64;
 
 /// Slots `first` to `first + count`, exclusive, sealed and not written yet.
 #[derive(Default)]
@@ -34,9 +31,9 @@ impl SlotRun {
         if self.is_empty() { 0 } else { self.offset + self.len as u64 }
     }
 
-    /// Is the run as long as it gets?
-    pub fn is_full(&self) -> bool {
-        self.count >= CAPACITY
+    /// Is the run as long as it gets? It is written in one call, and another slot of `len` bytes would not fit.
+    pub fn is_full(&self, len: usize) -> bool {
+        self.len + len > LONGEST_TRANSFER
     }
 
     /// Adds slot `index` of `len` bytes at physical `offset`, sealed by `seal`. What waits and does not lie just in
@@ -52,7 +49,7 @@ impl SlotRun {
         seal: impl FnOnce(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
         let continues = index == self.first + self.count && offset == self.offset + self.len as u64;
-        if !self.is_empty() && (!continues || self.is_full()) {
+        if !self.is_empty() && (!continues || self.is_full(len)) {
             self.flush(storage)?;
         }
         if self.is_empty() {
@@ -116,11 +113,13 @@ mod tests {
     #[test]
     fn a_full_run_is_written() {
         let (mut run, mut disk) = (SlotRun::default(), MemoryFile::default());
-        for index in 0..=CAPACITY {
+        let most = (LONGEST_TRANSFER / 4) as u64;
+        for index in 0..=most {
             add(&mut run, &mut disk, index).unwrap();
         }
-        assert_eq!(disk.bytes.len(), CAPACITY as usize * 4);
-        assert!(run.contains(CAPACITY));
+        assert_eq!(disk.bytes.len(), LONGEST_TRANSFER);
+        assert_eq!(disk.writes, 1);
+        assert!(run.contains(most));
     }
 
     #[test]

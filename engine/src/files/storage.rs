@@ -2,6 +2,10 @@
 
 use crate::error::Result;
 
+/// The most that goes down in one call, in bytes: SQLite's unix VFS silently cuts lengths to 17 bits (os_unix.c,
+/// seekAndRead and seekAndWriteFd), because no page is that long.
+pub const LONGEST_TRANSFER: usize = 0x1_f000;
+
 /// Random access to the physical bytes of one file. Failures carry SQLite's result code.
 pub trait Storage {
     /// Fills `buf` from `offset`. `false` if the file ended early; the rest of `buf` is then zero.
@@ -45,6 +49,8 @@ pub struct MemoryFile {
     pub bytes: Vec<u8>,
     /// Syncs so far.
     pub syncs: usize,
+    /// Reads so far.
+    pub reads: usize,
     /// Writes so far.
     pub writes: usize,
     /// Writes that reach beyond this size fail.
@@ -54,6 +60,7 @@ pub struct MemoryFile {
 #[cfg(any(test, feature = "test-support"))]
 impl Storage for MemoryFile {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.reads += 1;
         let start = (offset as usize).min(self.bytes.len());
         let end = (start + buf.len()).min(self.bytes.len());
         buf[..end - start].copy_from_slice(&self.bytes[start..end]);

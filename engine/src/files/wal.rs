@@ -4,21 +4,21 @@
 //! SQLite writes them in two calls, and may later write either again, so a slot is assembled in memory and
 //! written when it is whole; a part of a slot that this transaction wrote before is patched in place.
 
+mod generation;
 mod transaction;
 
 use std::sync::Arc;
 
 use super::memory;
+use super::readahead::Readahead;
 use super::run::SlotRun;
 use super::storage::Storage;
-use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
-use crate::format::wal_header::{
-    LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble,
-};
+use crate::format::wal_header::WAL_FRAMES_OFFSET;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
+use generation::salts_of;
 use transaction::Transaction;
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
@@ -27,9 +27,6 @@ pub const SQLITE_HEADER: usize = 32;
 pub const FRAME_HEADER: usize = 24;
 /// Where a frame header has the database's size after a commit, zero in every other frame (wal.c).
 pub const COMMIT_MARK: std::ops::Range<usize> = 4..8;
-/// A header copy is read with room for every suite's overhead.
-const HEADER_READ: usize = 512;
-
 /// What the log needs of the main file that it belongs to.
 pub trait MainLink {
     /// The current WAL cell.
@@ -93,6 +90,10 @@ pub struct WalFile {
     assembly: Vec<u8>,
     plain: Vec<u8>,
     slot: Vec<u8>,
+    scratch: Vec<u8>,
+    ahead: Readahead,
+    /// A checkpoint is reading: every frame once, mostly in order.
+    checkpoint: bool,
 }
 
 impl WalFile {
@@ -113,6 +114,9 @@ impl WalFile {
             assembly: Vec::new(),
             plain: Vec::new(),
             slot: Vec::new(),
+            scratch: Vec::new(),
+            ahead: Readahead::default(),
+            checkpoint: false,
         })
     }
 
@@ -139,6 +143,14 @@ impl WalFile {
         self.transaction.clear();
         self.opened = None;
         self.run.discard();
+        self.ahead.forget();
+    }
+
+    /// A checkpoint begins or ends. It reads every frame once, mostly in order: reading ahead is cheaper than a map
+    /// whose pages are touched once.
+    pub fn set_checkpoint(&mut self, running: bool) {
+        self.checkpoint = running;
+        self.ahead.forget();
     }
 
     /// The logical size in bytes.
@@ -168,120 +180,6 @@ impl WalFile {
         })
     }
 
-    /// Finds the generation that counts, unless it is known.
-    fn load(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
-        if self.log.is_some() {
-            return Ok(());
-        }
-        // Header and cell are two reads: only a verdict that stands when repeated is one.
-        let mut tries = 3;
-        self.log = loop {
-            tries -= 1;
-            match self.find_log(storage, main) {
-                Err(fault) if tries > 0 && fault.class == FaultClass::Tampered => {}
-                verdict => break verdict?,
-            }
-        };
-        Ok(())
-    }
-
-    fn find_log(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<Option<Log>> {
-        let newest = self.newest_header(storage)?;
-        let cell = main.cell()?;
-        let Some(header) = newest else {
-            main.set_holes_from(None);
-            if cell.active && !self.discard_missing && storage.size()? > 0 {
-                return Err(self.fault(
-                    "the write-ahead log beside the database has no valid header, but the database's last commits \
-                     are in it; restore both files from a backup, or open with lumo_discard_wal=1 to go on without \
-                     those commits",
-                ));
-            }
-            if cell.active && storage.size()? > 0 {
-                self.loss = Some("its header is damaged, and it was discarded on demand".to_owned());
-            }
-            return Ok(None);
-        };
-        let generation = header.preamble.generation;
-        let latest = if cell.active { cell.current } else { cell.previous };
-        let counts = (cell.active && generation == cell.current) || header.previous == latest;
-        if counts {
-            main.set_holes_from(Some(header.main_slots.max(cell.synced_slots)));
-            return Ok(Some(Log {
-                generation,
-                sequence: header.preamble.sequence,
-                sqlite: header.sqlite,
-                page_size: header.page_size() as usize,
-                cell_lags: !(cell.active && generation == cell.current),
-                searched: false,
-            }));
-        }
-        main.set_holes_from(None);
-        if !cell.active && generation == cell.previous {
-            // Everything in this log was checkpointed before the cell was cleared.
-            return Ok(None);
-        }
-        if self.discard_missing {
-            self.loss =
-                Some("it is not the log that the database names, and it was discarded on demand".to_owned());
-            return Ok(None);
-        }
-        Err(self.fault(
-            "the write-ahead log beside the database is not the one that the database names: it was replaced by an \
-             older one or taken from a copy; put the right -wal file back, or remove this one and open with \
-             lumo_discard_wal=1",
-        ))
-    }
-
-    /// The authentic header copy with the highest sequence number.
-    fn newest_header(&mut self, storage: &mut dyn Storage) -> Result<Option<WalHeader>> {
-        let mut newest: Option<WalHeader> = None;
-        for offset in [0, WAL_HEADER_B_OFFSET] {
-            let mut bytes = [0u8; HEADER_READ];
-            storage.read(&mut bytes, offset)?;
-            match WalHeader::parse_preamble(&bytes) {
-                LogPreamble::Valid(preamble) => {
-                    self.check_owner(&preamble)?;
-                    if let Ok(header) = WalHeader::open(preamble, &bytes, &self.sealer) {
-                        let newer = newest
-                            .as_ref()
-                            .is_none_or(|other| other.preamble.sequence < header.preamble.sequence);
-                        if newer {
-                            newest = Some(header);
-                        }
-                    }
-                }
-                LogPreamble::Plaintext if offset == 0 => {
-                    return Err(self.fault(
-                        "a plaintext write-ahead log lies beside the encrypted database; it was left by another \
-                         database or put there. Move it away to open the database",
-                    ));
-                }
-                LogPreamble::Unsupported(version) => {
-                    return Err(Fault::new(
-                        FaultClass::UnsupportedFormat,
-                        format!(
-                            "the write-ahead log has format version {version}; a newer lumocrypt wrote it"
-                        ),
-                    )
-                    .in_file(FileKind::Wal));
-                }
-                LogPreamble::Absent | LogPreamble::Torn | LogPreamble::Plaintext => {}
-            }
-        }
-        Ok(newest)
-    }
-
-    fn check_owner(&self, preamble: &WalPreamble) -> Result<()> {
-        if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
-            return Err(self.fault(
-                "the write-ahead log beside the database belongs to another database or another key; move it away, \
-                 or put the database that it belongs to back",
-            ));
-        }
-        Ok(())
-    }
-
     /// Fills `buf` from logical `offset`; `false` if the log ended early, the rest being zero.
     pub fn read(
         &mut self,
@@ -308,6 +206,7 @@ impl WalFile {
         if offset == 0 && buf.len() == SQLITE_HEADER {
             // Recovery and every change of generation begin with this read.
             self.log = None;
+            self.ahead.forget();
         }
         self.load(storage, main)?;
         if offset < SQLITE_HEADER as u64 {
@@ -323,7 +222,9 @@ impl WalFile {
             let (index, within) = (at / plain_len, (at % plain_len) as usize);
             let want = (buf.len() - *done).min(plain_len as usize - within);
             let whole = within == 0 && want == plain_len as usize;
-            if !self.read_slot(storage, main, index)? {
+            let part = &mut buf[*done..*done + want];
+            let is_page = within == FRAME_HEADER && within + want == plain_len as usize;
+            if !self.read_slot(storage, main, index, is_page.then_some(&mut *part))? {
                 // Recovery reads whole frames and takes zeros for the end of the log; a page that the
                 // wal-index names, or a frame of our own, has to be there.
                 if !whole || self.transaction.contains(index) {
@@ -332,7 +233,9 @@ impl WalFile {
                 self.search_behind(storage, index);
                 return Ok(true);
             }
-            buf[*done..*done + want].copy_from_slice(&self.plain[within..within + want]);
+            if !is_page {
+                part.copy_from_slice(&self.plain[within..within + want]);
+            }
             *done += want;
         }
         Ok(true)
@@ -350,7 +253,7 @@ impl WalFile {
         let frames = storage.size().unwrap_or(0).saturating_sub(WAL_FRAMES_OFFSET) / slot_len;
         // Recovery does not depend on what is found, nor on whether it can be read.
         if let Some(behind) = (index + 1..frames)
-            .find(|behind| self.open_slot(storage, *behind).unwrap_or(false) && is_commit(&self.plain))
+            .find(|behind| self.open_slot(storage, *behind, None).unwrap_or(false) && is_commit(&self.plain))
         {
             self.loss = Some(format!(
                 "frame {index} does not authenticate, and recovery ends there; frame {behind} behind it does, and ends \
@@ -379,10 +282,16 @@ impl WalFile {
         WAL_FRAMES_OFFSET + index * (plain_len + self.sealer.overhead()) as u64
     }
 
-    /// Opens slot `index` into `self.plain`. A failure may only mean that another connection began a new
-    /// generation, so the header is read again once.
-    fn read_slot(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink, index: u64) -> Result<bool> {
-        if self.open_slot(storage, index)? {
+    /// Opens slot `index`, its page into `page` or all of it into `self.plain`. A failure may only mean that another
+    /// connection began a new generation, so the header is read again once.
+    fn read_slot(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        index: u64,
+        mut page: Option<&mut [u8]>,
+    ) -> Result<bool> {
+        if self.open_slot(storage, index, page.as_deref_mut())? {
             return Ok(true);
         }
         let known = self.log.as_ref().map(|log| log.generation);
@@ -391,23 +300,46 @@ impl WalFile {
         if self.log.as_ref().map(|log| log.generation) == known {
             return Ok(false);
         }
-        self.open_slot(storage, index)
+        self.open_slot(storage, index, page)
     }
 
-    fn open_slot(&mut self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
+    fn open_slot(&mut self, storage: &mut dyn Storage, index: u64, page: Option<&mut [u8]>) -> Result<bool> {
         if self.run.contains(index) {
             // A transaction reads or rewrites what it spilled.
             self.run.flush(storage)?;
         }
-        self.opened = None;
         let offset = self.slot_offset(index);
         let Some(log) = &self.log else { return Ok(false) };
         memory::resize(&mut self.plain, log.plain_len())?;
+        memory::resize(&mut self.scratch, log.plain_len())?;
         memory::resize(&mut self.slot, log.plain_len() + self.sealer.overhead())?;
-        let complete = storage.read(&mut self.slot, offset)?;
-        let opened =
-            complete && self.sealer.open(index, &log.generation, &self.slot, &mut self.plain).is_ok();
-        self.opened = (opened && self.transaction.contains(index)).then_some(index);
+        let (sealer, generation, scratch) = (&self.sealer, &log.generation, &mut self.scratch);
+        let in_plain = page.is_none();
+        let (head, body) = self.plain.split_at_mut(FRAME_HEADER);
+        let body = match page {
+            // Another generation, with other pages.
+            Some(page) if page.len() != body.len() => return Ok(false),
+            Some(page) => page,
+            None => body,
+        };
+        let mut open = |sealed: &[u8]| {
+            sealer.open_parts(index, generation, sealed, [&mut *head, &mut *body], scratch).is_ok()
+        };
+        let mut opened = false;
+        let slot_len = self.slot.len();
+        if !self.checkpoint {
+            storage.visit_map(offset, slot_len, &mut |sealed| opened = open(sealed));
+        }
+        // Nothing is read ahead while frames wait: the file has older ones in their places.
+        if !opened && self.run.is_empty() {
+            let offset_of = |index| WAL_FRAMES_OFFSET + index * slot_len as u64;
+            opened = self.ahead.open(storage, index, slot_len, offset_of, &mut open)?;
+        }
+        // A failure in what was read ahead, or in the map, may be an older state: the file decides.
+        if !opened && storage.read(&mut self.slot, offset)? {
+            opened = open(&self.slot);
+        }
+        self.opened = (in_plain && opened && self.transaction.contains(index)).then_some(index);
         Ok(opened)
     }
 
@@ -456,8 +388,13 @@ impl WalFile {
             return self.rewrite_part(storage, main, index, within, part);
         }
         memory::resize(&mut self.assembly, plain_len)?;
-        self.assembly[within..within + part.len()].copy_from_slice(part);
         let filled = within + part.len();
+        if within == FRAME_HEADER && filled == plain_len {
+            let header = header_of(&self.assembly);
+            self.pending = None;
+            return self.put(storage, main, index, header, part);
+        }
+        self.assembly[within..filled].copy_from_slice(part);
         if filled < plain_len {
             self.pending = Some(Pending { index, filled });
             return Ok(());
@@ -477,32 +414,48 @@ impl WalFile {
         part: &[u8],
     ) -> Result<()> {
         let plain_len = self.log.as_ref().map_or(0, Log::plain_len);
-        memory::resize(&mut self.assembly, plain_len)?;
-        let whole_page = within == FRAME_HEADER && part.len() == plain_len - FRAME_HEADER;
-        match self.transaction.header(index) {
-            Some(header) if whole_page => self.assembly[..FRAME_HEADER].copy_from_slice(header),
-            _ => {
-                // It has just been read, where SQLite is about to write its header.
-                if self.opened != Some(index) && !self.open_slot(storage, index)? {
-                    return Err(self.fault("a frame being rewritten does not authenticate").at_page(index));
-                }
-                self.assembly.copy_from_slice(&self.plain);
-            }
+        if within == FRAME_HEADER
+            && part.len() == plain_len - FRAME_HEADER
+            && let Some(header) = self.transaction.header(index).copied()
+        {
+            return self.put(storage, main, index, header, part);
+        }
+        // It has just been read, where SQLite is about to write its header.
+        if self.opened != Some(index) && !self.open_slot(storage, index, None)? {
+            return Err(self.fault("a frame being rewritten does not authenticate").at_page(index));
         }
         self.opened = None;
+        std::mem::swap(&mut self.assembly, &mut self.plain);
         self.assembly[within..within + part.len()].copy_from_slice(part);
         self.put_assembly(storage, main, index)
     }
 
     /// Writes the frame that is assembled.
     fn put_assembly(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink, index: u64) -> Result<()> {
-        let plain = std::mem::take(&mut self.assembly);
-        let mut header = [0; FRAME_HEADER];
-        header.copy_from_slice(&plain[..FRAME_HEADER]);
+        let frame = std::mem::take(&mut self.assembly);
+        let written = self.put(storage, main, index, header_of(&frame), &frame[FRAME_HEADER..]);
+        self.assembly = frame;
+        written
+    }
+
+    /// Writes a frame.
+    fn put(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        index: u64,
+        header: [u8; FRAME_HEADER],
+        page: &[u8],
+    ) -> Result<()> {
+        if self.opened == Some(index) {
+            self.opened = None;
+        }
+        self.ahead.forget();
         // First what may fail for want of memory: a commit that is on disk must not be reported as failed.
-        let written =
-            self.transaction.add(index, header).and_then(|()| self.put_slot(storage, main, index, &plain));
-        self.assembly = plain;
+        let written = self
+            .transaction
+            .add(index, header)
+            .and_then(|()| self.put_slot(storage, main, index, [&header, page]));
         if written.is_err() {
             // SQLite gives the transaction up, and none of it may reach the disk later.
             self.transaction_boundary();
@@ -517,7 +470,7 @@ impl WalFile {
         storage: &mut dyn Storage,
         main: &mut dyn MainLink,
         index: u64,
-        plain: &[u8],
+        frame: [&[u8]; 2],
     ) -> Result<()> {
         let offset = self.slot_offset(index);
         let Some(log) = &mut self.log else { return Ok(()) };
@@ -529,81 +482,15 @@ impl WalFile {
             main.set_cell(true, log.generation, previous, None)?;
             log.cell_lags = false;
         }
-        let (sealer, generation) = (&self.sealer, log.generation);
-        let slot_len = plain.len() + sealer.overhead();
-        let seal = |slot: &mut [u8]| sealer.seal(index, &generation, plain, slot);
+        let plain_len = log.plain_len();
+        memory::resize(&mut self.scratch, plain_len)?;
+        let (sealer, generation, scratch) = (&self.sealer, log.generation, &mut self.scratch);
+        let slot_len = plain_len + sealer.overhead();
+        let seal = |slot: &mut [u8]| sealer.seal_parts(index, &generation, frame, slot, scratch);
         self.run.add(storage, index, offset, slot_len, seal)?;
-        if is_commit(plain) || self.run.is_full() {
+        if is_commit(frame[0]) || self.run.is_full(slot_len) {
             self.run.flush(storage)?;
         }
-        Ok(())
-    }
-
-    /// SQLite writes a new header, in the copy that does not hold the current one. Generations and SQLite's
-    /// salts belong together: another connection tells from the salts in the wal-index whether the generation
-    /// that it knows is current.
-    fn begin_generation(
-        &mut self,
-        storage: &mut dyn Storage,
-        main: &mut dyn MainLink,
-        sqlite: &[u8],
-    ) -> Result<()> {
-        self.transaction_boundary();
-        let sqlite: [u8; SQLITE_HEADER] =
-            sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?;
-        let on_disk = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
-        let cell = main.cell()?;
-        let mut latest = if cell.active { cell.current } else { cell.previous };
-        let mut generation = [0u8; 16];
-        let mut main_slots = main.slots()?;
-        if let Some(header) = &on_disk {
-            if header.sqlite == sqlite {
-                // The first transaction of a generation was rolled back: the next one writes the same header.
-                self.log = None;
-                return self.load(storage, main);
-            }
-            if salts_of(&header.sqlite) == salts_of(&sqlite) {
-                generation = header.preamble.generation;
-                latest = header.previous;
-                main_slots = header.main_slots;
-            } else if cell.active && header.previous == cell.current {
-                // A crash lost the cell's last change. The new header must follow a named generation.
-                main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
-                latest = header.preamble.generation;
-            } else if !follows(&header.sqlite, &sqlite) {
-                // No checkpoint has synced the main file since the cell was changed: a generation whose only
-                // transaction was rolled back is replaced. A crash must not lose the name it goes by.
-                main.sync()?;
-            }
-        }
-        if generation == [0; 16] {
-            nonce::random(&mut generation)?;
-        }
-        let sequence = on_disk
-            .as_ref()
-            .map_or(Some(1), |header| header.preamble.sequence.checked_add(1))
-            .ok_or_else(|| self.fault("the write-ahead log's sequence number has come to its end"))?;
-        let header = WalHeader {
-            preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id: self.keys.key_id, generation },
-            sqlite,
-            main_slots,
-            previous: latest,
-        };
-        if sabotage::is(Sabotage::WalCell) {
-            main.set_cell(true, generation, latest, None)?;
-        }
-        // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
-        let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
-        storage.write(&header.encode(&self.sealer)?, offset)?;
-        main.set_holes_from(Some(main_slots.max(cell.synced_slots)));
-        self.log = Some(Log {
-            generation,
-            sequence,
-            sqlite,
-            page_size: header.page_size() as usize,
-            cell_lags: !(cell.active && cell.current == generation),
-            searched: false,
-        });
         Ok(())
     }
 
@@ -618,25 +505,6 @@ impl WalFile {
         let Some(log) = &self.log else { return Ok(()) };
         let frames = size.saturating_sub(SQLITE_HEADER as u64) / log.plain_len() as u64;
         storage.truncate(self.slot_offset(frames))
-    }
-
-    /// The log is about to be deleted or emptied, everything in it being in the synced main file: clears the
-    /// cell first, durably, or a crash would leave a database that misses its log. The cell remembers the last
-    /// generation there was, or that one could be put back and would count again.
-    pub fn retire(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
-        let cell = main.cell()?;
-        let latest = if cell.active { cell.current } else { cell.previous };
-        // A log that cannot be read or is another's says nothing about ours.
-        let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
-        if cell.active || unnamed.is_some() {
-            let last = unnamed.map_or(latest, |header| header.preamble.generation);
-            let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SYNC_NORMAL);
-            main.set_cell(false, [0; 16], last, sync)?;
-        }
-        self.transaction_boundary();
-        self.log = None;
-        main.set_holes_from(None);
-        Ok(())
     }
 
     /// Makes the log durable.
@@ -658,22 +526,14 @@ impl WalFile {
     }
 }
 
+/// The header of a frame.
+fn header_of(frame: &[u8]) -> [u8; FRAME_HEADER] {
+    frame.first_chunk().copied().unwrap_or_default()
+}
+
 /// Does this frame end a transaction? Its header then gives the size of the database (wal.c, walEncodeFrame).
 fn is_commit(frame: &[u8]) -> bool {
     frame[COMMIT_MARK] != [0; 4]
-}
-
-/// The salts in SQLite's WAL header (wal.c, bytes 16 to 23).
-fn salts_of(header: &[u8; SQLITE_HEADER]) -> [u8; 8] {
-    header[16..24].try_into().unwrap_or_default()
-}
-
-/// Was `new` made by restarting the log of `old`, which SQLite does when a checkpoint has copied and synced
-/// all of it? It then counts the first salt up (wal.c, walRestartHdr); otherwise it draws both anew.
-fn follows(old: &[u8; SQLITE_HEADER], new: &[u8; SQLITE_HEADER]) -> bool {
-    let first =
-        |header: &[u8; SQLITE_HEADER]| u32::from_be_bytes(header[16..20].try_into().unwrap_or_default());
-    first(old).wrapping_add(1) == first(new)
 }
 
 /// SQLITE_SYNC_NORMAL (sqlite3.h).

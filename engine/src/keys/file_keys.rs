@@ -1,7 +1,7 @@
 //! The keys of one database, derived from its data key, and the sealers made of them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::crypto::kdf::{hkdf_sha256, hmac_sha256, sha256};
 use crate::crypto::nonce;
@@ -23,6 +23,8 @@ pub struct FileKeys {
     /// Its suite.
     pub suite: SuiteId,
     data_key: Option<Secret<32>>,
+    /// The cipher of rollback journals, once made: one is opened for every transaction.
+    journal: OnceLock<Arc<dyn Suite>>,
 }
 
 impl FileKeys {
@@ -39,16 +41,27 @@ impl FileKeys {
                 "A data key was given for a suite without one, or is missing for a suite that needs it.",
             ));
         }
-        Ok(FileKeys { uuid, key_id, suite, data_key })
+        Ok(FileKeys { uuid, key_id, suite, data_key, journal: OnceLock::new() })
     }
 
     /// What seals and opens the blocks of this database's files of `kind`.
     pub fn sealer(&self, kind: FileKind) -> Result<Sealer> {
+        let suite = match self.journal.get() {
+            Some(suite) if kind == FileKind::MainJournal => Arc::clone(suite),
+            _ => self.cipher(kind)?,
+        };
+        if kind == FileKind::MainJournal {
+            let _ = self.journal.set(Arc::clone(&suite));
+        }
+        Ok(Sealer { suite, uuid: self.uuid, key_id: self.key_id, kind })
+    }
+
+    fn cipher(&self, kind: FileKind) -> Result<Arc<dyn Suite>> {
         let suite_id = (self.suite as u32).to_le_bytes();
         let kind_id = (kind as u32).to_le_bytes();
         // An unkeyed suite ignores its key; the all-zero one says so.
         let key = self.subkey(&[BLOCK_KEY, &self.key_id, &suite_id, &kind_id]).unwrap_or_else(Secret::zeroed);
-        Ok(Sealer { suite: instantiate(self.suite, &key)?, uuid: self.uuid, key_id: self.key_id, kind })
+        instantiate(self.suite, &key)
     }
 
     /// The MAC of a superblock copy.
@@ -134,6 +147,30 @@ impl Sealer {
         out: &mut [u8],
     ) -> std::result::Result<(), Unauthentic> {
         self.suite.open(&self.aad(index, context), sealed, out)
+    }
+
+    /// As [`Sealer::seal`], of a plaintext in two parts. `scratch` is as long as both.
+    pub fn seal_parts(
+        &self,
+        index: u64,
+        context: &[u8; 16],
+        parts: [&[u8]; 2],
+        out: &mut [u8],
+        scratch: &mut [u8],
+    ) -> Result<()> {
+        self.suite.seal_parts(&self.aad(index, context), parts, out, scratch)
+    }
+
+    /// As [`Sealer::open`], into two parts. `scratch` is as long as both.
+    pub fn open_parts(
+        &self,
+        index: u64,
+        context: &[u8; 16],
+        sealed: &[u8],
+        parts: [&mut [u8]; 2],
+        scratch: &mut [u8],
+    ) -> std::result::Result<(), Unauthentic> {
+        self.suite.open_parts(&self.aad(index, context), sealed, parts, scratch)
     }
 
     fn aad(&self, index: u64, context: &[u8; 16]) -> [u8; AAD_LEN] {

@@ -1,23 +1,25 @@
 //! One file of the VFS below, as [`Storage`] and as the lock and shared-memory calls that pass through.
 
 use std::ffi::{c_int, c_void};
+use std::sync::Arc;
 
 use super::abi::*;
+use super::map::FileMap;
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::storage::Storage;
-
-/// Bytes asked of the VFS below for its map: more than any file. SQLite clamps it to its own limit
-/// (SQLITE_MAX_MMAP_SIZE, 2 GiB unless built otherwise); what lies beyond is read.
-const MAP_LIMIT: i64 = 1 << 46;
-
-/// Reads beyond the end of the map before it is made anew, the file having grown.
-const MISSES_BEFORE_REMAP: u32 = 64;
+use crate::files::storage::{LONGEST_TRANSFER, Storage};
 
 /// A file opened by the VFS below, in the memory behind our own `sqlite3_file`.
 pub struct BaseFile {
     file: *mut sqlite3_file,
-    mapped: bool,
-    misses: u32,
+    map: Map,
+}
+
+/// Is the file read through a map?
+enum Map {
+    No,
+    /// It is to be mapped, under this name, once it is long enough.
+    Wanted(String),
+    Yes(Arc<FileMap>),
 }
 
 impl BaseFile {
@@ -26,7 +28,7 @@ impl BaseFile {
     /// # Safety
     /// `file` stays a valid, open file for as long as this value is used.
     pub unsafe fn new(file: *mut sqlite3_file) -> Self {
-        BaseFile { file, mapped: false, misses: 0 }
+        BaseFile { file, map: Map::No }
     }
 
     /// The methods of the file below.
@@ -40,16 +42,38 @@ impl BaseFile {
         self.file
     }
 
-    /// Asks the VFS below to map the file. Without effect where it cannot.
-    pub fn enable_map(&mut self) {
-        let methods = self.methods();
-        if methods.version < 3 || methods.fetch.is_none() || methods.unfetch.is_none() {
-            return;
+    /// The file, whose name is `path`, is to be read through a map, where one can be had.
+    pub fn enable_map(&mut self, path: &str) {
+        self.map = Map::Wanted(path.to_owned());
+    }
+
+    /// Is the file read through a map, or to be?
+    pub fn is_mapped(&self) -> bool {
+        !matches!(self.map, Map::No)
+    }
+
+    /// A map that has the bytes from `offset` to `end`.
+    fn map_to(&mut self, offset: u64, end: u64) -> Option<*const u8> {
+        if let Map::Yes(map) = &self.map
+            && let Some(bytes) = map.get(offset, end)
+        {
+            return Some(bytes);
         }
-        let mut limit = MAP_LIMIT;
-        // SAFETY: the file control takes a pointer to a 64-bit limit.
-        let code = unsafe { self.control(SQLITE_FCNTL_MMAP_SIZE, (&raw mut limit).cast()) };
-        self.mapped = code == SQLITE_OK;
+        if let Map::No = self.map {
+            return None;
+        }
+        let size = self.size().ok().filter(|size| end <= *size)?;
+        let map = match &self.map {
+            Map::No => None,
+            // SAFETY: an open file.
+            Map::Wanted(path) => unsafe { FileMap::of(self.file, path, size) },
+            Map::Yes(map) if map.reaches(end) => Some(Arc::clone(map)),
+            Map::Yes(map) => map.grown(size),
+        };
+        self.map = map.map_or(Map::No, Map::Yes);
+        let Map::Yes(map) = &self.map else { return None };
+        map.set_size(size);
+        map.get(offset, end)
     }
 
     /// Passes a file control down.
@@ -66,6 +90,7 @@ impl BaseFile {
 
     /// Closes the file.
     pub fn close(&mut self) -> c_int {
+        self.map = Map::No;
         let Some(close) = self.methods().close else { return SQLITE_OK };
         // SAFETY: an open file, closed once: our own close callback is the only caller.
         unsafe { close(self.file) }
@@ -80,10 +105,6 @@ fn check(code: c_int, what: &str) -> Result<()> {
     let class = if code & 0xff == SQLITE_NOMEM { FaultClass::NoMemory } else { FaultClass::Io };
     Err(Fault::new(class, format!("{what} failed with SQLite result code {code}")).with_code(code))
 }
-
-/// The most that goes down in one call: SQLite's unix VFS silently cuts lengths to 17 bits (os_unix.c,
-/// seekAndRead and seekAndWriteFd), because no page is that long.
-const LONGEST_TRANSFER: usize = 0x1_f000;
 
 /// How often a read may fall short of the end of the file before it is an error. Once is normal where another
 /// process appends. Bytes that the file has and does not give are not zeros: a log would end there, and a block
@@ -141,6 +162,10 @@ impl Storage for BaseFile {
 
     fn truncate(&mut self, size: u64) -> Result<()> {
         let Some(truncate) = self.methods().truncate else { return check(SQLITE_IOERR, "truncating") };
+        if let Map::Yes(map) = &self.map {
+            // Others that read meanwhile look at the file again.
+            map.set_size(0);
+        }
         // SAFETY: an open file.
         check(unsafe { truncate(self.file, size as i64) }, "truncating")
     }
@@ -158,33 +183,30 @@ impl Storage for BaseFile {
         let mut size = 0;
         // SAFETY: an open file and a place for the result.
         check(unsafe { file_size(self.file, &mut size) }, "asking for the size")?;
-        Ok(size.max(0) as u64)
+        let size = size.max(0) as u64;
+        if let Map::Yes(map) = &self.map {
+            map.set_size(size);
+        }
+        Ok(size)
     }
 
     fn visit_map(&mut self, offset: u64, len: usize, visit: &mut dyn FnMut(&[u8])) -> bool {
-        if !self.mapped {
-            return false;
-        }
-        let (Some(fetch), Some(unfetch)) = (self.methods().fetch, self.methods().unfetch) else {
-            return false;
-        };
-        let mut page = std::ptr::null_mut();
-        // SAFETY: an open file and a place for the result; the VFS returns null where no map covers the range.
-        let code = unsafe { fetch(self.file, offset as i64, length(len), &mut page) };
-        if code != SQLITE_OK || page.is_null() {
-            self.misses += 1;
-            if self.misses >= MISSES_BEFORE_REMAP {
-                self.misses = 0;
-                // SAFETY: null asks to drop the map; nothing fetched is outstanding here.
-                unsafe { unfetch(self.file, 0, std::ptr::null_mut()) };
-            }
-            return false;
-        }
-        // SAFETY: the VFS promises `len` readable bytes until the page is given back. Another process may
-        // change them meanwhile, which visitors are written to survive.
-        visit(unsafe { std::slice::from_raw_parts(page.cast::<u8>(), len) });
-        // SAFETY: gives back what was fetched.
-        unsafe { unfetch(self.file, offset as i64, page) };
+        let Some(bytes) = self.map_to(offset, offset + len as u64) else { return false };
+        prefetch(bytes, len);
+        // SAFETY: mapped for as long as `self.map` is, and within the file. Another process may change them meanwhile,
+        // which visitors are written to survive.
+        visit(unsafe { std::slice::from_raw_parts(bytes, len) });
         true
+    }
+}
+
+/// Asks the processor for `len` bytes at `bytes` at once: an AEAD reads the nonce at the end of a slot first, and
+/// otherwise waits for memory twice.
+fn prefetch(bytes: *const u8, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..len).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.add(line).cast()) };
     }
 }

@@ -20,15 +20,21 @@ impl OpenFile {
     /// there. It is if it copies the whole WAL, and nobody can add to that meanwhile.
     pub(super) fn checkpoint_starts(&mut self) {
         let whole = self.wal_index.is_none_or(|index| {
-            (self.excludes_writers || self.excludes_all) && index.is_free_of_old_readers()
+            (self.excludes_writers || self.excludes_all()) && index.is_free_of_old_readers()
         });
         self.checkpoint = if whole { Checkpoint::Combining } else { Checkpoint::None };
+        if let Some(wal) = self.wal_file() {
+            wal.set_checkpoint(true);
+        }
     }
 
     /// A checkpoint has copied what it could (SQLITE_FCNTL_CKPT_DONE). SQLite ignores what this returns, so the cut and
     /// the sync that follow fail as well.
     pub(super) fn checkpoint_done(&mut self) -> Result<()> {
         self.checkpoint = Checkpoint::None;
+        if let Some(wal) = self.wal_file() {
+            wal.set_checkpoint(false);
+        }
         let Some((file, base)) = self.main_file() else { return Ok(()) };
         file.set_combine(false);
         let flushed = file.flush(base);

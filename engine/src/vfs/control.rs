@@ -3,8 +3,9 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::abi::*;
+use super::callbacks::{is_open_file, ours_of};
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile, is_open_file, ours_of};
+use super::file::{Content, OpenFile};
 use super::host::is_our_vfs;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
@@ -12,9 +13,8 @@ use crate::failure;
 use crate::keys::material::Key;
 
 /// Device characteristics that stay true above us. Masked: ATOMIC* (a page is not one device block any more),
-/// SAFE_APPEND (a claim about the journal, to be made with its own proof), SEQUENTIAL (our flushes may
-/// reorder), BATCH_ATOMIC (the VFS below would apply it to other offsets), SUBPAGE_READ (a part of a page
-/// costs us the whole).
+/// SEQUENTIAL (our flushes may reorder), BATCH_ATOMIC (the VFS below would apply it to other offsets), SUBPAGE_READ (a
+/// part of a page costs us the whole).
 const KEPT: c_int = SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN | SQLITE_IOCAP_IMMUTABLE;
 
 /// Device characteristics of `open`.
@@ -24,13 +24,17 @@ pub fn device_characteristics(open: &OpenFile) -> c_int {
         Some(characteristics) => unsafe { characteristics(open.base.as_ptr()) },
         None => 0,
     };
+    // Said of the main file, and meant of its journal: what is appended counts from when all of it is there, because
+    // reading a journal stops at the first extent that does not authenticate. SQLite then need not write, and sync in
+    // between, how many records there are.
+    let kept = below & KEPT | SQLITE_IOCAP_SAFE_APPEND;
     match &open.content {
         Content::Plain => below,
         // While POWERSAFE_OVERWRITE is set SQLite journals 512-byte sectors and never asks for the sector
         // size, so a block larger than a page would be rewritten without its neighbours being journaled.
         // The WAL decides by it whether to split frames at sector boundaries: there the base's answer holds.
-        Content::Main(_) if open.wal.is_null() => below & KEPT,
-        _ => below & (KEPT | SQLITE_IOCAP_POWERSAFE_OVERWRITE),
+        Content::Main(_) if open.wal.is_null() => kept,
+        _ => kept | below & SQLITE_IOCAP_POWERSAFE_OVERWRITE,
     }
 }
 

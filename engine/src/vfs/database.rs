@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::base::BaseFile;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::journal::Buffers;
 use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::files::wal::MainLink;
@@ -39,6 +40,17 @@ pub enum Phase {
     Ready(Box<MainFile>),
 }
 
+/// What a lock that was taken means for what is known of the file.
+#[derive(Clone, Copy)]
+pub enum News {
+    /// Others could not change it since the last one.
+    None,
+    /// It may have changed.
+    Lock,
+    /// A transaction begins, and it may have changed.
+    Transaction,
+}
+
 /// One connection's main database.
 pub struct Database {
     /// How far it has come.
@@ -71,6 +83,8 @@ pub struct Database {
     pub stale_copy: Option<u64>,
     /// The database is among those that the process has open.
     pub counted: bool,
+    /// The memory of the last rollback journal, for the next.
+    pub journal_buffers: Buffers,
 }
 
 impl Database {
@@ -236,7 +250,7 @@ impl Database {
 
     /// SQLite is about to use the database under a lock: a new file may have been created by another
     /// connection since we looked.
-    pub fn settle(&mut self, base: &mut BaseFile, first: bool) -> Result<()> {
+    pub fn settle(&mut self, base: &mut BaseFile, news: News) -> Result<()> {
         if matches!(self.phase, Phase::New) && base.size()? > 0 {
             // Another connection has created the database, or is about to.
             self.unlock(base)?;
@@ -248,7 +262,11 @@ impl Database {
         match &mut self.phase {
             Phase::New => Ok(()),
             Phase::Ready(file) => {
-                file.lock_taken(first);
+                match news {
+                    News::None => {}
+                    News::Lock => file.lock_taken(false),
+                    News::Transaction => file.lock_taken(true),
+                }
                 Ok(())
             }
             Phase::Locked => Err(key_required(&self.path)),
@@ -264,7 +282,7 @@ impl Database {
             return self.ready().map(|_| ());
         }
         if base.size()? > 0 {
-            self.settle(base, false)?;
+            self.settle(base, News::Lock)?;
             if !matches!(self.phase, Phase::New) {
                 return Ok(());
             }

@@ -1,16 +1,14 @@
 //! SQLite's file object and its callbacks: from C's calls to the file modules.
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::sync::atomic::Ordering;
 
 use super::abi::*;
 use super::base::BaseFile;
 use super::checkpoint::Checkpoint;
-use super::control;
-use super::database::{Database, Link, Phase};
+use super::database::{Database, Link, News, Phase};
 use super::evidence;
 use super::host::Shim;
-use super::report::guard;
 use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
@@ -49,10 +47,10 @@ pub struct OpenFile {
     pub(super) checkpoint: Checkpoint,
     /// For a main database: it holds the lock of WAL writers.
     pub(super) excludes_writers: bool,
-    /// For a main database: it holds the file's exclusive lock, as the last one to leave a WAL does.
-    pub(super) excludes_all: bool,
+    /// The lock that it holds on the file.
+    level: c_int,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
-    busy: bool,
+    pub(super) busy: bool,
 }
 
 /// What a file is to us.
@@ -89,7 +87,7 @@ impl OpenFile {
             wal_index: None,
             checkpoint: Checkpoint::None,
             excludes_writers: false,
-            excludes_all: false,
+            level: SQLITE_LOCK_NONE,
             busy: false,
         })
     }
@@ -124,17 +122,28 @@ impl OpenFile {
         Ok(())
     }
 
+    /// For a main database: it holds the file's exclusive lock, as the last one to leave a WAL does.
+    pub(super) fn excludes_all(&self) -> bool {
+        self.level == SQLITE_LOCK_EXCLUSIVE
+    }
+
     /// Another connection may have restarted the WAL: if the wal-index names other salts than we know,
     /// the header is read again before the next use.
-    fn refresh_wal(&mut self, boundary: bool) {
-        // SAFETY: set while the WAL is open, cleared by its close.
-        let Some(wal) = (unsafe { self.wal.as_mut() }) else { return };
-        let Content::Wal(file, _) = &mut wal.content else { return };
-        if boundary {
-            file.transaction_boundary();
-        }
-        if self.wal_index.is_some_and(|index| file.salts() != Some(index.salts())) {
+    fn refresh_wal(&mut self) {
+        let index = self.wal_index;
+        let Some(file) = self.wal_file() else { return };
+        file.transaction_boundary();
+        if index.is_some_and(|index| file.salts() != Some(index.salts())) {
             file.forget_log();
+        }
+    }
+
+    /// The WAL of a database, while it is open.
+    pub(super) fn wal_file(&mut self) -> Option<&mut WalFile> {
+        // SAFETY: set while the WAL is open, cleared by its close.
+        match unsafe { self.wal.as_mut() } {
+            Some(OpenFile { content: Content::Wal(file, _), .. }) => Some(file),
+            _ => None,
         }
     }
 
@@ -149,7 +158,7 @@ impl OpenFile {
         }
     }
 
-    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<c_int> {
+    pub(super) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<c_int> {
         let complete = match &mut self.content {
             Content::Plain => self.base.read(buf, offset)?,
             Content::Temp(file) => file.read(&mut self.base, buf, offset)?,
@@ -175,7 +184,7 @@ impl OpenFile {
         Ok(if complete { SQLITE_OK } else { SQLITE_IOERR_SHORT_READ })
     }
 
-    fn write(&mut self, data: &[u8], offset: u64) -> Result<c_int> {
+    pub(super) fn write(&mut self, data: &[u8], offset: u64) -> Result<c_int> {
         if let Content::Main(_) = &self.content {
             self.flush_journal()?;
         }
@@ -215,7 +224,7 @@ impl OpenFile {
         Ok(SQLITE_OK)
     }
 
-    fn truncate(&mut self, size: u64) -> Result<c_int> {
+    pub(super) fn truncate(&mut self, size: u64) -> Result<c_int> {
         if let Content::Main(_) = &self.content {
             self.refuse_failed_checkpoint()?;
             self.flush_journal()?;
@@ -237,7 +246,7 @@ impl OpenFile {
         Ok(SQLITE_OK)
     }
 
-    fn sync(&mut self, flags: c_int) -> Result<c_int> {
+    pub(super) fn sync(&mut self, flags: c_int) -> Result<c_int> {
         self.refuse_failed_checkpoint()?;
         match &mut self.content {
             Content::Plain => self.base.sync(flags)?,
@@ -252,7 +261,7 @@ impl OpenFile {
         Ok(SQLITE_OK)
     }
 
-    fn size(&mut self) -> Result<u64> {
+    pub(super) fn size(&mut self) -> Result<u64> {
         match &mut self.content {
             Content::Plain => self.base.size(),
             Content::Temp(file) => Ok(file.size()),
@@ -277,32 +286,40 @@ impl OpenFile {
         }
     }
 
-    fn lock(&mut self, level: c_int) -> Result<c_int> {
+    pub(super) fn lock(&mut self, level: c_int) -> Result<c_int> {
         let Some(lock) = self.base.methods().lock else { return Ok(SQLITE_OK) };
         // SAFETY: an open file below.
         let code = unsafe { lock(self.base.as_ptr(), level) };
         if code != SQLITE_OK {
             return Ok(code);
         }
-        self.excludes_all = level == SQLITE_LOCK_EXCLUSIVE;
+        let before = std::mem::replace(&mut self.level, level);
         if let Content::Main(database) = &mut self.content {
             if level == SQLITE_LOCK_SHARED {
                 failure::clear();
             }
-            if level >= SQLITE_LOCK_RESERVED {
+            if level >= SQLITE_LOCK_RESERVED && before < SQLITE_LOCK_RESERVED {
+                // A transaction that writes begins.
                 nonce::discard_pool();
             }
             if database.may_stay_plain && level >= SQLITE_LOCK_SHARED {
                 self.content = Content::Plain;
                 return Ok(SQLITE_OK);
             }
+            // From SHARED on nobody else changes the file, but for checkpoints of a WAL.
+            let news = match level {
+                SQLITE_LOCK_SHARED => News::Transaction,
+                _ if before < SQLITE_LOCK_SHARED || !self.wal.is_null() => News::Lock,
+                _ => News::None,
+            };
             let settled = database
-                .settle(&mut self.base, level == SQLITE_LOCK_SHARED)
+                .settle(&mut self.base, news)
                 .and_then(|()| self.shim.check_companions(database, &self.path));
             if let Err(fault) = settled {
                 if let Some(unlock) = self.base.methods().unlock {
                     let before =
                         if level == SQLITE_LOCK_SHARED { SQLITE_LOCK_NONE } else { SQLITE_LOCK_SHARED };
+                    self.level = before;
                     // SAFETY: gives back the lock that SQLite is told it did not get.
                     unsafe { unlock(self.base.as_ptr(), before) };
                 }
@@ -312,13 +329,13 @@ impl OpenFile {
         Ok(SQLITE_OK)
     }
 
-    fn unlock(&mut self, level: c_int) -> Result<c_int> {
+    pub(super) fn unlock(&mut self, level: c_int) -> Result<c_int> {
         if level == SQLITE_LOCK_NONE {
-            self.refresh_wal(true);
+            self.refresh_wal();
         }
         // Nothing waits here any more, unless SQLite finds a way that does not pass SQLITE_FCNTL_SYNC.
         let flushed = self.main_file().map_or(Ok(()), |(file, base)| file.flush(base));
-        self.excludes_all = false;
+        self.level = level;
         let code = match self.base.methods().unlock {
             // SAFETY: an open file below.
             Some(unlock) => unsafe { unlock(self.base.as_ptr(), level) },
@@ -327,12 +344,12 @@ impl OpenFile {
         flushed.map(|()| code)
     }
 
-    fn shm_lock(&mut self, first: c_int, count: c_int, flags: c_int) -> c_int {
+    pub(super) fn shm_lock(&mut self, first: c_int, count: c_int, flags: c_int) -> c_int {
         let Some(shm_lock) = self.base.methods().shm_lock else { return SQLITE_IOERR };
         let exclusive_write = flags & SQLITE_SHM_EXCLUSIVE != 0 && first <= WAL_WRITE_LOCK;
         if exclusive_write && flags & SQLITE_SHM_UNLOCK != 0 {
             // What a rolled-back transaction left half assembled must go before others may write.
-            self.refresh_wal(true);
+            self.refresh_wal();
         }
         // SAFETY: an open file below.
         let code = unsafe { shm_lock(self.base.as_ptr(), first, count, flags) };
@@ -348,23 +365,21 @@ impl OpenFile {
             }
         }
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
-            if let Content::Main(database) = &mut self.content
-                && let Phase::Ready(file) = &mut database.phase
-            {
+            if let Some((file, _)) = self.main_file() {
                 file.lock_taken(flags & SQLITE_SHM_EXCLUSIVE != 0);
             }
             if exclusive_write {
                 nonce::discard_pool();
-                self.refresh_wal(true);
+                self.refresh_wal();
             } else if flags & SQLITE_SHM_SHARED != 0 && first >= WAL_FIRST_READ_LOCK {
                 failure::clear();
-                self.refresh_wal(true);
+                self.refresh_wal();
             }
         }
         code
     }
 
-    fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         match &mut self.content {
             Content::Journal(file, main) => {
                 // An error here is one that SQLite would not have seen either: close does not report.
@@ -372,6 +387,9 @@ impl OpenFile {
                 // SAFETY: SQLite closes a journal before its main database.
                 if let Some(main) = unsafe { main.as_mut() } {
                     main.journal = std::ptr::null_mut();
+                    if let Content::Main(database) = &mut main.content {
+                        database.journal_buffers = file.take_buffers();
+                    }
                 }
             }
             Content::Wal(_, main) => {
@@ -379,9 +397,7 @@ impl OpenFile {
                 if let Some(main) = unsafe { main.as_mut() } {
                     main.wal = std::ptr::null_mut();
                     main.checkpoint = Checkpoint::None;
-                    if let Content::Main(database) = &mut main.content
-                        && let Phase::Ready(file) = &mut database.phase
-                    {
+                    if let Some((file, _)) = main.main_file() {
                         file.set_holes_from(None);
                     }
                 }
@@ -439,257 +455,5 @@ pub unsafe fn link_of<'a>(main: *mut OpenFile) -> Result<Link<'a>> {
             Ok(Link { file: database.ready()?, base })
         }
         _ => Err(Fault::new(FaultClass::Internal, "a write-ahead log without its database")),
-    }
-}
-
-/// The open file behind a file object of ours.
-///
-/// # Safety
-/// `file` was opened by our `xOpen` and is not closed.
-unsafe fn open_of<'a>(file: *mut sqlite3_file) -> &'a mut OpenFile {
-    // SAFETY: as the caller promises; SQLite uses a file from one thread at a time.
-    unsafe { &mut *(*file.cast::<ShimFile>()).open }
-}
-
-/// Is this file object ours? Its methods tell.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
-    if file.is_null() {
-        return false;
-    }
-    // SAFETY: a file object that SQLite handed out; null methods mean that it is not open.
-    let methods = unsafe { (*file).methods };
-    METHODS.iter().any(|table| std::ptr::eq(table, methods))
-}
-
-/// Is `file` the file object of `open`?
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bool {
-    // SAFETY: as the caller promises; ours if its methods are.
-    unsafe { is_ours(file) && std::ptr::eq((*file.cast::<ShimFile>()).open, open) }
-}
-
-/// The open file behind `file`, if it is ours.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
-    // SAFETY: as the caller promises; ours, and open since it has methods.
-    unsafe { is_ours(file).then(|| open_of(file)) }
-}
-
-/// Defines a callback: the body sees the open file, and nothing unwinds out of it.
-macro_rules! callback {
-    ($name:ident, $file:ident, ($($argument:ident: $type:ty),*), $body:expr) => {
-        unsafe extern "C" fn $name(file: *mut sqlite3_file $(, $argument: $type)*) -> c_int {
-            // SAFETY: SQLite calls with a file that our xOpen opened.
-            guard_state(unsafe { open_of(file) }, |$file| $body)
-        }
-    };
-}
-
-unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: SQLite closes a file once; the box was leaked by xOpen.
-    let mut open = unsafe { Box::from_raw((*file.cast::<ShimFile>()).open) };
-    let (shim, path) = (open.shim, std::mem::take(&mut open.path));
-    guard(&shim.host().api, &path, || {
-        open.close();
-        Ok(SQLITE_OK)
-    })
-}
-
-unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_int, offset: i64) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    // SAFETY: SQLite passes a buffer of that length.
-    let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.max(0) as usize) };
-    guard_state(open, |open| open.read(buf, offset as u64))
-}
-
-unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: c_int, offset: i64) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    // SAFETY: SQLite passes a buffer of that length.
-    let data = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len.max(0) as usize) };
-    guard_state(open, |open| open.write(data, offset as u64))
-}
-
-/// As `guard_fast`, for what depends on the file's state: a panic may have left that half changed, so afterwards
-/// the file is of no use but to be unlocked and closed.
-fn guard_state(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_int>) -> c_int {
-    guard_fast(open, |open| {
-        if open.busy {
-            return Err(Fault::new(
-                FaultClass::Internal,
-                "an internal error in lumocrypt happened before; close the connection and report the error",
-            ));
-        }
-        open.busy = true;
-        let result = body(open);
-        open.busy = false;
-        result
-    })
-}
-
-/// As `guard`, without a copy of the path on the way that succeeds.
-fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_int>) -> c_int {
-    let shim = open.shim;
-    let file = std::ptr::from_mut(open);
-    guard(&shim.host().api, "", || {
-        body(open).map_err(|fault| {
-            // SAFETY: the body's borrow has ended.
-            fault.at_path(unsafe { &(*file).path })
-        })
-    })
-}
-
-callback!(x_truncate, open, (size: i64), open.truncate(size.max(0) as u64));
-callback!(x_sync, open, (flags: c_int), open.sync(flags));
-callback!(x_lock, open, (level: c_int), open.lock(level));
-
-unsafe extern "C" fn x_file_control(
-    file: *mut sqlite3_file,
-    operation: c_int,
-    argument: *mut c_void,
-) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    // SAFETY: SQLite passes what it defines for the operation.
-    guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
-}
-
-unsafe extern "C" fn x_file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    guard_state(open, |open| {
-        let bytes = open.size()?;
-        // SAFETY: SQLite passes a place for the result.
-        unsafe { *size = bytes as i64 };
-        Ok(SQLITE_OK)
-    })
-}
-
-unsafe extern "C" fn x_unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    guard_fast(open, |open| open.unlock(level))
-}
-
-unsafe extern "C" fn x_check_reserved_lock(file: *mut sqlite3_file, reserved: *mut c_int) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let base = unsafe { &open_of(file).base };
-    match base.methods().check_reserved_lock {
-        // SAFETY: an open file below and SQLite's place for the result.
-        Some(check) => unsafe { check(base.as_ptr(), reserved) },
-        None => SQLITE_OK,
-    }
-}
-
-unsafe extern "C" fn x_sector_size(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    control::sector_size(open)
-}
-
-unsafe extern "C" fn x_device_characteristics(file: *mut sqlite3_file) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    control::device_characteristics(open)
-}
-
-unsafe extern "C" fn x_shm_map(
-    file: *mut sqlite3_file,
-    region: c_int,
-    size: c_int,
-    extend: c_int,
-    address: *mut *mut c_void,
-) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    let Some(shm_map) = open.base.methods().shm_map else { return SQLITE_IOERR };
-    // SAFETY: an open file below; the result passes through, whatever code it comes with.
-    let code = unsafe { shm_map(open.base.as_ptr(), region, size, extend, address) };
-    if region == 0 && !address.is_null() {
-        // SAFETY: SQLite's place for the result, just written; regions are 32 KiB.
-        open.wal_index = unsafe { WalIndex::new((*address).cast()) };
-    }
-    code
-}
-
-unsafe extern "C" fn x_shm_lock(file: *mut sqlite3_file, first: c_int, count: c_int, flags: c_int) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    guard_fast(open, |open| Ok(open.shm_lock(first, count, flags)))
-}
-
-unsafe extern "C" fn x_shm_barrier(file: *mut sqlite3_file) {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let base = unsafe { &open_of(file).base };
-    if let Some(barrier) = base.methods().shm_barrier {
-        // SAFETY: an open file below.
-        unsafe { barrier(base.as_ptr()) }
-    }
-}
-
-unsafe extern "C" fn x_shm_unmap(file: *mut sqlite3_file, delete: c_int) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
-    let open = unsafe { open_of(file) };
-    open.wal_index = None;
-    match open.base.methods().shm_unmap {
-        // SAFETY: an open file below.
-        Some(unmap) => unsafe { unmap(open.base.as_ptr(), delete) },
-        None => SQLITE_OK,
-    }
-}
-
-/// Version 1: no shared memory. `xFetch` (version 3) is never offered: SQLite would read ciphertext.
-const PLAIN_METHODS: sqlite3_io_methods = sqlite3_io_methods {
-    version: 1,
-    close: Some(x_close),
-    read: Some(x_read),
-    write: Some(x_write),
-    truncate: Some(x_truncate),
-    sync: Some(x_sync),
-    file_size: Some(x_file_size),
-    lock: Some(x_lock),
-    unlock: Some(x_unlock),
-    check_reserved_lock: Some(x_check_reserved_lock),
-    file_control: Some(x_file_control),
-    sector_size: Some(x_sector_size),
-    device_characteristics: Some(x_device_characteristics),
-    shm_map: None,
-    shm_lock: None,
-    shm_barrier: None,
-    shm_unmap: None,
-    fetch: None,
-    unfetch: None,
-};
-
-/// The method tables: by what the file below offers. SQLite tests version and `xShmMap` to decide whether WAL
-/// is possible (pager.c, sqlite3PagerWalSupported), so an absent `xShmMap` below must be absent here.
-static METHODS: [sqlite3_io_methods; 3] = [
-    PLAIN_METHODS,
-    sqlite3_io_methods { version: 2, ..PLAIN_METHODS },
-    sqlite3_io_methods {
-        version: 2,
-        shm_map: Some(x_shm_map),
-        shm_lock: Some(x_shm_lock),
-        shm_barrier: Some(x_shm_barrier),
-        shm_unmap: Some(x_shm_unmap),
-        ..PLAIN_METHODS
-    },
-];
-
-/// The table that fits the file below.
-pub fn methods_for(base: &BaseFile) -> &'static sqlite3_io_methods {
-    let below = base.methods();
-    match (below.version, below.shm_map) {
-        (..2, _) => &METHODS[0],
-        (_, None) => &METHODS[1],
-        (_, Some(_)) => &METHODS[2],
     }
 }

@@ -1,20 +1,23 @@
 //! SQLite's C interface: a thin VFS over whatever VFS is below.
 //!
-//! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`file`] holds the
-//! callbacks; [`database`] takes a main database from a name to a key; [`control`] says which file control
-//! and device characteristic is forwarded, translated or masked; [`base`] is the file below; [`report`] turns
-//! faults into codes; [`checkpoint`] says when blocks of the main file may wait for each other; [`wal_index`] is SQLite's
-//! shared memory; [`evidence`] copies logs that a recovery is about to lose. All `unsafe` of the VFS is here.
+//! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`callbacks`] is what SQLite
+//! calls, [`file`] what that does; [`database`] takes a main database from a name to a key; [`control`] says which file
+//! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
+//! is read from; [`report`] turns faults into codes; [`checkpoint`] says when blocks of the main file may wait for each
+//! other; [`wal_index`] is SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose. All
+//! `unsafe` of the VFS is here.
 
 pub mod abi;
 pub mod api;
 pub mod base;
+pub mod callbacks;
 pub mod checkpoint;
 pub mod control;
 pub mod database;
 pub mod evidence;
 pub mod file;
 pub mod host;
+pub mod map;
 pub mod probe;
 pub mod report;
 pub mod shim;

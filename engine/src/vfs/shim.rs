@@ -4,14 +4,15 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::abi::*;
 use super::base::BaseFile;
+use super::callbacks::{methods_for, ours_of};
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile, ShimFile, methods_for, ours_of};
+use super::file::{Content, OpenFile, ShimFile};
 use super::host::Shim;
 use super::report::guard;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::failure;
-use crate::files::journal::JournalFile;
+use crate::files::journal::{Buffers, JournalFile};
 use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
@@ -196,7 +197,7 @@ unsafe fn content_of(
     }
     if flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL) != 0 {
         // SAFETY: the name of a log that SQLite passed to xOpen.
-        return unsafe { log_content(shim, name, flags) };
+        return unsafe { log_content(shim, name, path, base, flags) };
     }
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         // SAFETY: the name of a main database that SQLite passed to xOpen.
@@ -207,7 +208,13 @@ unsafe fn content_of(
 
 /// # Safety
 /// `name` is the name of a journal or WAL that SQLite passed to `xOpen`.
-unsafe fn log_content(shim: &'static Shim, name: *const c_char, flags: c_int) -> Result<Content> {
+unsafe fn log_content(
+    shim: &'static Shim,
+    name: *const c_char,
+    path: &str,
+    base: &mut BaseFile,
+    flags: c_int,
+) -> Result<Content> {
     // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
     let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
     let Some(main) = main else {
@@ -225,9 +232,13 @@ unsafe fn log_content(shim: &'static Shim, name: *const c_char, flags: c_int) ->
     let (discard_wal, partial_journal) = (database.discard_wal, database.partial_journal);
     let keys = database.ready()?.keys().clone();
     Ok(if flags & SQLITE_OPEN_WAL != 0 {
+        if main_base.is_mapped() {
+            base.enable_map(path);
+        }
         Content::Wal(Box::new(WalFile::new(keys, discard_wal)?), owner)
     } else {
-        Content::Journal(Box::new(JournalFile::new(keys, partial_journal)?), owner)
+        let buffers = std::mem::take(&mut database.journal_buffers);
+        Content::Journal(Box::new(JournalFile::with_buffers(keys, partial_journal, buffers)?), owner)
     })
 }
 
@@ -267,7 +278,7 @@ unsafe fn main_content(
             Some(suite.ok_or_else(|| bad_parameter("lumo_cipher", &cipher, "the name of a cipher"))?);
     }
     if options.open.io != Some(IoMode::Pread) {
-        base.enable_map();
+        base.enable_map(path);
     }
     let keyless = options.open.key.is_none();
     let mut database = Database {
@@ -285,6 +296,7 @@ unsafe fn main_content(
         empty_when_read: false,
         stale_copy: None,
         counted: false,
+        journal_buffers: Buffers::default(),
     };
     if size > 0 {
         database.unlock(base)?;

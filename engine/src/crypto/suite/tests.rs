@@ -178,7 +178,7 @@ fn the_sealed_layout_is_that_of_the_format() {
     full_nonce[..24].copy_from_slice(&block[50..74]);
     full_nonce[24..].copy_from_slice(&[8, 7, 6, 5, 4, 3, 2, 1]);
     let mut ciphertext = [0; 50];
-    let tag = Aegis256::new(&key).encrypt(&full_nonce, &aad, &[7; 50], &mut ciphertext);
+    let tag = Aegis::single(&key).encrypt(&full_nonce, &aad, [&[], &[7; 50]], &mut ciphertext);
     assert_eq!([&ciphertext[..], &full_nonce[..24], &tag].concat(), block);
 
     let block = sealed(&*suite_under(SuiteId::Checksum, 1), &aad, &[7; 50]);
@@ -198,6 +198,23 @@ proptest! {
             let block = sealed(&*suite, &aad, &plaintext);
             let mut out = vec![0xAA; len];
             prop_assert_eq!(suite.open(&aad, &block, &mut out), Ok(()));
+            let (head, body) = plaintext.split_at(len.min(24));
+            let mut scratch = vec![0; len];
+            let mut in_parts = vec![0; block.len()];
+            suite.seal_parts(&aad, [head, body], &mut in_parts, &mut scratch).unwrap();
+            for block in [&block, &in_parts] {
+                let mut parts = vec![0xAA; len];
+                let (head, body) = parts.split_at_mut(len.min(24));
+                prop_assert_eq!(suite.open_parts(&aad, block, [head, body], &mut scratch), Ok(()));
+                prop_assert_eq!(&parts, &plaintext);
+            }
+            if let Some(byte) = in_parts.last_mut() {
+                *byte ^= 1;
+                let mut parts = vec![0xAA; len];
+                let (head, body) = parts.split_at_mut(len.min(24));
+                prop_assert_eq!(suite.open_parts(&aad, &in_parts, [head, body], &mut scratch), Err(Unauthentic));
+                prop_assert!(parts.iter().all(|byte| *byte == 0));
+            }
             prop_assert!(out == plaintext);
         }
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::crypto::secret::Secret;
 use crate::crypto::suite::SuiteId;
 use crate::files::storage::MemoryFile;
+use crate::format::journal_header::MAX_EXTENT_PAYLOAD;
 
 fn keys() -> Arc<FileKeys> {
     Arc::new(FileKeys::new([1; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap())
@@ -111,6 +112,34 @@ fn a_patch_is_appended_and_nothing_synced_is_written_again() {
     file.sync(&mut storage, 2).unwrap();
     assert_eq!(storage.bytes[..synced.len()], synced[..]);
     assert!(storage.bytes.len() > synced.len());
+}
+
+#[test]
+fn the_padding_behind_a_header_takes_no_room() {
+    let keys = keys();
+    let mut header = vec![0; 4096];
+    header[..8].copy_from_slice(&SQLITE_MAGIC);
+    header[8..12].fill(0xff);
+    header[SECTOR_SIZE].copy_from_slice(&4096u32.to_be_bytes());
+    for (records, most) in [(0, 4600), (3000, 3400)] {
+        let (mut file, mut storage) = (JournalFile::new(keys.clone(), false).unwrap(), MemoryFile::default());
+        let whole = [&header[..], &vec![7; records]].concat();
+        file.write(&mut storage, &header, 0).unwrap();
+        file.write(&mut storage, &vec![7; records], 4096).unwrap();
+        file.sync(&mut storage, 2).unwrap();
+        assert!(storage.bytes.len() < most);
+        assert_eq!(storage.writes, 1);
+        assert_eq!(content(&mut file, &mut storage), whole);
+        assert_eq!(content(&mut JournalFile::new(keys.clone(), false).unwrap(), &mut storage), whole);
+    }
+    // Where something else was written, zeros are content.
+    let (mut file, mut storage) = (JournalFile::new(keys, false).unwrap(), MemoryFile::default());
+    file.write(&mut storage, &[9; 6000], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    let whole = [&header[..], &[7; 1904]].concat();
+    file.write(&mut storage, &whole, 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    assert_eq!(content(&mut file, &mut storage), whole);
 }
 
 #[test]

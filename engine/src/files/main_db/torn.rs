@@ -75,7 +75,7 @@ impl MainFile {
     pub(super) fn settle_overlays(&mut self, storage: &mut dyn Storage) -> Result<()> {
         while let Some((index, mut overlay)) = self.overlays.pop_first() {
             let start = index * u64::from(self.geometry.block_size);
-            let size = self.size_for_writing(storage)?;
+            let size = self.size(storage)?;
             let len = size.saturating_sub(start).min(overlay.data.len() as u64) as usize;
             for unit in (0..overlay.covered.len()).filter(|unit| !overlay.covered[*unit]) {
                 let mark = lost_mark(&self.keys, unit);
@@ -113,7 +113,7 @@ impl MainFile {
     /// Errors: those of the storage. Where the list itself cannot be read, or there is no memory for it, nothing is done.
     pub fn rolled_back(&mut self, storage: &mut dyn Storage) -> Result<()> {
         self.flush(storage)?;
-        let size = self.size_for_writing(storage)?;
+        let size = self.size(storage)?;
         let free = match FreePages::read(size, |buf, offset| self.read(storage, buf, offset)) {
             // Tidying is not worth a rollback.
             Err(fault) if matches!(fault.class, FaultClass::Tampered | FaultClass::NoMemory) => return Ok(()),

@@ -4,6 +4,7 @@ use super::*;
 use crate::crypto::secret::Secret;
 use crate::crypto::suite::SuiteId;
 use crate::files::main_db::MainFile;
+use crate::files::storage::LONGEST_TRANSFER;
 use crate::files::storage::MemoryFile;
 use crate::format::geometry::HEADER_LEN;
 use crate::format::header::{self, CreateOptions};
@@ -505,10 +506,60 @@ fn a_transaction_is_one_write_at_its_commit_frame() {
         let mut other = bench.open();
         assert_eq!(bench.page(&mut other, index).unwrap(), vec![1; PAGE]);
     }
-    // A large one, 64 frames at a time.
-    first_frames(&mut bench, &mut wal, 16..216, 2);
-    bench.frame(&mut wal, 216, 2);
+    // A large one, as many frames at a time as one call takes.
+    let at_a_time = (LONGEST_TRANSFER / (FRAME_HEADER + PAGE + 40)) as u64;
+    first_frames(&mut bench, &mut wal, 16..16 + 3 * at_a_time, 2);
+    bench.frame(&mut wal, 16 + 3 * at_a_time, 2);
     assert_eq!(bench.storage.writes, before + 1 + 4);
+}
+
+#[test]
+fn frames_are_read_ahead_in_order_and_only_within_a_transaction() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    first_frames(&mut bench, &mut wal, 0..79, 1);
+    bench.frame(&mut wal, 79, 1);
+    let mut reader = bench.open();
+    assert_eq!(bench.page(&mut reader, 0).unwrap(), vec![1; PAGE]);
+    let before = bench.storage.reads;
+    for index in 1..=64 {
+        assert_eq!(bench.page(&mut reader, index).unwrap(), vec![1; PAGE]);
+    }
+    assert_eq!(bench.storage.reads - before, 4);
+    // A transaction that was rolled back had written frames behind the last commit; another one's take their place.
+    assert_eq!(bench.page(&mut reader, 65).unwrap(), vec![1; PAGE]);
+    wal.transaction_boundary();
+    bench.frame(&mut wal, 70, 2);
+    reader.transaction_boundary();
+    assert_eq!(bench.page(&mut reader, 66).unwrap(), vec![1; PAGE]);
+    assert_eq!(bench.page(&mut reader, 70).unwrap(), vec![2; PAGE]);
+    // A connection's own frames, and those that still wait, are never read as they were.
+    for index in 66..=68 {
+        assert_eq!(bench.page(&mut reader, index).unwrap(), vec![1; PAGE]);
+    }
+    first_frames(&mut bench, &mut reader, 69..72, 3);
+    for index in 69..72 {
+        assert_eq!(bench.page(&mut reader, index).unwrap(), vec![3; PAGE]);
+    }
+}
+
+#[test]
+fn a_checkpoint_reads_ahead_what_is_there_when_it_begins() {
+    let mut bench = Bench::new();
+    let mut wal = bench.open();
+    bench.begin(&mut wal, 5);
+    first_frames(&mut bench, &mut wal, 0..31, 1);
+    let mut reader = bench.open();
+    for index in 0..4 {
+        let _ = bench.page(&mut reader, index);
+    }
+    bench.frame(&mut wal, 31, 1);
+    reader.set_checkpoint(true);
+    for index in 0..32 {
+        assert_eq!(bench.page(&mut reader, index).unwrap(), vec![1; PAGE]);
+    }
+    reader.set_checkpoint(false);
 }
 
 #[test]

@@ -1,0 +1,227 @@
+//! Generations of a log: which one counts, how the next begins, and how the last ends.
+
+use super::super::storage::Storage;
+use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile};
+use crate::crypto::nonce;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::format::wal_header::{LogPreamble, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
+use crate::sabotage::{self, Sabotage};
+
+/// A header copy is read with room for every suite's overhead.
+const HEADER_READ: usize = 512;
+
+impl WalFile {
+    /// Finds the generation that counts, unless it is known.
+    pub(super) fn load(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
+        if self.log.is_some() {
+            return Ok(());
+        }
+        // Header and cell are two reads: only a verdict that stands when repeated is one.
+        let mut tries = 3;
+        self.log = loop {
+            tries -= 1;
+            match self.find_log(storage, main) {
+                Err(fault) if tries > 0 && fault.class == FaultClass::Tampered => {}
+                verdict => break verdict?,
+            }
+        };
+        Ok(())
+    }
+
+    fn find_log(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<Option<Log>> {
+        let newest = self.newest_header(storage)?;
+        let cell = main.cell()?;
+        let Some(header) = newest else {
+            main.set_holes_from(None);
+            if cell.active && !self.discard_missing && storage.size()? > 0 {
+                return Err(self.fault(
+                    "the write-ahead log beside the database has no valid header, but the database's last commits \
+                     are in it; restore both files from a backup, or open with lumo_discard_wal=1 to go on without \
+                     those commits",
+                ));
+            }
+            if cell.active && storage.size()? > 0 {
+                self.loss = Some("its header is damaged, and it was discarded on demand".to_owned());
+            }
+            return Ok(None);
+        };
+        let generation = header.preamble.generation;
+        let latest = if cell.active { cell.current } else { cell.previous };
+        let counts = (cell.active && generation == cell.current) || header.previous == latest;
+        if counts {
+            main.set_holes_from(Some(header.main_slots.max(cell.synced_slots)));
+            return Ok(Some(Log {
+                generation,
+                sequence: header.preamble.sequence,
+                sqlite: header.sqlite,
+                page_size: header.page_size() as usize,
+                cell_lags: !(cell.active && generation == cell.current),
+                searched: false,
+            }));
+        }
+        main.set_holes_from(None);
+        if !cell.active && generation == cell.previous {
+            // Everything in this log was checkpointed before the cell was cleared.
+            return Ok(None);
+        }
+        if self.discard_missing {
+            self.loss =
+                Some("it is not the log that the database names, and it was discarded on demand".to_owned());
+            return Ok(None);
+        }
+        Err(self.fault(
+            "the write-ahead log beside the database is not the one that the database names: it was replaced by an \
+             older one or taken from a copy; put the right -wal file back, or remove this one and open with \
+             lumo_discard_wal=1",
+        ))
+    }
+
+    /// The authentic header copy with the highest sequence number.
+    fn newest_header(&mut self, storage: &mut dyn Storage) -> Result<Option<WalHeader>> {
+        let mut newest: Option<WalHeader> = None;
+        for offset in [0, WAL_HEADER_B_OFFSET] {
+            let mut bytes = [0u8; HEADER_READ];
+            storage.read(&mut bytes, offset)?;
+            match WalHeader::parse_preamble(&bytes) {
+                LogPreamble::Valid(preamble) => {
+                    self.check_owner(&preamble)?;
+                    if let Ok(header) = WalHeader::open(preamble, &bytes, &self.sealer) {
+                        let newer = newest
+                            .as_ref()
+                            .is_none_or(|other| other.preamble.sequence < header.preamble.sequence);
+                        if newer {
+                            newest = Some(header);
+                        }
+                    }
+                }
+                LogPreamble::Plaintext if offset == 0 => {
+                    return Err(self.fault(
+                        "a plaintext write-ahead log lies beside the encrypted database; it was left by another \
+                         database or put there. Move it away to open the database",
+                    ));
+                }
+                LogPreamble::Unsupported(version) => {
+                    return Err(Fault::new(
+                        FaultClass::UnsupportedFormat,
+                        format!(
+                            "the write-ahead log has format version {version}; a newer lumocrypt wrote it"
+                        ),
+                    )
+                    .in_file(FileKind::Wal));
+                }
+                LogPreamble::Absent | LogPreamble::Torn | LogPreamble::Plaintext => {}
+            }
+        }
+        Ok(newest)
+    }
+
+    fn check_owner(&self, preamble: &WalPreamble) -> Result<()> {
+        if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
+            return Err(self.fault(
+                "the write-ahead log beside the database belongs to another database or another key; move it away, \
+                 or put the database that it belongs to back",
+            ));
+        }
+        Ok(())
+    }
+
+    /// SQLite writes a new header, in the copy that does not hold the current one. Generations and SQLite's
+    /// salts belong together: another connection tells from the salts in the wal-index whether the generation
+    /// that it knows is current.
+    pub(super) fn begin_generation(
+        &mut self,
+        storage: &mut dyn Storage,
+        main: &mut dyn MainLink,
+        sqlite: &[u8],
+    ) -> Result<()> {
+        self.transaction_boundary();
+        let sqlite: [u8; SQLITE_HEADER] =
+            sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?;
+        let on_disk = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
+        let cell = main.cell()?;
+        let mut latest = if cell.active { cell.current } else { cell.previous };
+        let mut generation = [0u8; 16];
+        let mut main_slots = main.slots()?;
+        if let Some(header) = &on_disk {
+            if header.sqlite == sqlite {
+                // The first transaction of a generation was rolled back: the next one writes the same header.
+                self.log = None;
+                return self.load(storage, main);
+            }
+            if salts_of(&header.sqlite) == salts_of(&sqlite) {
+                generation = header.preamble.generation;
+                latest = header.previous;
+                main_slots = header.main_slots;
+            } else if cell.active && header.previous == cell.current {
+                // A crash lost the cell's last change. The new header must follow a named generation.
+                main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
+                latest = header.preamble.generation;
+            } else if !follows(&header.sqlite, &sqlite) {
+                // No checkpoint has synced the main file since the cell was changed: a generation whose only
+                // transaction was rolled back is replaced. A crash must not lose the name it goes by.
+                main.sync()?;
+            }
+        }
+        if generation == [0; 16] {
+            nonce::random(&mut generation)?;
+        }
+        let sequence = on_disk
+            .as_ref()
+            .map_or(Some(1), |header| header.preamble.sequence.checked_add(1))
+            .ok_or_else(|| self.fault("the write-ahead log's sequence number has come to its end"))?;
+        let header = WalHeader {
+            preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id: self.keys.key_id, generation },
+            sqlite,
+            main_slots,
+            previous: latest,
+        };
+        if sabotage::is(Sabotage::WalCell) {
+            main.set_cell(true, generation, latest, None)?;
+        }
+        // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
+        let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
+        storage.write(&header.encode(&self.sealer)?, offset)?;
+        main.set_holes_from(Some(main_slots.max(cell.synced_slots)));
+        self.log = Some(Log {
+            generation,
+            sequence,
+            sqlite,
+            page_size: header.page_size() as usize,
+            cell_lags: !(cell.active && cell.current == generation),
+            searched: false,
+        });
+        Ok(())
+    }
+
+    /// The log is about to be deleted or emptied, everything in it being in the synced main file: clears the
+    /// cell first, durably, or a crash would leave a database that misses its log. The cell remembers the last
+    /// generation there was, or that one could be put back and would count again.
+    pub fn retire(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
+        let cell = main.cell()?;
+        let latest = if cell.active { cell.current } else { cell.previous };
+        // A log that cannot be read or is another's says nothing about ours.
+        let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
+        if cell.active || unnamed.is_some() {
+            let last = unnamed.map_or(latest, |header| header.preamble.generation);
+            let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SYNC_NORMAL);
+            main.set_cell(false, [0; 16], last, sync)?;
+        }
+        self.transaction_boundary();
+        self.log = None;
+        main.set_holes_from(None);
+        Ok(())
+    }
+}
+
+/// The salts in SQLite's WAL header (wal.c, bytes 16 to 23).
+pub(super) fn salts_of(header: &[u8; SQLITE_HEADER]) -> [u8; 8] {
+    header[16..24].try_into().unwrap_or_default()
+}
+
+/// Was `new` made by restarting the log of `old`, which SQLite does when a checkpoint has copied and synced
+/// all of it? It then counts the first salt up (wal.c, walRestartHdr); otherwise it draws both anew.
+fn follows(old: &[u8; SQLITE_HEADER], new: &[u8; SQLITE_HEADER]) -> bool {
+    let first =
+        |header: &[u8; SQLITE_HEADER]| u32::from_be_bytes(header[16..20].try_into().unwrap_or_default());
+    first(old).wrapping_add(1) == first(new)
+}

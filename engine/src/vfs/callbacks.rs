@@ -1,0 +1,263 @@
+//! The callbacks that SQLite calls with a file of ours, and the tables that they stand in.
+
+use std::ffi::{c_int, c_void};
+
+use super::abi::*;
+use super::base::BaseFile;
+use super::control;
+use super::file::{OpenFile, ShimFile};
+use super::report::guard;
+use super::wal_index::WalIndex;
+use crate::error::{Fault, FaultClass, Result};
+
+/// The open file behind a file object of ours.
+///
+/// # Safety
+/// `file` was opened by our `xOpen` and is not closed.
+unsafe fn open_of<'a>(file: *mut sqlite3_file) -> &'a mut OpenFile {
+    // SAFETY: as the caller promises; SQLite uses a file from one thread at a time.
+    unsafe { &mut *(*file.cast::<ShimFile>()).open }
+}
+
+/// Is this file object ours? Its methods tell.
+///
+/// # Safety
+/// `file` is null or a file object that SQLite handed out.
+pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
+    if file.is_null() {
+        return false;
+    }
+    // SAFETY: a file object that SQLite handed out; null methods mean that it is not open.
+    let methods = unsafe { (*file).methods };
+    METHODS.iter().any(|table| std::ptr::eq(table, methods))
+}
+
+/// Is `file` the file object of `open`?
+///
+/// # Safety
+/// `file` is null or a file object that SQLite handed out.
+pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bool {
+    // SAFETY: as the caller promises; ours if its methods are.
+    unsafe { is_ours(file) && std::ptr::eq((*file.cast::<ShimFile>()).open, open) }
+}
+
+/// The open file behind `file`, if it is ours.
+///
+/// # Safety
+/// `file` is null or a file object that SQLite handed out.
+pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
+    // SAFETY: as the caller promises; ours, and open since it has methods.
+    unsafe { is_ours(file).then(|| open_of(file)) }
+}
+
+/// Defines a callback: the body sees the open file, and nothing unwinds out of it.
+macro_rules! callback {
+    ($name:ident, $file:ident, ($($argument:ident: $type:ty),*), $body:expr) => {
+        unsafe extern "C" fn $name(file: *mut sqlite3_file $(, $argument: $type)*) -> c_int {
+            // SAFETY: SQLite calls with a file that our xOpen opened.
+            guard_state(unsafe { open_of(file) }, |$file| $body)
+        }
+    };
+}
+
+unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: SQLite closes a file once; the box was leaked by xOpen.
+    let mut open = unsafe { Box::from_raw((*file.cast::<ShimFile>()).open) };
+    let (shim, path) = (open.shim, std::mem::take(&mut open.path));
+    guard(&shim.host().api, &path, || {
+        open.close();
+        Ok(SQLITE_OK)
+    })
+}
+
+unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_int, offset: i64) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    // SAFETY: SQLite passes a buffer of that length.
+    let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.max(0) as usize) };
+    guard_state(open, |open| open.read(buf, offset as u64))
+}
+
+unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: c_int, offset: i64) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    // SAFETY: SQLite passes a buffer of that length.
+    let data = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len.max(0) as usize) };
+    guard_state(open, |open| open.write(data, offset as u64))
+}
+
+/// As `guard_fast`, for what depends on the file's state: a panic may have left that half changed, so afterwards
+/// the file is of no use but to be unlocked and closed.
+fn guard_state(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_int>) -> c_int {
+    guard_fast(open, |open| {
+        if open.busy {
+            return Err(Fault::new(
+                FaultClass::Internal,
+                "an internal error in lumocrypt happened before; close the connection and report the error",
+            ));
+        }
+        open.busy = true;
+        let result = body(open);
+        open.busy = false;
+        result
+    })
+}
+
+/// As `guard`, without a copy of the path on the way that succeeds.
+fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_int>) -> c_int {
+    let shim = open.shim;
+    let file = std::ptr::from_mut(open);
+    guard(&shim.host().api, "", || {
+        body(open).map_err(|fault| {
+            // SAFETY: the body's borrow has ended.
+            fault.at_path(unsafe { &(*file).path })
+        })
+    })
+}
+
+callback!(x_truncate, open, (size: i64), open.truncate(size.max(0) as u64));
+callback!(x_sync, open, (flags: c_int), open.sync(flags));
+callback!(x_lock, open, (level: c_int), open.lock(level));
+
+unsafe extern "C" fn x_file_control(
+    file: *mut sqlite3_file,
+    operation: c_int,
+    argument: *mut c_void,
+) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    // SAFETY: SQLite passes what it defines for the operation.
+    guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
+}
+
+unsafe extern "C" fn x_file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    guard_state(open, |open| {
+        let bytes = open.size()?;
+        // SAFETY: SQLite passes a place for the result.
+        unsafe { *size = bytes as i64 };
+        Ok(SQLITE_OK)
+    })
+}
+
+unsafe extern "C" fn x_unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    guard_fast(open, |open| open.unlock(level))
+}
+
+unsafe extern "C" fn x_check_reserved_lock(file: *mut sqlite3_file, reserved: *mut c_int) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let base = unsafe { &open_of(file).base };
+    match base.methods().check_reserved_lock {
+        // SAFETY: an open file below and SQLite's place for the result.
+        Some(check) => unsafe { check(base.as_ptr(), reserved) },
+        None => SQLITE_OK,
+    }
+}
+
+unsafe extern "C" fn x_sector_size(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    control::sector_size(open)
+}
+
+unsafe extern "C" fn x_device_characteristics(file: *mut sqlite3_file) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    control::device_characteristics(open)
+}
+
+unsafe extern "C" fn x_shm_map(
+    file: *mut sqlite3_file,
+    region: c_int,
+    size: c_int,
+    extend: c_int,
+    address: *mut *mut c_void,
+) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    let Some(shm_map) = open.base.methods().shm_map else { return SQLITE_IOERR };
+    // SAFETY: an open file below; the result passes through, whatever code it comes with.
+    let code = unsafe { shm_map(open.base.as_ptr(), region, size, extend, address) };
+    if region == 0 && !address.is_null() {
+        // SAFETY: SQLite's place for the result, just written; regions are 32 KiB.
+        open.wal_index = unsafe { WalIndex::new((*address).cast()) };
+    }
+    code
+}
+
+unsafe extern "C" fn x_shm_lock(file: *mut sqlite3_file, first: c_int, count: c_int, flags: c_int) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    guard_fast(open, |open| Ok(open.shm_lock(first, count, flags)))
+}
+
+unsafe extern "C" fn x_shm_barrier(file: *mut sqlite3_file) {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let base = unsafe { &open_of(file).base };
+    if let Some(barrier) = base.methods().shm_barrier {
+        // SAFETY: an open file below.
+        unsafe { barrier(base.as_ptr()) }
+    }
+}
+
+unsafe extern "C" fn x_shm_unmap(file: *mut sqlite3_file, delete: c_int) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let open = unsafe { open_of(file) };
+    open.wal_index = None;
+    match open.base.methods().shm_unmap {
+        // SAFETY: an open file below.
+        Some(unmap) => unsafe { unmap(open.base.as_ptr(), delete) },
+        None => SQLITE_OK,
+    }
+}
+
+/// Version 1: no shared memory. `xFetch` (version 3) is never offered: SQLite would read ciphertext.
+const PLAIN_METHODS: sqlite3_io_methods = sqlite3_io_methods {
+    version: 1,
+    close: Some(x_close),
+    read: Some(x_read),
+    write: Some(x_write),
+    truncate: Some(x_truncate),
+    sync: Some(x_sync),
+    file_size: Some(x_file_size),
+    lock: Some(x_lock),
+    unlock: Some(x_unlock),
+    check_reserved_lock: Some(x_check_reserved_lock),
+    file_control: Some(x_file_control),
+    sector_size: Some(x_sector_size),
+    device_characteristics: Some(x_device_characteristics),
+    shm_map: None,
+    shm_lock: None,
+    shm_barrier: None,
+    shm_unmap: None,
+    fetch: None,
+    unfetch: None,
+};
+
+/// The method tables: by what the file below offers. SQLite tests version and `xShmMap` to decide whether WAL
+/// is possible (pager.c, sqlite3PagerWalSupported), so an absent `xShmMap` below must be absent here.
+static METHODS: [sqlite3_io_methods; 3] = [
+    PLAIN_METHODS,
+    sqlite3_io_methods { version: 2, ..PLAIN_METHODS },
+    sqlite3_io_methods {
+        version: 2,
+        shm_map: Some(x_shm_map),
+        shm_lock: Some(x_shm_lock),
+        shm_barrier: Some(x_shm_barrier),
+        shm_unmap: Some(x_shm_unmap),
+        ..PLAIN_METHODS
+    },
+];
+
+/// The table that fits the file below.
+pub fn methods_for(base: &BaseFile) -> &'static sqlite3_io_methods {
+    let below = base.methods();
+    match (below.version, below.shm_map) {
+        (..2, _) => &METHODS[0],
+        (_, None) => &METHODS[1],
+        (_, Some(_)) => &METHODS[2],
+    }
+}
