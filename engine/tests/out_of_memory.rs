@@ -17,9 +17,12 @@ use lumocrypt::files::storage::Storage;
 use lumocrypt::files::temp::TempFile;
 use lumocrypt::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
 use lumocrypt::format::cell::Cell;
+use lumocrypt::format::geometry::Geometry;
 use lumocrypt::format::header::{self, CreateOptions};
 use lumocrypt::keys::file_keys::FileKeys;
 use lumocrypt::keys::material::Key;
+use lumocrypt::offline::pieces::Pieces;
+use lumocrypt::offline::workers::{Input, Workers};
 
 /// From this size on an allocation must be able to fail: what scales with pages, blocks and journals.
 const LARGE: usize = 400;
@@ -107,6 +110,12 @@ impl Storage for Disk {
     }
     fn size(&mut self) -> Result<u64> {
         Ok(self.0.len() as u64)
+    }
+}
+
+impl Input for Disk {
+    fn another(&mut self) -> Option<Box<dyn Input>> {
+        Some(Box::new(Disk(Vec::new())))
     }
 }
 
@@ -294,4 +303,30 @@ fn a_temporary_file() {
         persist(|| file.sync(&mut disk, 2));
     });
     assert!(allocations > 3);
+}
+
+#[test]
+fn work_on_a_whole_file_goes_on_with_fewer_threads() {
+    let (total, refused) = (1000 * 4096, Local::new(0));
+    let allocations = sweep(|| {
+        let mut disk = unarmed(Disk::new);
+        let pieces = Pieces::new(Geometry::new(4096, 40), total);
+        match Workers::new(pieces, &mut disk, Some(4), 30) {
+            Ok(mut workers) => {
+                let left = LEFT.take();
+                let mut done = 0;
+                while let Some(bytes) = workers.round(&|_, _| Ok(())).expect("nothing fails") {
+                    done += bytes;
+                }
+                assert_eq!(done, total);
+                LEFT.set(left);
+            }
+            Err(fault) => {
+                assert_eq!(fault.class, FaultClass::NoMemory);
+                refused.set(refused.get() + 1);
+            }
+        }
+    });
+    // The first thread's two buffers have to be had, and none of the others.
+    assert_eq!((allocations, refused.get()), (8, 2));
 }

@@ -50,8 +50,8 @@ def encrypt(
 
     ``key``, ``cipher`` and ``kdf`` are as for :func:`lumocrypt.connect`; ``cipher="checksum"`` takes no key
     and only detects damage. ``block_size`` is in bytes, a power of two from 512 to 65536; the default
-    is the source's page size. ``progress(done_bytes, total_bytes)`` is called now and then; an exception that
-    it raises stops the work and comes through.
+    is the source's page size. ``progress(done_bytes, total_bytes)`` is called about ten times a second; an
+    exception that it raises stops the work and comes through. All cores work; ``LUMO_THREADS`` limits that.
 
     In place, the encrypted file is written beside the source and renamed over it; nobody else may
     have the database open. With a destination, which must not exist, the source is left as it is, except that

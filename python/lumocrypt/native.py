@@ -20,6 +20,9 @@ from .errors import CryptError, Failure, exception_from
 #: The version of docs/c-abi.md that this package speaks.
 ABI_VERSION = 1
 
+#: Threads for operations on whole files; one per core if it is not set.
+THREADS_VARIABLE = "LUMO_THREADS"
+
 #: ``progress(done_bytes, total_bytes)``; raise from it to stop.
 Progress = Callable[[int, int], object]
 
@@ -113,6 +116,16 @@ def _path(path: str) -> bytes:
 
 def _options(options: dict[str, Any]) -> bytes:
     return json.dumps({name: value for name, value in options.items() if value is not None}).encode()
+
+
+def _file_options(options: dict[str, Any]) -> bytes:
+    """The options of an operation on a whole file; ``LUMO_THREADS`` says how many threads may work on it."""
+    threads = os.environ.get(THREADS_VARIABLE)
+    if not threads:
+        return _options(options)
+    if not (threads.isascii() and threads.isdigit() and int(threads) > 0):
+        raise ValueError(f"{THREADS_VARIABLE} is to be a number of threads, from 1 on, and not {threads!r}")
+    return _options({**options, "threads": int(threads)})
 
 
 def _json(pointer: Any) -> Any:
@@ -224,10 +237,11 @@ def encrypt_file(
     host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """Encrypts a quiescent plaintext database into an empty file."""
+    settings = _file_options(options)
     return _with_progress(
         progress,
         lambda callback, answer: _lib.lumo_encrypt_file(
-            host, _path(source), _path(destination), key, _options(options), callback, _ffi.NULL, answer
+            host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
         ),
     )
 
@@ -236,10 +250,11 @@ def decrypt_file(
     host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """Decrypts a quiescent database into an empty file."""
+    settings = _file_options(options)
     return _with_progress(
         progress,
         lambda callback, answer: _lib.lumo_decrypt_file(
-            host, _path(source), _path(destination), key, _options(options), callback, _ffi.NULL, answer
+            host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
         ),
     )
 
@@ -248,10 +263,11 @@ def verify_file(
     host: int, path: str, key: int, options: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """Checks every block of a database and its logs."""
+    settings = _file_options(options)
     return _with_progress(
         progress,
         lambda callback, answer: _lib.lumo_verify_file(
-            host, _path(path), key, _options(options), callback, _ffi.NULL, answer
+            host, _path(path), key, settings, callback, _ffi.NULL, answer
         ),
     )
 

@@ -46,7 +46,8 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     """Checks every block of a database and of its logs, without changing anything.
 
     ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``; the ``checksum`` suite needs none.
-    ``progress(done_bytes, total_bytes)`` is called now and then; an exception that it raises comes through.
+    ``progress(done_bytes, total_bytes)`` is called about ten times a second; an exception that it raises
+    comes through. All cores work; ``LUMO_THREADS`` limits that.
 
     Where blocks are damaged, what is still readable tells which tables and indexes they belonged to.
 

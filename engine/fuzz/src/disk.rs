@@ -2,6 +2,7 @@
 
 use lumocrypt::error::Result;
 use lumocrypt::files::storage::{MemoryFile, Storage};
+use lumocrypt::offline::workers::Input;
 
 /// The most that a file may grow to: beyond it writes would only cost time.
 pub const LONGEST: usize = 1 << 20;
@@ -25,6 +26,8 @@ impl Disk {
         &mut self.file.bytes
     }
 }
+
+impl Input for Disk {}
 
 impl Storage for Disk {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {

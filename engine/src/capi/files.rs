@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_int, c_void};
 
 use serde_json::json;
 
+use super::input::InputFile;
 use super::{call, give, required, text};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
@@ -53,10 +54,10 @@ pub unsafe extern "C" fn lumo_encrypt_file(
         // SAFETY: as the caller promises.
         let (source, destination, options) =
             unsafe { (required(source)?, required(destination)?, open_options(options, key)?) };
-        let mut file = open(host, source)?;
+        let mut file = InputFile::open(host, source)?;
         let mut target = DiskFile::open_empty(destination)?;
         let mut report = reporter(progress, context);
-        let done = convert::encrypt(&mut file.base, &mut target, &options, &mut report)
+        let done = convert::encrypt(&mut file, &mut target, &options, &mut report)
             .map_err(|fault| fault.at_path(source))?;
         // SAFETY: as the caller promises.
         unsafe { give(json, &describe(&done)) }
@@ -82,10 +83,10 @@ pub unsafe extern "C" fn lumo_decrypt_file(
         // SAFETY: as the caller promises.
         let (source, destination, options) =
             unsafe { (required(source)?, required(destination)?, open_options(options, key)?) };
-        let mut file = open(host, source)?;
+        let mut file = InputFile::open(host, source)?;
         let mut target = DiskFile::open_empty(destination)?;
         let mut report = reporter(progress, context);
-        let done = convert::decrypt(&mut file.base, &mut target, &options, source, &mut report)
+        let done = convert::decrypt(&mut file, &mut target, &options, source, &mut report)
             .map_err(|fault| fault.at_path(source))?;
         // SAFETY: as the caller promises.
         unsafe { give(json, &describe(&done)) }
@@ -109,12 +110,12 @@ pub unsafe extern "C" fn lumo_verify_file(
     call(|| {
         // SAFETY: as the caller promises.
         let (path, options) = unsafe { (required(path)?, open_options(options, key)?) };
-        let mut main = open(host, path)?;
+        let mut main = InputFile::open(host, path)?;
         let mut wal = beside(host, path, "-wal")?;
         let mut journal = beside(host, path, "-journal")?;
         let mut report = reporter(progress, context);
         let files = Files {
-            main: &mut main.base,
+            main: &mut main,
             wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
             journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
         };

@@ -10,6 +10,7 @@ use crate::fork;
 pub mod extension;
 pub mod files;
 pub mod image;
+mod input;
 pub mod keys;
 pub mod registration;
 pub mod report;

@@ -2,7 +2,7 @@
 
 pub mod journal;
 pub mod main_db;
-mod memory;
+pub(crate) mod memory;
 mod readahead;
 mod run;
 pub mod storage;

@@ -38,6 +38,8 @@ pub struct OpenOptions {
     pub label: Option<String>,
     /// What existing keyslots may cost.
     pub limits: KdfLimits,
+    /// How many threads work on a whole file.
+    pub threads: Option<usize>,
 }
 
 impl OpenOptions {
@@ -58,6 +60,7 @@ impl OpenOptions {
                 "io" => options.io = Some(io_mode(value)?),
                 "label" => options.label = Some(label(value)?),
                 "kdf_limit" => options.limits = limits(value)?,
+                "threads" => options.threads = Some(threads(value)?),
                 _ => return Err(unknown(name)),
             }
         }
@@ -125,6 +128,14 @@ fn io_mode(value: &Value) -> Result<IoMode> {
     }
 }
 
+fn threads(value: &Value) -> Result<usize> {
+    value
+        .as_u64()
+        .and_then(|count| usize::try_from(count).ok())
+        .filter(|count| *count > 0)
+        .ok_or_else(|| invalid(format!("A number of threads is a whole number from 1 on, and not {value}.")))
+}
+
 fn label(value: &Value) -> Result<String> {
     let label = value.as_str().ok_or_else(|| invalid("A keyslot label is a string.".to_owned()))?;
     check_label(label)?;
@@ -158,7 +169,7 @@ mod tests {
     fn everything_can_be_said() {
         let options = OpenOptions::from_json(
             r#"{"cipher": "aegis-256", "kdf": {"t": 4, "m": 65536, "p": 2}, "block_size": 8192, "io": "pread",
-                "label": "me", "kdf_limit": {"t": 5, "m": 100000, "p": 6, "work": 7000000}}"#,
+                "label": "me", "kdf_limit": {"t": 5, "m": 100000, "p": 6, "work": 7000000}, "threads": 3}"#,
         )
         .unwrap();
         assert_eq!(options.suite, Some(SuiteId::Aegis256));
@@ -167,6 +178,7 @@ mod tests {
         assert_eq!(options.io, Some(IoMode::Pread));
         assert_eq!(options.label.as_deref(), Some("me"));
         assert_eq!(options.limits, KdfLimits { t: 5, m_kib: 100_000, p: 6, work_kib: 7_000_000 });
+        assert_eq!(options.threads, Some(3));
         assert!(options.key.is_none());
     }
 
@@ -204,6 +216,8 @@ mod tests {
             r#"{"block_size": 131072}"#,
             r#"{"block_size": "4096"}"#,
             r#"{"io": "mmap"}"#,
+            r#"{"threads": 0}"#,
+            r#"{"threads": "2"}"#,
             r#"{"label": 7}"#,
             r#"{"label": "a\nb"}"#,
         ] {

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use super::disk::DiskFile;
+use super::pieces::{Piece, Pieces};
 use super::progress::{Progress, Report};
-use super::{NO_CONTEXT, RUN, Unlocked, run_length};
+use super::workers::{Desk, Input, Work, Workers};
+use super::{NO_CONTEXT, Unlocked};
+use crate::crypto::nonce;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::MainFile;
@@ -34,8 +38,8 @@ pub struct Converted {
 
 /// Encrypts the plaintext database in `source` into the empty `destination`, which is synced.
 pub fn encrypt<'a>(
-    source: &mut dyn Storage,
-    destination: &mut dyn Storage,
+    source: &mut dyn Input,
+    destination: &mut DiskFile,
     options: &OpenOptions,
     report: &'a mut Report<'a>,
 ) -> Result<Converted> {
@@ -62,38 +66,33 @@ pub fn encrypt<'a>(
     let geometry = Geometry::new(superblock.block_size, sealer.overhead());
     destination.write(&region, 0)?;
 
-    let mut progress = Progress::new(size, report);
     let block_size = superblock.block_size as usize;
-    let slots = geometry.block_count(size);
-    let (mut plain, mut sealed) = (vec![0; RUN * block_size], vec![0; RUN * geometry.slot_len()]);
-    let mut next = 0;
-    let mut stopped = false;
-    while next < slots && !stopped {
-        let count = run_length(&geometry, next, slots);
-        let start = next * block_size as u64;
-        let have = (size - start).min((count * block_size) as u64) as usize;
-        if !source.read(&mut plain[..have], start)? {
+    let pieces = Pieces::new(geometry, size);
+    let blocks = pieces.most_blocks();
+    let workers = Workers::new(pieces, source, options.threads, blocks)?;
+    // As when a transaction starts.
+    nonce::discard_pool();
+    let target = &*destination;
+    let stopped = !convert(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
+        let (plain, sealed) = (&mut desk.plain[..piece.plain_len], &mut desk.sealed[..piece.sealed_len]);
+        if !desk.input.read(plain, piece.start)? {
             return Err(Fault::new(
                 FaultClass::InUse,
                 "the database became shorter while it was being encrypted; something else writes to it",
             ));
         }
-        let mut filled = 0;
-        for (block, index) in plain[..have].chunks(block_size).zip(next..) {
-            let sealed_len = block.len() + sealer.overhead();
-            sealer.seal(index, &NO_CONTEXT, block, &mut sealed[filled..filled + sealed_len])?;
-            filled += sealed_len;
+        let slots = sealed.chunks_mut(geometry.slot_len());
+        for ((block, slot), index) in plain.chunks(block_size).zip(slots).zip(piece.first..) {
+            sealer.seal(index, &NO_CONTEXT, block, slot)?;
         }
-        destination.write(&sealed[..filled], geometry.slot_offset(next))?;
-        next += count as u64;
-        stopped = !progress.advance(have as u64);
-    }
+        target.write_at(sealed, piece.offset)
+    })?;
     destination.sync(0)?;
     if !stopped {
         // As the first sync of a database that grew by itself: without its slots it is no new one.
         MainFile::new(Arc::new(keys), superblock.block_size)?.write_cell(
             destination,
-            |cell| cell.synced_slots = slots,
+            |cell| cell.synced_slots = geometry.block_count(size),
             Some(0),
         )?;
     }
@@ -104,6 +103,16 @@ pub fn encrypt<'a>(
         size,
         stopped,
     })
+}
+
+/// Converts all pieces. `false`: stopped.
+fn convert(mut workers: Workers<'_>, mut progress: Progress<'_>, work: &Work<'_>) -> Result<bool> {
+    while let Some(done) = workers.round(work)? {
+        if !progress.advance(done) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn not_plaintext(head: &[u8], size: u64) -> Fault {
@@ -119,29 +128,23 @@ fn not_plaintext(head: &[u8], size: u64) -> Fault {
 
 /// Decrypts the database in `source` into the empty `destination`, which is synced.
 pub fn decrypt<'a>(
-    source: &mut dyn Storage,
-    destination: &mut dyn Storage,
+    source: &mut dyn Input,
+    destination: &mut DiskFile,
     options: &OpenOptions,
     path: &str,
     report: &'a mut Report<'a>,
 ) -> Result<Converted> {
     let file = Unlocked::open(source, options, path)?;
     let (geometry, size) = (file.geometry, file.size);
-    let mut progress = Progress::new(size, report);
     let block_size = file.superblock.block_size as usize;
-    let slots = geometry.block_count(size);
-    let (mut plain, mut sealed) = (vec![0; RUN * block_size], vec![0; RUN * geometry.slot_len()]);
-    let mut next = 0;
-    let mut stopped = false;
-    while next < slots && !stopped {
-        let count = file.run_length(next, slots);
-        let start = next * block_size as u64;
-        let have = (size - start).min((count * block_size) as u64) as usize;
-        let sealed_len = have + count * file.sealer.overhead();
-        source.read(&mut sealed[..sealed_len], geometry.slot_offset(next))?;
-        let blocks =
-            plain[..have].chunks_mut(block_size).zip(sealed[..sealed_len].chunks(geometry.slot_len()));
-        for ((block, slot), index) in blocks.zip(next..) {
+    let blocks = file.pieces().most_blocks();
+    let workers = Workers::new(file.pieces(), source, options.threads, blocks)?;
+    let target = &*destination;
+    let stopped = !convert(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
+        let (plain, sealed) = (&mut desk.plain[..piece.plain_len], &mut desk.sealed[..piece.sealed_len]);
+        desk.input.read(sealed, piece.offset)?;
+        let slots = sealed.chunks(geometry.slot_len());
+        for ((block, slot), index) in plain.chunks_mut(block_size).zip(slots).zip(piece.first..) {
             file.sealer.open(index, &NO_CONTEXT, slot, block).map_err(|_| {
                 Fault::new(
                     FaultClass::Tampered,
@@ -154,10 +157,8 @@ pub fn decrypt<'a>(
                 .at_page(index)
             })?;
         }
-        destination.write(&plain[..have], start)?;
-        next += count as u64;
-        stopped = !progress.advance(have as u64);
-    }
+        target.write_at(plain, piece.start)
+    })?;
     destination.sync(0)?;
     let superblock = file.superblock;
     Ok(Converted {

@@ -31,6 +31,11 @@ impl DiskFile {
         }
         Ok(file)
     }
+
+    /// As [`Storage::write`], from any number of threads at once.
+    pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(data, offset).map_err(|error| fault("writing", &self.path, &error))
+    }
 }
 
 /// An error of the operating system, with its own words: "No space left on device" says what to do.
@@ -60,7 +65,7 @@ impl Storage for DiskFile {
     }
 
     fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(data, offset).map_err(|error| fault("writing", &self.path, &error))
+        self.write_at(data, offset)
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {

@@ -6,9 +6,12 @@ pub mod disk;
 pub mod image;
 pub mod inspect;
 pub mod logs;
+pub mod pieces;
 pub mod progress;
 pub mod replay;
+pub mod slots;
 pub mod verify;
+pub mod workers;
 
 use std::sync::Arc;
 
@@ -20,9 +23,7 @@ use crate::format::superblock::Superblock;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::keys::registry::OpenOptions;
 use crate::keys::unlock;
-
-/// Slots read or written in one go: about a megabyte of 4 KiB blocks.
-pub const RUN: usize = 256;
+use pieces::Pieces;
 
 /// Blocks of the main file have no context in their AAD.
 pub const NO_CONTEXT: [u8; 16] = [0; 16];
@@ -69,20 +70,8 @@ impl Unlocked {
         })
     }
 
-    /// How many slots from `first` on lie behind each other on disk, at most [`RUN`] and before `end`.
-    pub fn run_length(&self, first: u64, end: u64) -> usize {
-        run_length(&self.geometry, first, end)
+    /// The pieces to work on.
+    pub fn pieces(&self) -> Pieces {
+        Pieces::new(self.geometry, self.size)
     }
-}
-
-/// How many slots from `first` on lie behind each other on disk, at most [`RUN`] and before `end`.
-pub fn run_length(geometry: &Geometry, first: u64, end: u64) -> usize {
-    let start = geometry.slot_offset(first);
-    let slot_len = geometry.slot_len() as u64;
-    (1..RUN as u64)
-        .take_while(|count| {
-            first + count < end && geometry.slot_offset(first + count) == start + count * slot_len
-        })
-        .count()
-        + 1
 }

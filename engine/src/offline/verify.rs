@@ -5,18 +5,17 @@ use serde_json::{Value, json};
 use super::inspect::copy_state;
 use super::logs::{LogReport, verify_journal, verify_wal};
 use super::progress::{Progress, Report};
-use super::{NO_CONTEXT, RUN, Unlocked};
+use super::slots::{PAUSE, Slots, TRIES};
+use super::workers::Input;
+use super::{NO_CONTEXT, Unlocked};
 use crate::error::{FileKind, Result};
-use crate::files::main_db::{COVER, lost_marks};
-use crate::files::storage::{Storage, is_zero};
+use crate::files::storage::Storage;
 use crate::format::cell;
 use crate::format::header::SQLITE_MAGIC;
 use crate::keys::registry::OpenOptions;
 
 /// The most damages that are listed one by one.
 const LISTED: usize = 10_000;
-/// How often a block that does not authenticate is read again, in case a checkpoint is writing it.
-const TRIES: u32 = 5;
 
 /// Collects damages, listing the first [`LISTED`].
 #[derive(Default)]
@@ -45,7 +44,7 @@ impl Findings {
 /// The files of one database.
 pub struct Files<'a> {
     /// The database.
-    pub main: &'a mut dyn Storage,
+    pub main: &'a mut dyn Input,
     /// Its WAL, if there is one with content.
     pub wal: Option<&'a mut dyn Storage>,
     /// Its rollback journal, likewise.
@@ -87,7 +86,7 @@ pub fn verify<'a>(
         extents = journal.authentic;
         findings.add_log(FileKind::MainJournal, &journal);
     }
-    let stopped = !verify_slots(&file, files.main, wal.holes_from, &mut findings, report)?;
+    let stopped = !verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, report)?;
     if file.size == 0 && current.is_some_and(|cell| cell.synced_slots > 0) {
         findings.add(FileKind::MainDb, Some(0), "all blocks of the database were cut off behind its header");
     } else if file.size == 0 {
@@ -119,53 +118,23 @@ pub fn verify<'a>(
 /// Opens every slot. `false`: stopped.
 fn verify_slots<'a>(
     file: &Unlocked,
-    main: &mut dyn Storage,
+    main: &mut dyn Input,
     holes_from: Option<u64>,
+    threads: Option<usize>,
     findings: &mut Findings,
     report: &'a mut Report<'a>,
 ) -> Result<bool> {
-    let geometry = file.geometry;
-    let block_size = u64::from(geometry.block_size);
-    let slots = geometry.block_count(file.size);
-    let mut progress = Progress::new(file.size, report);
-    let mut sealed = vec![0; RUN * geometry.slot_len()];
-    let mut plain = vec![0; block_size as usize];
-    let marks = lost_marks(&file.keys, plain.len())?;
-    let mut next = 0;
-    while next < slots {
-        let count = file.run_length(next, slots);
-        let have = (file.size - next * block_size).min(count as u64 * block_size);
-        let sealed_len = have as usize + count * file.sealer.overhead();
-        main.read(&mut sealed[..sealed_len], geometry.slot_offset(next))?;
-        for (slot, index) in sealed[..sealed_len].chunks(geometry.slot_len()).zip(next..) {
-            let plain = &mut plain[..slot.len() - file.sealer.overhead()];
-            if file.sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
-                if plain.chunks_exact(COVER).zip(&marks).any(|(unit, mark)| unit == mark) {
-                    findings.add(FileKind::MainDb, Some(index), "a part of it was lost and is marked so");
-                }
-                continue;
-            }
-            let hole = is_zero(slot);
-            if hole && holes_from.is_some_and(|from| index >= from) {
-                continue;
-            }
-            let mut again = slot.to_vec();
-            if !authenticates_later(file, main, index, &mut again, plain)? {
-                let reason = if hole { "erased" } else { "does not authenticate" };
-                findings.add(FileKind::MainDb, Some(index), reason);
-            }
-        }
-        next += count as u64;
-        if !progress.advance(have) {
-            return Ok(false);
-        }
+    let progress = Progress::new(file.size, report);
+    let mut add = |(index, reason)| findings.add(FileKind::MainDb, Some(index), reason);
+    if !Slots::new(file, holes_from)?.verify(main, threads, progress, &mut add)? {
+        return Ok(false);
     }
     // As it was at the start: a writer may have extended the file since.
-    let torn = file.physical.saturating_sub(geometry.physical_size(file.size));
+    let torn = file.physical.saturating_sub(file.geometry.physical_size(file.size));
     if torn > 0 {
         findings.add(
             FileKind::MainDb,
-            Some(slots),
+            Some(file.geometry.block_count(file.size)),
             &format!("the file ends in {torn} bytes that are no whole block: it was cut"),
         );
     }
@@ -177,7 +146,7 @@ fn verify_length(file: &Unlocked, main: &mut dyn Storage, findings: &mut Finding
     for _ in 0..TRIES {
         match missing_length(file, main)? {
             // A commit writes the header before the pages that make the file longer.
-            Some(_) => std::thread::sleep(std::time::Duration::from_micros(200)),
+            Some(_) => std::thread::sleep(PAUSE),
             None => return Ok(()),
         }
     }
@@ -215,27 +184,4 @@ fn sqlite_size(header: &[u8]) -> Option<u64> {
     };
     let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
     Some(u64::from(pages) * page_size)
-}
-
-/// A block may be read while a checkpoint writes it.
-fn authenticates_later(
-    file: &Unlocked,
-    main: &mut dyn Storage,
-    index: u64,
-    slot: &mut [u8],
-    plain: &mut [u8],
-) -> Result<bool> {
-    for _ in 0..TRIES {
-        std::thread::sleep(std::time::Duration::from_micros(200));
-        main.read(slot, file.geometry.slot_offset(index))?;
-        if file.sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
-            return Ok(true);
-        }
-        if main.size()? < file.physical
-            && index >= file.geometry.block_count(file.geometry.logical_size(main.size()?))
-        {
-            return Ok(true); // a writer has made the file shorter
-        }
-    }
-    Ok(false)
 }
