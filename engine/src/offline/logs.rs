@@ -1,7 +1,9 @@
 //! What the logs beside a database hold, for `verify`.
 
+use super::pieces::LONGEST;
 use crate::error::{FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
+use crate::files::memory;
 use crate::files::storage::Storage;
 use crate::files::wal::{COMMIT_MARK, FRAME_HEADER};
 use crate::format::cell::Cell;
@@ -100,22 +102,26 @@ fn count_frames(
 ) -> Result<()> {
     let plain_len = FRAME_HEADER + header.page_size() as usize;
     let slot_len = plain_len + sealer.overhead();
-    let (mut plain, mut slot) = (vec![0; plain_len], vec![0; slot_len]);
+    let batch = (LONGEST / slot_len).max(1);
+    let (mut plain, mut slots) = (memory::zeroed(plain_len)?, memory::zeroed(batch * slot_len)?);
     let frames = size.saturating_sub(WAL_FRAMES_OFFSET) / slot_len as u64;
     let mut gap = None;
     // The first authentic frame behind the gap, and how many transactions end behind it.
     let (mut behind, mut commits) = (None, 0u64);
-    for index in 0..frames {
-        wal.read(&mut slot, WAL_FRAMES_OFFSET + index * slot_len as u64)?;
-        // Frames of earlier generations lie behind the current ones until they are overwritten: they do
-        // not authenticate, and that is the end of the log.
-        if sealer.open(index, &header.preamble.generation, &slot, &mut plain).is_err() {
-            gap.get_or_insert(index);
-        } else if gap.is_some() {
-            behind.get_or_insert(index);
-            commits += u64::from(plain[COMMIT_MARK] != [0; 4]);
-        } else {
-            report.authentic += 1;
+    for first in (0..frames).step_by(batch) {
+        let slots = &mut slots[..(frames - first).min(batch as u64) as usize * slot_len];
+        wal.read(slots, WAL_FRAMES_OFFSET + first * slot_len as u64)?;
+        for (slot, index) in slots.chunks(slot_len).zip(first..) {
+            // Frames of earlier generations lie behind the current ones until they are overwritten: they do
+            // not authenticate, and that is the end of the log.
+            if sealer.open(index, &header.preamble.generation, slot, &mut plain).is_err() {
+                gap.get_or_insert(index);
+            } else if gap.is_some() {
+                behind.get_or_insert(index);
+                commits += u64::from(plain[COMMIT_MARK] != [0; 4]);
+            } else {
+                report.authentic += 1;
+            }
         }
     }
     if let (Some(gap), Some(behind)) = (gap, behind) {
