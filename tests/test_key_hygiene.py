@@ -172,6 +172,17 @@ def test_keys_are_wiped_when_the_last_user_is_gone(tmp_path: Path, cipher: str) 
         assert {name: places for name, places in process.search(needles).items() if places} == {}
 
 
+@pytest.mark.parametrize("cipher", KEYED)
+def test_threads_leave_no_keys_on_their_stacks(tmp_path: Path, cipher: str) -> None:
+    with holder(tmp_path, cipher) as process:
+        needles = process.needles()
+        assert process.tell("verify") == b"done\n"
+        found = process.search(needles)
+        assert found["main key"]
+        leaked = {name: [p for p in places if p.mapping.dumped] for name, places in found.items()}
+        assert {name: places for name, places in leaked.items() if places} == {}
+
+
 def test_a_passphrases_data_key_stays_until_the_file_is_locked(tmp_path: Path) -> None:
     with holder(tmp_path, kind="passphrase") as process:
         needles = process.needles()

@@ -55,6 +55,12 @@ def main(path: str, cipher: str, kind: str, length: int, marker: str) -> None:
             case "close":
                 connection.close()
                 del connection
+            case "verify":
+                # By several threads, which the size makes worth their start.
+                connection.execute("INSERT INTO t (data) VALUES (zeroblob(20000000))")
+                connection.commit()
+                os.environ["LUMO_THREADS"] = "4"
+                assert lumocrypt.verify(path, key=key).ok
             case "lock":
                 lumocrypt.lock(path)
             case "abort":
