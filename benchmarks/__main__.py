@@ -65,8 +65,9 @@ def _measure(arguments: argparse.Namespace, job: Job, subjects: Iterable[str]) -
                     print(
                         f"{record.subject:24} {record.name:24} {record.value:>10} {record.unit}", flush=True
                     )
-    for record in void:
-        print(f"VOID: {record.name} of {record.subject}: the machine was busy; measure it again")
+    # One for each control, not for all that it makes void.
+    for name, base in dict.fromkeys((record.name, SUBJECTS[record.subject].base) for record in void):
+        print(f"VOID: {name}, all that is beside {base}: the machine was busy; measure it again")
     return int(bool(void))
 
 

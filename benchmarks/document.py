@@ -45,13 +45,14 @@ def section(results: Results) -> str:
     place = places[0]
     lines = [
         "Times divided by those of plaintext on the same library: below 1 is faster than no encryption. "
-        f"Medians of pairs of fresh processes, with 95 % intervals; {_conditions(results, 'speed', place)}.",
+        f"Medians of pairs of fresh processes, with 95 % intervals; {_conditions(results, 'speed', place)}. "
+        "MC is SQLite3 Multiple Ciphers. Everybody has a raw key and the default page and cache sizes.",
         "",
         "![Ratios to plaintext](docs/speed.svg)",
         "",
         table.speed(results, place, SUBJECTS_SHOWN),
         "",
-        *prose.findings(results, place),
+        _bullets(results, place),
         "",
         "[docs/speed.md](docs/speed.md) has the rest: a disk, opening, scaling, memory, whole files. "
         "`make bench` makes all of it anew.",
@@ -73,7 +74,7 @@ def page(results: Results) -> str:
             f"{_conditions(results, 'speed', place)}.",
             table.speed(results, place),
         ]
-        parts += ["\n".join(prose.findings(results, place)), table.api(results, place)]
+        parts += [_bullets(results, place), table.api(results, place)]
         parts += ["The controls:", table.controls(results, place)]
     others: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
         "opening": ("Opening: connect, one row, close", _opening),
@@ -87,6 +88,10 @@ def page(results: Results) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _bullets(results: Results, place: str) -> str:
+    return "\n".join(f"- {sentence}" for sentence in prose.findings(results, place))
+
+
 def drawings(results: Results) -> dict[str, str]:
     """The charts, by file name."""
     found: dict[str, str] = {}
@@ -96,14 +101,14 @@ def drawings(results: Results) -> dict[str, str]:
             Series(
                 SUBJECTS[subject].title,
                 {
-                    name.replace("_", " "): cells[subject, name].value
+                    table.words(name): cells[subject, name].value
                     for name in ENGINE
                     if (subject, name) in cells
                 },
             )
             for subject in SUBJECTS_SHOWN
         ]
-        groups = [name.replace("_", " ") for name in ENGINE]
+        groups = [table.words(name) for name in ENGINE]
         title = f"Time, plaintext on the same library = 1 ({place}; shorter is better)"
         name = "speed.svg" if number == 0 else f"speed-{place}.svg"
         found[name] = charts.bars(title, groups, [one for one in series if one.values])

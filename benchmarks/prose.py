@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from .results import Record, Results
 from .subjects import SUBJECTS
-from .table import by_place, mean
+from .table import by_place, mean, words
 from .workloads import API, ENGINE
 
 #: What is no more than this is not called slower: the intervals are about as wide.
@@ -19,7 +19,7 @@ def findings(results: Results, file_system: str) -> list[str]:
     """Sentences about the default settings, about pread, and about peers."""
     cells = by_place(results.of("speed", file_system))
     sentences: list[str] = []
-    for subject, called in (("map", "lumocrypt with its defaults"), ("pread", 'With `io="pread"`, it')):
+    for subject, called in (("map", "With its defaults, lumocrypt"), ("pread", 'With `io="pread"`, it')):
         found = _ratios(cells, subject)
         if found:
             sentences.append(_against_plaintext(called, found, mean(cells, subject)))
@@ -38,7 +38,7 @@ def _against_plaintext(called: str, found: Mapping[str, Record], average: float 
     slower = sorted(
         (record for record in found.values() if record.value > EVEN), key=lambda record: -record.value
     )
-    listed = _listed([f"{_words(record.name)} ({record.value:.2f})" for record in slower])
+    listed = _listed([f"{words(record.name)} ({record.value:.2f})" for record in slower])
     text = (
         f"{called} is slower than plaintext at {listed}" if slower else f"{called} loses nothing to plaintext"
     )
@@ -48,7 +48,7 @@ def _against_plaintext(called: str, found: Mapping[str, Record], average: float 
 def _against_peer(cells: Mapping[tuple[str, str], Record], peer: str) -> list[str]:
     ours, theirs = _ratios(cells, "map"), _ratios(cells, peer)
     lost = [
-        f"{_words(name)} ({ours[name].value:.2f} to {theirs[name].value:.2f})"
+        f"{words(name)} ({ours[name].value:.2f} to {theirs[name].value:.2f})"
         for name in ours
         if name in theirs and ours[name].value > theirs[name].value
     ]
@@ -57,7 +57,7 @@ def _against_peer(cells: Mapping[tuple[str, str], Record], peer: str) -> list[st
 
 def _api(cells: Mapping[tuple[str, str], Record]) -> list[str]:
     found = [cells.get(("connect", name)) for name in API]
-    texts = [f"{_words(record.name)} {record.value:.2f}" for record in found if record and not record.void]
+    texts = [f"{words(record.name)} {record.value:.2f}" for record in found if record and not record.void]
     if not texts:
         return []
     return [f"`lumocrypt.connect` beside a bare `sqlite3.connect` on its VFS: {_listed(texts)}."]
@@ -66,10 +66,6 @@ def _api(cells: Mapping[tuple[str, str], Record]) -> list[str]:
 def _ratios(cells: Mapping[tuple[str, str], Record], subject: str) -> dict[str, Record]:
     found = {name: cells.get((subject, name)) for name in ENGINE}
     return {name: record for name, record in found.items() if record is not None and not record.void}
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").replace("wal", "WAL")
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ def speed(results: Results, file_system: str, subjects: Sequence[str] = SHOWN) -
     lines = _head(["", *(SUBJECTS[name].title for name in columns)])
     for workload in ENGINE:
         texts = [_cell(cells.get((name, workload))) for name in columns]
-        lines.append(_row([workload.replace("_", " "), *texts]))
+        lines.append(_row([words(workload), *texts]))
     means = [mean(cells, name) for name in columns]
     lines.append(_row(["geometric mean", *("" if one is None else f"**{one:.2f}**" for one in means)]))
     return "\n".join(lines)
@@ -43,7 +43,7 @@ def controls(results: Results, file_system: str) -> str:
     for workload in (*ENGINE, *API):
         found = [cells.get((name, workload)) for name in columns]
         if any(found):
-            lines.append(_row([workload.replace("_", " "), *map(_cell, found)]))
+            lines.append(_row([words(workload), *map(_cell, found)]))
     return "\n".join(lines)
 
 
@@ -51,7 +51,7 @@ def api(results: Results, file_system: str) -> str:
     """``lumocrypt.connect`` against a bare connection on its VFS."""
     cells = by_place(results.of("speed", file_system))
     lines = _head(["", SUBJECTS["connect"].title])
-    lines += [_row([name.replace("_", " "), _cell(cells.get(("connect", name)))]) for name in API]
+    lines += [_row([words(name), _cell(cells.get(("connect", name)))]) for name in API]
     return "\n".join(lines)
 
 
@@ -74,6 +74,11 @@ def scaling(records: Iterable[Record]) -> str:
     for name in dict.fromkeys(name for _, name in cells):
         lines.append(_row([loads_name(name), *(_cell(cells.get((column, name))) for column in columns)]))
     return "\n".join(lines)
+
+
+def words(name: str) -> str:
+    """``wal_commits`` as people say it."""
+    return name.replace("_", " ").replace("wal", "WAL")
 
 
 def loads_name(name: str) -> str:
