@@ -109,7 +109,7 @@ def drawings(results: Results) -> dict[str, str]:
             for subject in SUBJECTS_SHOWN
         ]
         groups = [table.words(name) for name in ENGINE]
-        title = f"Time, plaintext on the same library = 1 ({place}; shorter is better)"
+        title = f"Time, plaintext on the same library = 1 ({place}; shorter is better, bars are cut at 3)"
         name = "speed.svg" if number == 0 else f"speed-{place}.svg"
         found[name] = charts.bars(title, groups, [one for one in series if one.values])
     for place in results.file_systems("scaling")[:1]:
