@@ -1,6 +1,7 @@
 //! The layer below: random access to one file, as SQLite's VFS offers it.
 
 use crate::error::Result;
+pub(crate) use crate::format::bytes::all_zero as is_zero;
 
 /// The most that goes down in one call, in bytes: SQLite's unix VFS silently cuts lengths to 17 bits (os_unix.c,
 /// seekAndRead and seekAndWriteFd), because no page is that long.
@@ -25,20 +26,6 @@ pub trait Storage {
     fn visit_map(&mut self, _offset: u64, _len: usize, _visit: &mut dyn FnMut(&[u8])) -> bool {
         false
     }
-}
-
-/// Is every byte zero? The mark of a slot that was never written.
-pub fn is_zero(bytes: &[u8]) -> bool {
-    // Whole words first: this runs over every slot of a damaged or freshly extended file.
-    let (head, words, tail) = (bytes.len() % 8, bytes.chunks_exact(8), bytes.len());
-    let mut seen = 0u64;
-    for word in words {
-        seen |= u64::from_ne_bytes(word.try_into().unwrap_or([1; 8]));
-    }
-    for byte in &bytes[tail - head..] {
-        seen |= u64::from(*byte);
-    }
-    seen == 0
 }
 
 /// A file in memory, for tests of the layers above.

@@ -70,7 +70,10 @@ pub fn parse(region: &[u8]) -> Result<Header> {
         ));
     }
     let raw = region[..HEADER_LEN as usize].to_vec();
-    let (a, b) = (Superblock::decode(&raw), Superblock::decode(copy_b));
+    let a = Superblock::decode(&raw);
+    // The copies differ only while the header is being changed.
+    let same = raw[..SUPERBLOCK_LEN] == copy_b[..SUPERBLOCK_LEN];
+    let b = if same { a.clone() } else { Superblock::decode(copy_b) };
     let header = Header { warnings: warnings(&raw), raw, a, b };
     header.refuse_unsupported()?;
     if header.newest().is_none() {

@@ -2,7 +2,7 @@
 //!
 //! Nothing in here knows SQLite's interface or touches a file; callers hand over bytes.
 
-mod bytes;
+pub(crate) mod bytes;
 pub mod cell;
 pub mod geometry;
 pub mod header;

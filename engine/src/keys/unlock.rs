@@ -23,7 +23,18 @@ pub fn unlock(
     limits: &KdfLimits,
     path: &str,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
-    let unlock = || Unlock { cache: cache::global()?, key, limits }.run(&header::parse(region)?);
+    let header = header::parse(region).map_err(|fault| fault.at_path(path))?;
+    unlock_parsed(&header, key, limits, path)
+}
+
+/// As [`unlock`], with a header that is parsed: that hashes each copy, which is a good part of what opening costs.
+pub fn unlock_parsed(
+    header: &Header,
+    key: Option<&Key>,
+    limits: &KdfLimits,
+    path: &str,
+) -> Result<(Arc<FileKeys>, Superblock)> {
+    let unlock = || Unlock { cache: cache::global()?, key, limits }.run(header);
     unlock().map_err(|fault| fault.at_path(path))
 }
 

@@ -55,8 +55,9 @@ impl Unlocked {
         if header::is_unfinished(&region, physical) && region.iter().any(|byte| *byte != 0) {
             return Err(header::unfinished().at_path(path));
         }
-        let (keys, superblock) = unlock::unlock(&region, options.key.as_deref(), &options.limits, path)?;
-        let header = header::parse(&region)?;
+        let header = header::parse(&region).map_err(|fault| fault.at_path(path))?;
+        let (keys, superblock) =
+            unlock::unlock_parsed(&header, options.key.as_deref(), &options.limits, path)?;
         let sealer = keys.sealer(FileKind::MainDb)?;
         let geometry = Geometry::new(superblock.block_size, sealer.overhead());
         Ok(Unlocked {

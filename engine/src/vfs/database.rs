@@ -104,9 +104,10 @@ impl Database {
             return Ok(());
         }
         // The environment's key is for whatever is encrypted.
-        let clear = header::parse(&region)?.newest().is_some_and(|superblock| !superblock.suite.is_keyed());
+        let header = header::parse(&region).map_err(|fault| fault.at_path(&self.path))?;
+        let clear = header.newest().is_some_and(|superblock| !superblock.suite.is_keyed());
         let key = if clear && self.key_from_environment { None } else { self.options.key.clone() };
-        match unlock::unlock(&region, key.as_deref(), &self.options.limits, &self.path) {
+        match unlock::unlock_parsed(&header, key.as_deref(), &self.options.limits, &self.path) {
             Ok((keys, superblock)) => self.adopt(base, keys, superblock),
             Err(fault) if fault.class == FaultClass::KeyRequired => {
                 self.phase = Phase::Locked;
@@ -120,7 +121,7 @@ impl Database {
             Err(fault) => Err(fault.at_path(&self.path)),
         }?;
         self.inherit(base, &region)?;
-        self.stale_copy = header::parse(&region)?.stale_copy();
+        self.stale_copy = header.stale_copy();
         Ok(())
     }
 
