@@ -1,17 +1,21 @@
 //! Randomness: straight from the system, and nonces in small batches.
 //!
-//! One system call per nonce would cost more than sealing a page. A buffer of nonces, however, repeats
-//! itself after `fork` or when a virtual machine resumes from a snapshot, and a repeated nonce is fatal to
-//! AEGIS. So the buffer is small, belongs to one thread, is wiped by the kernel in a forked child, is also
+//! One system call per nonce would cost more than sealing a page. Newer kernels give nonces without one ([`vdso`]);
+//! others give many in one call. A buffer of nonces, however, repeats itself after `fork` or when a virtual machine
+//! resumes from a snapshot, and a repeated nonce is fatal to AEGIS. So the buffer is small, belongs to one thread, is wiped by the kernel in a forked child, is also
 //! given up if a `fork` handler says so, and is discarded when a transaction starts. A snapshot that is
-//! taken in the middle of a transaction and resumed twice remains uncovered.
+//! taken in the middle of a transaction and resumed twice remains uncovered there.
 
 mod pool;
+#[cfg(target_os = "linux")]
+mod vdso;
 
 use crate::error::{Fault, FaultClass, Result};
 
 /// A fresh 24-byte nonce.
 pub fn draw() -> Result<[u8; 24]> {
+    #[cfg(any(test, feature = "fault-injection"))]
+    injection::check()?;
     match pool::draw() {
         Some(drawn) => drawn,
         None => {
@@ -31,11 +35,7 @@ pub fn discard_pool() {
 /// is sealed.
 pub fn random(buf: &mut [u8]) -> Result<()> {
     #[cfg(any(test, feature = "fault-injection"))]
-    match injection::MODE.get() {
-        injection::Mode::Working => {}
-        injection::Mode::Failing => return Err(failure("injected")),
-        injection::Mode::Panicking => panic!("injected"),
-    }
+    injection::check()?;
     getrandom::fill(buf).map_err(|error| failure(&error.to_string()))
 }
 
@@ -55,6 +55,15 @@ mod injection {
         Working,
         Failing,
         Panicking,
+    }
+
+    /// Fails as it was told to.
+    pub(super) fn check() -> super::Result<()> {
+        match MODE.get() {
+            Mode::Working => Ok(()),
+            Mode::Failing => Err(super::failure("injected")),
+            Mode::Panicking => panic!("injected"),
+        }
     }
 
     thread_local! {

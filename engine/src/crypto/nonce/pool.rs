@@ -1,7 +1,10 @@
-//! The per-thread stock of nonces, in memory that the kernel wipes in a forked child.
+//! Where a thread's nonces come from: the kernel's generator without a system call, or a stock in memory that the kernel
+//! wipes in a forked child.
 
 use crate::error::Result;
 
+#[cfg(all(test, target_os = "linux"))]
+pub(super) use linux::from_child;
 #[cfg(target_os = "linux")]
 pub(super) use linux::{discard, draw};
 
@@ -22,6 +25,7 @@ mod linux {
 
     use zeroize::Zeroize;
 
+    use super::super::vdso::Generator;
     use super::Result;
 
     /// Nonces in stock at most: what fits into one page beside the bookkeeping.
@@ -158,23 +162,35 @@ mod linux {
     enum Slot {
         Untried,
         Unavailable,
-        Ready(Pool),
+        Kernel(Generator),
+        Stock(Pool),
+    }
+
+    impl Slot {
+        /// The kernel's generator if it can be had without a system call; else a stock.
+        fn fill(&mut self) {
+            *self = match Generator::new() {
+                Some(generator) => Slot::Kernel(generator),
+                None => Pool::new().map_or(Slot::Unavailable, Slot::Stock),
+            };
+        }
     }
 
     thread_local! {
         static SLOT: RefCell<Slot> = const { RefCell::new(Slot::Untried) };
     }
 
-    /// A nonce from this thread's stock; `None` if it cannot have one, or the thread is ending.
+    /// A nonce from this thread's generator or stock; `None` if it can have neither, or the thread is ending.
     pub(in super::super) fn draw() -> Option<Result<[u8; 24]>> {
         SLOT.try_with(|slot| {
             let slot = &mut *slot.borrow_mut();
             if let Slot::Untried = slot {
-                *slot = Pool::new().map_or(Slot::Unavailable, Slot::Ready);
+                slot.fill();
             }
             match slot {
-                Slot::Ready(pool) => Some(pool.draw()),
-                _ => None,
+                Slot::Kernel(generator) => Some(generator.draw()),
+                Slot::Stock(pool) => Some(pool.draw()),
+                Slot::Untried | Slot::Unavailable => None,
             }
         })
         .ok()
@@ -184,10 +200,34 @@ mod linux {
     /// Empties this thread's stock.
     pub(in super::super) fn discard() {
         let _ = SLOT.try_with(|slot| {
-            if let Slot::Ready(pool) = &mut *slot.borrow_mut() {
+            if let Slot::Stock(pool) = &mut *slot.borrow_mut() {
                 pool.stock().discard();
             }
         });
+    }
+
+    /// Forks; the child runs `in_child` on its copy of the state and sends the 24 bytes that it returns.
+    #[cfg(test)]
+    pub(in super::super) fn from_child(in_child: impl FnOnce() -> [u8; 24]) -> [u8; 24] {
+        let mut ends = [0; 2];
+        // SAFETY: `pipe` gets room for two descriptors. The child of this threaded process calls only
+        // code without locks (atomics, thread-locals, system calls) and leaves with `_exit`.
+        unsafe {
+            assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
+            let child = libc::fork();
+            assert!(child >= 0);
+            if child == 0 {
+                let nonce = in_child();
+                libc::write(ends[1], nonce.as_ptr().cast(), nonce.len());
+                libc::_exit(0);
+            }
+            let mut nonce = [0u8; 24];
+            assert_eq!(libc::read(ends[0], nonce.as_mut_ptr().cast(), nonce.len()), 24);
+            libc::waitpid(child, null_mut(), 0);
+            libc::close(ends[0]);
+            libc::close(ends[1]);
+            nonce
+        }
     }
 
     #[cfg(test)]
@@ -233,29 +273,6 @@ mod linux {
             assert!(pool.stock().nonces[left..].iter().all(|n| n == &[0; 24]));
             pool.stock().discard();
             assert!(pool.stock().nonces.iter().all(|n| n == &[0; 24]));
-        }
-
-        /// Forks; the child runs `in_child` on its copy of the state and sends the 24 bytes that it returns.
-        fn from_child(in_child: impl FnOnce() -> [u8; 24]) -> [u8; 24] {
-            let mut ends = [0; 2];
-            // SAFETY: `pipe` gets room for two descriptors. The child of this threaded process calls only
-            // code without locks (atomics, thread-locals, system calls) and leaves with `_exit`.
-            unsafe {
-                assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
-                let child = libc::fork();
-                assert!(child >= 0);
-                if child == 0 {
-                    let nonce = in_child();
-                    libc::write(ends[1], nonce.as_ptr().cast(), nonce.len());
-                    libc::_exit(0);
-                }
-                let mut nonce = [0u8; 24];
-                assert_eq!(libc::read(ends[0], nonce.as_mut_ptr().cast(), nonce.len()), 24);
-                libc::waitpid(child, null_mut(), 0);
-                libc::close(ends[0]);
-                libc::close(ends[1]);
-                nonce
-            }
         }
 
         #[test]
