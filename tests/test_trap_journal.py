@@ -136,8 +136,8 @@ def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
 def test_trap_15_reads_are_served_from_memory(tmp_path: Path, recorder: Recorder, synchronous: str) -> None:
     """Trap 15: SQLite reads its journal back (8 bytes at the next header) before each sync.
 
-    Were the buffer flushed for that, a commit would cost one more write. It is one for the records, synced once
-    (SQLITE_IOCAP_SAFE_APPEND), and a last small one to say that the database is written now.
+    Were the buffer flushed for that, a commit would cost one more write. It is one for the records, synced
+    once (SQLITE_IOCAP_SAFE_APPEND), and a last small one to say that the database is written now.
     """
     path = make(tmp_path / "a.db")
     connection = recorder.connect(path)
