@@ -37,6 +37,20 @@ def key() -> lumocrypt.Key:
     return lumocrypt.Key.raw(RAW)
 
 
+#: File systems on which the engine maps files (engine/src/vfs/map.rs).
+MAPPED = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "zfs", "jfs", "nilfs2"})
+
+
+@pytest.fixture
+def mapped_folder(tmp_path: Path) -> Path:
+    """A folder whose files are mapped."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    kind = max((len(at), kind) for at, kind in mounts if tmp_path.is_relative_to(at))[1]
+    if kind not in MAPPED:
+        pytest.skip(f"files on {kind} are not mapped")
+    return tmp_path
+
+
 def fill(connection: sqlite3.Connection, rows: int = 500) -> None:
     """A table with an index, over several pages."""
     connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, data BLOB)")

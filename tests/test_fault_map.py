@@ -61,6 +61,7 @@ def test_reading_gives_a_clean_error(database: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels may send another signal")
+@pytest.mark.usefixtures("mapped_folder")
 def test_a_map_kills_the_process(database: Path) -> None:
     """Pages of a map that the file does not have any more cannot be read: the kernel sends SIGBUS."""
     code, _ = read_while_it_is_cut(database, "map")

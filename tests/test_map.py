@@ -47,8 +47,8 @@ def total(connection: sqlite3.Connection) -> object:
     return connection.execute("SELECT count(*), sum(length(b)) FROM t").fetchone()
 
 
-def test_connections_share_one_map_per_file(tmp_path: Path) -> None:
-    path = tmp_path / "app.db"
+def test_connections_share_one_map_per_file(mapped_folder: Path) -> None:
+    path = mapped_folder / "app.db"
     make(path)
     connections = [lumocrypt.connect(path, key=KEY, io="map") for _ in range(4)]
     connections[0].execute("UPDATE t SET b = b || 'y'")
@@ -150,8 +150,8 @@ print(len(spans), max(spans, default=0) >= path.stat().st_size // 2, max(spans, 
 """
 
 
-def test_where_address_space_is_short_the_map_grows_with_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "app.db"
+def test_where_address_space_is_short_the_map_grows_with_the_file(mapped_folder: Path) -> None:
+    path = mapped_folder / "app.db"
     make(path)
     done = subprocess.run(
         [sys.executable, "-c", _NARROW, str(path)], stdout=subprocess.PIPE, text=True, check=True

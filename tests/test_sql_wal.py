@@ -224,3 +224,34 @@ def test_statement_journals_and_temporary_tables(tmp_path: Path, temp_store: int
     assert_verified(path)
     if temp_store < 2:
         assert lumocrypt.stats()["temporary"] > before
+
+
+def test_a_size_learned_before_the_log_was_opened_does_not_outlive_a_checkpoint(tmp_path: Path) -> None:
+    """A connection in exclusive locking mode asks for the size, is refused the lock, and tries again later.
+
+    It holds SHARED in between, which keeps nobody from checkpointing: what was known of the size is not true
+    any more, and pages behind it would be taken for a gap.
+    """
+    path = make(tmp_path / "a.db", journal_mode="wal")
+    others = connect(path, RAW, timeout=0)
+    count(others)
+    alone = connect(path, RAW, timeout=0)
+    alone.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall()
+    with pytest.raises(lumocrypt.OperationalError, match="locked"):
+        count(alone)
+    for rows in (60, 1):
+        add(others, rows)
+        others.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+    expected = content(others)
+    others.execute("PRAGMA user_version=7")
+    others.close()
+    assert content(alone) == expected
+    alone.execute("PRAGMA user_version=8")
+    alone.execute("PRAGMA wal_checkpoint(FULL)").fetchall()
+    assert content(alone) == expected
+    add(alone, 1)
+    alone.close()
+    with opened(path) as again:
+        assert_sound(again)
+        assert set(expected) < set(content(again))
+    assert_verified(path)

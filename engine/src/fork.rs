@@ -8,6 +8,7 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::crypto::nonce;
 use crate::keys::{cache, registry};
 use crate::vfs::{host, map};
 
@@ -22,6 +23,7 @@ pub fn watch() {
     if WATCHED.load(Ordering::Acquire) {
         return;
     }
+    nonce::prepare();
     // Two threads may both get here, which the handlers allow for; a lock would not survive `fork`.
     #[cfg(unix)]
     // SAFETY: the handlers are `extern "C"`, do not unwind, and live as long as the library, which stays loaded.

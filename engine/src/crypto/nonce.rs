@@ -26,6 +26,12 @@ pub fn draw() -> Result<[u8; 24]> {
     }
 }
 
+/// Finds the kernel's generator, before a `fork` may come in between.
+pub fn prepare() {
+    #[cfg(target_os = "linux")]
+    vdso::find();
+}
+
 /// Throws away the nonces that this thread has in stock. To be called when a transaction starts.
 pub fn discard_pool() {
     pool::discard();

@@ -41,6 +41,8 @@ const FIRST_PAUSE: std::time::Duration =
 /// What SQLite reads at the start of each transaction: the change counter and what follows it (pager.c, dbFileVers).
 const CHANGE_COUNTER_AT: u64 = 24;
 const CHANGE_COUNTER_LEN: usize = 16;
+/// What SQLite reads when it opens a database (pager.c, sqlite3PagerReadFileheader).
+const HEADER_PROBE_LEN: usize = 100;
 
 /// SQLite's smallest page, and the unit in which parts of a block count as there or lost.
 pub const COVER: usize = 512;
@@ -79,6 +81,8 @@ pub struct MainFile {
     run: SlotRun,
     combine: bool,
     ahead: Readahead,
+    /// See `read`.
+    unlocked: bool,
 }
 
 impl MainFile {
@@ -104,6 +108,7 @@ impl MainFile {
             run: SlotRun::default(),
             combine: false,
             ahead: Readahead::default(),
+            unlocked: false,
         })
     }
 
@@ -198,6 +203,9 @@ impl MainFile {
             self.cut = None;
             self.ahead.forget();
         }
+        // SQLite opens a database with this read, without a lock: somebody may cut the file meanwhile, and what a map
+        // does not have any more kills the process.
+        self.unlocked = offset == 0 && buf.len() == HEADER_PROBE_LEN;
         let block_size = self.geometry.block_size as usize;
         let mut done = 0;
         while done < buf.len() {
@@ -231,6 +239,8 @@ impl MainFile {
                 Ok(have) => return Ok(have),
                 Err(fault) => fault,
             };
+            // The file may become shorter while this waits.
+            self.unlocked = true;
             tries -= 1;
             if tries == 0 || fault.class != FaultClass::Tampered {
                 out.fill(0);
@@ -249,9 +259,11 @@ impl MainFile {
         let (sealer, geometry) = (&self.sealer, self.geometry);
         let offset = geometry.slot_offset(index);
         let mut opened = false;
-        storage.visit_map(offset, geometry.slot_len(), &mut |sealed| {
-            opened = sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
-        });
+        if !self.unlocked {
+            storage.visit_map(offset, geometry.slot_len(), &mut |sealed| {
+                opened = sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
+            });
+        }
         // A failure in the map may be a stale map, and one in what was read ahead a write of another process: the
         // file decides.
         let mut open = |sealed: &[u8]| sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
@@ -305,6 +317,11 @@ impl MainFile {
         within: usize,
         out: &mut [u8],
     ) -> Result<usize> {
+        if index > 0 {
+            // The last block may be shorter than its slot. Once per transaction this looks at the file, and so does the
+            // map, whose idea of the size may be an old one.
+            self.size(storage)?;
+        }
         if let Some(overlay) = self.overlays.get(&index) {
             let units = within / COVER..(within + out.len()).div_ceil(COVER);
             if overlay.covered[units].iter().all(|covered| *covered) {
@@ -339,7 +356,8 @@ impl MainFile {
         let mut trailer = [0u8; 64];
         let trailer = &mut trailer[..overhead];
         if self.run.contains(index)
-            || !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes))
+            || (self.unlocked
+                || !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes)))
                 && !storage.read(trailer, end).unwrap_or(false)
         {
             return false;

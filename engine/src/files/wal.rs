@@ -308,6 +308,7 @@ impl WalFile {
             // A transaction reads or rewrites what it spilled.
             self.run.flush(storage)?;
         }
+        self.opened = None;
         let offset = self.slot_offset(index);
         let Some(log) = &self.log else { return Ok(false) };
         memory::resize(&mut self.plain, log.plain_len())?;

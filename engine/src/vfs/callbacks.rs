@@ -50,16 +50,6 @@ pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
     unsafe { is_ours(file).then(|| open_of(file)) }
 }
 
-/// Defines a callback: the body sees the open file, and nothing unwinds out of it.
-macro_rules! callback {
-    ($name:ident, $file:ident, ($($argument:ident: $type:ty),*), $body:expr) => {
-        unsafe extern "C" fn $name(file: *mut sqlite3_file $(, $argument: $type)*) -> c_int {
-            // SAFETY: SQLite calls with a file that our xOpen opened.
-            guard_state(unsafe { open_of(file) }, |$file| $body)
-        }
-    };
-}
-
 unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
     // SAFETY: SQLite closes a file once; the box was leaked by xOpen.
     let mut open = unsafe { Box::from_raw((*file.cast::<ShimFile>()).open) };
@@ -83,7 +73,13 @@ unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: 
     let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes a buffer of that length.
     let data = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len.max(0) as usize) };
-    guard_state(open, |open| open.write(data, offset as u64))
+    given_up(guard_state(open, |open| open.write(data, offset as u64)))
+}
+
+/// The code of a failed write, cut or sync, after which what waited is dropped: the pager gives a transaction up for
+/// SQLITE_IOERR and SQLITE_FULL, but after a bare SQLITE_NOMEM it might go on and commit.
+fn given_up(code: c_int) -> c_int {
+    if code == SQLITE_NOMEM { SQLITE_IOERR_NOMEM } else { code }
 }
 
 /// As `guard_fast`, for what depends on the file's state: a panic may have left that half changed, so afterwards
@@ -115,9 +111,20 @@ fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_
     })
 }
 
-callback!(x_truncate, open, (size: i64), open.truncate(size.max(0) as u64));
-callback!(x_sync, open, (flags: c_int), open.sync(flags));
-callback!(x_lock, open, (level: c_int), open.lock(level));
+unsafe extern "C" fn x_truncate(file: *mut sqlite3_file, size: i64) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    given_up(guard_state(unsafe { open_of(file) }, |open| open.truncate(size.max(0) as u64)))
+}
+
+unsafe extern "C" fn x_sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    given_up(guard_state(unsafe { open_of(file) }, |open| open.sync(flags)))
+}
+
+unsafe extern "C" fn x_lock(file: *mut sqlite3_file, level: c_int) -> c_int {
+    // SAFETY: SQLite calls with a file that our xOpen opened.
+    guard_state(unsafe { open_of(file) }, |open| open.lock(level))
+}
 
 unsafe extern "C" fn x_file_control(
     file: *mut sqlite3_file,

@@ -1,6 +1,7 @@
 //! Checkpoints, as the main file sees them: when its blocks may wait for each other, and what follows if they are lost.
 
 use super::file::OpenFile;
+use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
 
 /// A checkpoint of a main database.
@@ -23,6 +24,8 @@ impl OpenFile {
             (self.excludes_writers || self.excludes_all()) && index.is_free_of_old_readers()
         });
         self.checkpoint = if whole { Checkpoint::Combining } else { Checkpoint::None };
+        // It writes without the locks at which transactions begin.
+        nonce::discard_pool();
         if let Some(wal) = self.wal_file() {
             wal.set_checkpoint(true);
         }

@@ -306,19 +306,23 @@ impl OpenFile {
                 self.content = Content::Plain;
                 return Ok(SQLITE_OK);
             }
-            // From SHARED on nobody else changes the file, but for checkpoints of a WAL.
+            // RESERVED is taken in rollback mode only, and there nobody else changes the file from SHARED on. EXCLUSIVE
+            // may follow SHARED in a WAL database whose WAL this connection has yet to open (exclusive locking mode).
             let news = match level {
                 SQLITE_LOCK_SHARED => News::Transaction,
-                _ if before < SQLITE_LOCK_SHARED || !self.wal.is_null() => News::Lock,
-                _ => News::None,
+                _ if !self.wal.is_null() => News::Lock,
+                SQLITE_LOCK_RESERVED if before == SQLITE_LOCK_SHARED => News::None,
+                _ if before >= SQLITE_LOCK_RESERVED => News::None,
+                _ => News::Lock,
             };
             let settled = database
                 .settle(&mut self.base, news)
                 .and_then(|()| self.shim.check_companions(database, &self.path));
             if let Err(fault) = settled {
-                if let Some(unlock) = self.base.methods().unlock {
-                    let before =
-                        if level == SQLITE_LOCK_SHARED { SQLITE_LOCK_NONE } else { SQLITE_LOCK_SHARED };
+                // Only these two can be gone back to; where SQLite has more already, it keeps what it was not told of.
+                if let Some(unlock) = self.base.methods().unlock
+                    && before <= SQLITE_LOCK_SHARED
+                {
                     self.level = before;
                     // SAFETY: gives back the lock that SQLite is told it did not get.
                     unsafe { unlock(self.base.as_ptr(), before) };

@@ -3,7 +3,9 @@
 //! A map needs no descriptor of its own, which is as well: closing one would drop every POSIX lock that the process
 //! holds on the file. SQLite's VFS is asked for a small map of the file that it has open (`xFetch`); `mremap` makes a
 //! second map of the same file from that (old size 0, see mremap(2)), and SQLite's is given back. Nothing can be
-//! mapped in this way but the very file that the connection has open.
+//! mapped in this way but the very file that the connection has open. Which file another connection's map is of is told
+//! by device and inode of the path, and for databases by SQLite's word that the file still has that path; a WAL does not
+//! change under its name while somebody has it open.
 //!
 //! The map reaches far beyond the end of the file, so that it need not be made anew, and its pages be faulted in
 //! again, when the file grows. Whether a range lies within the file is looked up before it is touched.
@@ -24,24 +26,20 @@ const LEAST: u64 = 1 << 30;
 /// Granularity of reservations: no page size is larger.
 const ROUND: u64 = 1 << 16;
 
-/// File systems whose files may change on another machine, or go away with it: statfs(2)'s numbers for NFS, SMB (old
-/// and new), CIFS, AFS (kAFS and OpenAFS), Coda, Ceph, 9p, FUSE, OCFS2, GFS2, Lustre and VirtualBox's shared folders.
-/// A read from a map fails there by a signal instead of an error.
-const REMOTE: [u32; 14] = [
-    0x6969,
-    0x517b,
-    0xfe53_4d42,
-    0xff53_4d42,
-    0x6b41_4653,
-    0x5346_414f,
-    0x7375_7245,
-    0x00c3_6400,
-    0x0102_1997,
-    0x6573_5546,
-    0x7461_636f,
-    0x0116_1970,
-    0x0bd0_0bd0,
-    0x786f_4256,
+/// File systems whose maps show at once what is written to a file, by its one device and inode: statfs(2)'s numbers for
+/// ext2 to ext4, XFS, Btrfs, F2FS, tmpfs, ramfs, ZFS, JFS and NILFS2. Elsewhere files may change on another machine or
+/// go away with it (NFS, SMB, FUSE), which a read from a map learns by a signal; or a map may stay with a lower layer
+/// that was copied up since (overlayfs).
+const LOCAL: [u32; 9] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x0102_1994,
+    0x8584_58f6,
+    0x2fc1_2fc1,
+    0x3153_464a,
+    0x3434,
 ];
 
 /// A map of a file.
@@ -83,6 +81,9 @@ impl FileMap {
     /// `file` is an open file of the VFS below.
     pub unsafe fn of(file: *mut sqlite3_file, path: &str, size: u64) -> Option<Arc<FileMap>> {
         let path = CString::new(path).ok()?;
+        if !is_local(&path) {
+            return None;
+        }
         let identity = identity_of(&path)?;
         // SAFETY: as the caller promises.
         let same = identity_of(&path) == Some(identity) && unsafe { is_at_its_path(file) };
@@ -90,9 +91,6 @@ impl FileMap {
         let known = maps.get_or_insert_default();
         if same && let Some(map) = known.get(&identity).and_then(Weak::upgrade) {
             return Some(map);
-        }
-        if is_remote(&path) {
-            return None;
         }
         // SAFETY: as the caller promises.
         let map = Arc::new(unsafe { FileMap::seeded(file, size) }?);
@@ -226,18 +224,18 @@ fn identity_of(path: &CString) -> Option<Identity> {
     }
 }
 
-/// Is the file on a file system of the list, or one that does not say?
+/// Is the file on a file system of the list?
 #[cfg(target_os = "linux")]
-fn is_remote(path: &CString) -> bool {
+fn is_local(path: &CString) -> bool {
     let mut statfs = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: as in `identity_of`.
     let kind = unsafe {
         (libc::statfs(path.as_ptr(), statfs.as_mut_ptr()) == 0).then(|| statfs.assume_init().f_type as u32)
     };
-    kind.is_none_or(|kind| REMOTE.contains(&kind))
+    kind.is_some_and(|kind| LOCAL.contains(&kind))
 }
 
 #[cfg(not(target_os = "linux"))]
-fn is_remote(_path: &CString) -> bool {
-    true
+fn is_local(_path: &CString) -> bool {
+    false
 }

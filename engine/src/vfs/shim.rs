@@ -159,6 +159,10 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
             Content::Wal(_, main) => {
                 if let Some(main) = main.as_mut() {
                     main.wal = open;
+                    // From here on checkpoints of others may change it.
+                    if let Some((file, _)) = main.main_file() {
+                        file.lock_taken(false);
+                    }
                 }
             }
             Content::Plain | Content::Temp(_) => {}

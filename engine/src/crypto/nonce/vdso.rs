@@ -54,6 +54,11 @@ fn kernel() -> Option<(Getrandom, Parameters)> {
     })
 }
 
+/// Looks for the function, once.
+pub(super) fn find() {
+    kernel();
+}
+
 /// A thread's state.
 pub(super) struct Generator {
     function: Getrandom,
