@@ -159,3 +159,45 @@ def test_where_address_space_is_short_the_map_grows_with_the_file(mapped_folder:
     spans, covers, bounded = done.stdout.split()
     assert int(spans) > 1
     assert (covers, bounded) == ("True", "True")
+
+
+_IDLE = """
+import sys
+import lumocrypt
+connection = lumocrypt.connect(sys.argv[1], key=lumocrypt.Key.raw(bytes(range(32))), io="map")
+print(connection.execute("SELECT sum(length(b)) FROM t").fetchone()[0], flush=True)
+for line in sys.stdin:
+    print(connection.execute("SELECT sum(length(b)) FROM t").fetchone()[0], flush=True)
+"""
+
+
+def test_a_last_block_that_became_short_is_read_within_the_file(mapped_folder: Path) -> None:
+    """Pages smaller than blocks: another process cut the file and let it grow by less than a block."""
+    plain, path = mapped_folder / "plain.db", mapped_folder / "app.db"
+    with sqlite3.connect(plain) as connection:
+        connection.execute("PRAGMA page_size=1024")
+        connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, b)")
+        connection.executemany("INSERT INTO t VALUES (?, ?)", ((n, "x" * 900) for n in range(900)))
+    connection.close()
+    lumocrypt.encrypt(plain, path, key=KEY, block_size=65536)
+    writer = lumocrypt.connect(path, key=KEY, isolation_level=None)
+    writer.execute("PRAGMA journal_mode=WAL").fetchall()
+    reader = subprocess.Popen(
+        [sys.executable, "-c", _IDLE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    assert reader.stdout.readline() == f"{900 * 900}\n"
+    writer.execute("DELETE FROM t WHERE a >= 50")
+    writer.execute("VACUUM")
+    for rows in range(50, 130, 7):
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        writer.executemany("INSERT INTO t VALUES (?, ?)", ((rows + n, "x" * 900) for n in range(7)))
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        writer.execute(f"PRAGMA user_version={rows}")
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+        assert reader.stdout.readline() == f"{(rows + 7) * 900}\n"
+    reader.communicate(timeout=60)
+    assert reader.returncode == 0
+    writer.close()
