@@ -17,25 +17,34 @@ pub(super) struct XAes256Gcm {
     /// In locked memory: the first round keys are the key.
     cipher: LockedBox<Aes256Enc>,
     /// Under a key of zeros, to leave behind in registers.
-    blank: Aes256Enc,
+    blank: LockedBox<Aes256Enc>,
     /// The CMAC subkey K1 (NIST SP 800-38B, section 6.1), computed once per key.
     k1: Secret<16>,
 }
 
+/// The cipher and the CMAC subkey K1. Never inlined: what one call leaves on the stack, the next one covers.
+#[inline(never)]
+fn expand(key: &[u8; 32]) -> (LockedBox<Aes256Enc>, Secret<16>) {
+    let cipher = LockedBox::new(Aes256Enc::new(key.into()));
+    let mut block = Array::from([0; 16]);
+    cipher.encrypt_block(&mut block);
+    let mut l = u128::from_be_bytes(block.into());
+    // Doubling in GF(2^128); the product instead of a branch keeps it independent of the secret bit.
+    let mut doubled = (l << 1) ^ ((l >> 127) * 0x87);
+    let mut k1 = Secret::zeroed();
+    *k1.expose_mut() = doubled.to_be_bytes();
+    block.as_mut_slice().zeroize();
+    l.zeroize();
+    doubled.zeroize();
+    (cipher, k1)
+}
+
 impl XAes256Gcm {
     pub(super) fn new(key: &Secret<32>) -> Self {
-        let cipher = LockedBox::new(Aes256Enc::new(key.expose().into()));
-        let mut block = Array::from([0; 16]);
-        cipher.encrypt_block(&mut block);
-        let mut l = u128::from_be_bytes(block.into());
-        // Doubling in GF(2^128); the product instead of a branch keeps it independent of the secret bit.
-        let mut doubled = (l << 1) ^ ((l >> 127) * 0x87);
-        let mut k1 = Secret::zeroed();
-        *k1.expose_mut() = doubled.to_be_bytes();
-        block.as_mut_slice().zeroize();
-        l.zeroize();
-        doubled.zeroize();
-        let blank = Aes256Enc::new(&[0; 32].into());
+        let (cipher, k1) = expand(key.expose());
+        // The round keys passed through the stack and were left in vector registers. The same with others takes their
+        // place.
+        let (blank, _) = expand(&[0; 32]);
         XAes256Gcm { cipher, blank, k1 }
     }
 
