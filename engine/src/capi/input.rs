@@ -1,12 +1,9 @@
 //! The file that a whole-file operation reads, once for every thread.
 
-use std::ffi::c_int;
-
 use super::files::open;
 use crate::error::Result;
 use crate::files::storage::Storage;
 use crate::offline::workers::Input;
-use crate::vfs::abi::{SQLITE_FCNTL_HAS_MOVED, SQLITE_OK};
 use crate::vfs::host::OwnFile;
 
 /// A file opened through a registered SQLite.
@@ -25,23 +22,16 @@ impl InputFile {
     pub(super) fn open(host: u32, path: &str) -> Result<InputFile> {
         Ok(InputFile { file: open(host, path)?, host, path: path.to_owned() })
     }
-
-    /// Is this the file that now has its name, as far as SQLite can tell?
-    fn has_its_name(&mut self) -> bool {
-        let mut moved: c_int = 1;
-        // SAFETY: the file control takes a pointer to an int.
-        let code = unsafe { self.file.base.control(SQLITE_FCNTL_HAS_MOVED, (&raw mut moved).cast()) };
-        code == SQLITE_OK && moved == 0
-    }
 }
 
 impl Input for InputFile {
     fn another(&mut self) -> Option<Box<dyn Input>> {
-        let mut other = InputFile::open(self.host, &self.path).ok()?;
+        let other = InputFile::open(self.host, &self.path).ok()?;
         // Somebody may have renamed another database to this name meanwhile: half of one and half of the other would
         // be neither. SQLite knows how to have two descriptors of a database (see `OwnFile`), and says so if its VFS
         // does not.
-        (other.has_its_name() && self.has_its_name()).then(|| Box::new(other) as Box<dyn Input>)
+        (other.file.base.has_its_name() && self.file.base.has_its_name())
+            .then(|| Box::new(other) as Box<dyn Input>)
     }
 }
 

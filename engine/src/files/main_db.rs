@@ -126,16 +126,21 @@ impl MainFile {
     /// transaction, so are partial writes that an earlier one could not complete: others may have repaired the
     /// block since.
     pub fn lock_taken(&mut self, first: bool) {
-        if !sabotage::is(Sabotage::StaleSize) {
-            self.size = None;
-        }
-        self.cut = None;
-        self.ahead.forget();
+        self.forget_transaction();
         if first {
             self.run.discard();
             self.write_failed = false;
             self.overlays.clear();
         }
+    }
+
+    /// What was known of the file for as long as others were kept from changing it.
+    fn forget_transaction(&mut self) {
+        if !sabotage::is(Sabotage::StaleSize) {
+            self.size = None;
+        }
+        self.cut = None;
+        self.ahead.forget();
     }
 
     /// May whole blocks wait for their neighbours? Only where a call of [`flush`](Self::flush) follows whose failure
@@ -150,12 +155,17 @@ impl MainFile {
     /// must not fail because the blocks that it undoes cannot be written.
     pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
         let flushed = self.run.flush(storage);
-        if flushed.is_err() {
+        self.written(flushed)
+    }
+
+    /// What a failed write leaves: nothing waits any more, and the size is anyone's guess.
+    fn written(&mut self, result: Result<()>) -> Result<()> {
+        if result.is_err() {
             self.run.discard();
             self.size = None;
             self.write_failed = true;
         }
-        flushed
+        result
     }
 
     /// A WAL generation that began when the file had `slots` synced slots is current, or none is.
@@ -197,11 +207,7 @@ impl MainFile {
     pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
         if offset == CHANGE_COUNTER_AT && buf.len() == CHANGE_COUNTER_LEN {
             // SQLite's look at the change counter begins a transaction, with or without a lock (nolock=1).
-            if !sabotage::is(Sabotage::StaleSize) {
-                self.size = None;
-            }
-            self.cut = None;
-            self.ahead.forget();
+            self.forget_transaction();
         }
         // SQLite opens a database with this read, without a lock: somebody may cut the file meanwhile, and what a map
         // does not have any more kills the process.
@@ -382,13 +388,8 @@ impl MainFile {
 
     /// Writes `data` at logical `offset`, sealing every block that it touches or skips.
     pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
-        let result = self.write_blocks(storage, data, offset);
-        if result.is_err() {
-            self.run.discard();
-            self.size = None;
-            self.write_failed = true;
-        }
-        result
+        let written = self.write_blocks(storage, data, offset);
+        self.written(written)
     }
 
     /// Did a write fail since the first lock was taken? It may have left half a block.

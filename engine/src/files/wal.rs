@@ -479,7 +479,7 @@ impl WalFile {
             // The header was synced before this first frame, so the cell never names a log that a crash
             // could have lost; it needs no sync of its own, because the log says what came before it.
             let cell = main.cell()?;
-            let previous = if cell.active { cell.current } else { cell.previous };
+            let previous = cell.latest();
             main.set_cell(true, log.generation, previous, None)?;
             log.cell_lags = false;
         }

@@ -38,6 +38,11 @@ pub struct Cell {
 }
 
 impl Cell {
+    /// The last generation there was, whether its log is still needed or not.
+    pub fn latest(&self) -> [u8; 16] {
+        if self.active { self.current } else { self.previous }
+    }
+
     /// The cell as it is stored.
     pub fn encode(&self, keys: &FileKeys) -> [u8; CELL_LEN] {
         let mut out = [0; CELL_LEN];

@@ -1,10 +1,9 @@
 //! What the logs beside a database hold, for `verify`.
 
-use super::pieces::LONGEST;
 use crate::error::{FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::memory;
-use crate::files::storage::Storage;
+use crate::files::storage::{LONGEST_TRANSFER, Storage};
 use crate::files::wal::{COMMIT_MARK, FRAME_HEADER};
 use crate::format::cell::Cell;
 use crate::format::wal_header::{
@@ -78,7 +77,7 @@ pub fn verify_wal(
     };
     if let Some(cell) = cell {
         let generation = header.preamble.generation;
-        let latest = if cell.active { cell.current } else { cell.previous };
+        let latest = cell.latest();
         let counts = (cell.active && generation == cell.current) || header.previous == latest;
         if !counts {
             if cell.active || generation != cell.previous {
@@ -102,7 +101,7 @@ fn count_frames(
 ) -> Result<()> {
     let plain_len = FRAME_HEADER + header.page_size() as usize;
     let slot_len = plain_len + sealer.overhead();
-    let batch = (LONGEST / slot_len).max(1);
+    let batch = (LONGEST_TRANSFER / slot_len).max(1);
     let (mut plain, mut slots) = (memory::zeroed(plain_len)?, memory::zeroed(batch * slot_len)?);
     let frames = size.saturating_sub(WAL_FRAMES_OFFSET) / slot_len as u64;
     let mut gap = None;

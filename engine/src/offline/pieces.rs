@@ -1,11 +1,7 @@
 //! A database cut into pieces that can be worked on independently.
 
+use crate::files::storage::LONGEST_TRANSFER;
 use crate::format::geometry::Geometry;
-
-/// The most sealed bytes in a piece, if a block is not longer: what SQLite's unix VFS transfers in one call
-/// (`vfs/base.rs`). Longer pieces save nothing that can be measured, and a piece in clear and sealed should stay in
-/// the cache that is nearest to its core.
-pub const LONGEST: usize = 124 * 1024;
 
 /// Blocks whose slots lie behind each other on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +37,10 @@ impl Pieces {
         &self.geometry
     }
 
-    /// The most blocks in one piece.
+    /// The most blocks in one piece: what one call transfers. Longer pieces save nothing that can be measured, and a
+    /// piece in clear and sealed should stay in the cache that is nearest to its core.
     pub fn most_blocks(&self) -> usize {
-        (LONGEST / self.geometry.slot_len()).max(1)
+        (LONGEST_TRANSFER / self.geometry.slot_len()).max(1)
     }
 
     /// About how many there are left.

@@ -441,7 +441,7 @@ fn counts(header: &WalHeader, cell: Option<Cell>, notes: &mut Notes) -> bool {
         return true;
     };
     let generation = header.preamble.generation;
-    let latest = if cell.active { cell.current } else { cell.previous };
+    let latest = cell.latest();
     if (cell.active && generation == cell.current) || header.previous == latest {
         return true;
     }

@@ -88,6 +88,14 @@ impl BaseFile {
         }
     }
 
+    /// Does the file still have the name by which it was opened? SQLite's VFS compares the inodes.
+    pub fn has_its_name(&self) -> bool {
+        let mut moved: c_int = 0;
+        // SAFETY: the file control takes a pointer to an int.
+        let code = unsafe { self.control(SQLITE_FCNTL_HAS_MOVED, (&raw mut moved).cast()) };
+        code == SQLITE_OK && moved == 0
+    }
+
     /// Closes the file.
     pub fn close(&mut self) -> c_int {
         self.map = Map::No;

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::abi::*;
+use super::base::BaseFile;
 
 /// Bytes asked of SQLite's VFS for the map that ours is made from, and the smallest file that it maps so much of: it
 /// keeps 256 bytes in front of the end unmapped (os_unix.c, unixFetch).
@@ -86,7 +87,7 @@ impl FileMap {
         }
         let identity = identity_of(&path)?;
         // SAFETY: as the caller promises.
-        let same = identity_of(&path) == Some(identity) && unsafe { is_at_its_path(file) };
+        let same = identity_of(&path) == Some(identity) && unsafe { BaseFile::new(file) }.has_its_name();
         let mut maps = maps();
         let known = maps.get_or_insert_default();
         if same && let Some(map) = known.get(&identity).and_then(Weak::upgrade) {
@@ -194,22 +195,6 @@ impl Drop for FileMap {
         // SAFETY: this value's own map, which nobody has a pointer into any more.
         unsafe { libc::munmap(self.address.as_ptr().cast(), self.reserved as usize) };
     }
-}
-
-/// Does the file still have the name by which it was opened? SQLite's VFS compares the inodes.
-///
-/// # Safety
-/// `file` is an open file of the VFS below.
-unsafe fn is_at_its_path(file: *mut sqlite3_file) -> bool {
-    let mut moved: c_int = 0;
-    // SAFETY: as the caller promises; a place for the answer.
-    let code = unsafe {
-        match (*(*file).methods).file_control {
-            Some(control) => control(file, SQLITE_FCNTL_HAS_MOVED, (&raw mut moved).cast()),
-            None => SQLITE_NOTFOUND,
-        }
-    };
-    code == SQLITE_OK && moved == 0
 }
 
 fn identity_of(path: &CString) -> Option<Identity> {

@@ -46,7 +46,7 @@ impl WalFile {
             return Ok(None);
         };
         let generation = header.preamble.generation;
-        let latest = if cell.active { cell.current } else { cell.previous };
+        let latest = cell.latest();
         let counts = (cell.active && generation == cell.current) || header.previous == latest;
         if counts {
             main.set_holes_from(Some(header.main_slots.max(cell.synced_slots)));
@@ -139,7 +139,7 @@ impl WalFile {
             sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?;
         let on_disk = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
         let cell = main.cell()?;
-        let mut latest = if cell.active { cell.current } else { cell.previous };
+        let mut latest = cell.latest();
         let mut generation = [0u8; 16];
         let mut main_slots = main.slots()?;
         if let Some(header) = &on_disk {
@@ -198,7 +198,7 @@ impl WalFile {
     /// generation there was, or that one could be put back and would count again.
     pub fn retire(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
         let cell = main.cell()?;
-        let latest = if cell.active { cell.current } else { cell.previous };
+        let latest = cell.latest();
         // A log that cannot be read or is another's says nothing about ours.
         let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
         if cell.active || unnamed.is_some() {
