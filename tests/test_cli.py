@@ -197,7 +197,9 @@ def test_several_sources_are_a_usage_error(locked: Path) -> None:
     ):
         done = run("verify", locked, *arguments, stdin=PASS.encode())
         assert done.returncode == 2
-        assert lines(done.stderr) == ["lumocrypt: give one of --key-fd, --key-stdin and --key-file"]
+        assert lines(done.stderr) == [
+            "lumocrypt: give one of --key-fd, --key-stdin, --key-file, --keyring and --kms"
+        ]
 
 
 # The terminal

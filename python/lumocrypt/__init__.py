@@ -60,6 +60,7 @@ from .errors import (
     HeaderDamagedError,
     InUseError,
     KeyRequiredError,
+    KeySourceError,
     NotEncryptedError,
     TamperedError,
     UnsupportedFormatError,
@@ -68,6 +69,7 @@ from .errors import (
 from .info import DatabaseInfo, Keyslot, info
 from .kdf import PROFILES, Argon2id
 from .keys import Key
+from .kms import KmsKey
 from .native import Progress
 from .registration import install, load, loadable_path
 from .salvage import SalvagedTable, SalvageResult, salvage
@@ -116,7 +118,9 @@ __all__ = [
     "InternalError",
     "Key",
     "KeyRequiredError",
+    "KeySourceError",
     "Keyslot",
+    "KmsKey",
     "NotEncryptedError",
     "NotSupportedError",
     "OperationalError",

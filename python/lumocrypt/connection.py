@@ -8,9 +8,10 @@ import warnings
 from typing import Any, Literal
 
 from . import native
-from .kdf import Kdf
+from .creation import opening_key
+from .kdf import Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
-from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike
+from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike, RemoteKey
 from .registration import stdlib_host, vfs_over
 from .uri import VFS, Database, Target, parse
 
@@ -26,6 +27,7 @@ def connect(
     *,
     cipher: str | None = None,
     kdf: Kdf = "interactive",
+    kdf_limit: KdfLimit | None = None,
     io: Io | None = None,
     engine: str = "sqlite",
     **sqlite3_arguments: Any,
@@ -36,13 +38,16 @@ def connect(
     ``immutable``, ``cache`` and ``vfs`` are kept. ``":memory:"`` ignores the key; ``""``, a temporary
     database, uses a random one.
 
-    ``key`` is a passphrase, ``"x'<64 hex digits>'"`` for a raw key, or a :class:`lumocrypt.Key`. Without one
+    ``key`` is a passphrase, ``"x'<64 hex digits>'"`` for a raw key, a :class:`lumocrypt.Key`, or a
+    :class:`lumocrypt.KmsKey`, with which a new database gets its header at once. Without one
     the key is that of ``lumo_key=`` in the URI (with a UserWarning), of :func:`lumocrypt.unlock`, or of the
     environment variable ``LUMO_KEY``; without any, the connection opens, and fails with KeyRequiredError
     unless its first statement is ``PRAGMA lumo_key``.
 
     ``cipher`` and ``kdf`` (see :data:`lumocrypt.PROFILES`) are for a new database and ignored for an
-    existing one. ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
+    existing one. ``kdf_limit`` raises or lowers the caps on what a keyslot's Argon2id may ask of whoever
+    opens it (:data:`lumocrypt.kdf.KdfLimit`; by default 64 passes, 4 GiB, 64 lanes, and 64 GiB times passes
+    over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
     ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
     ``sqlite3.connect``, ``factory`` included.
 
@@ -50,24 +55,26 @@ def connect(
     URIs too if they begin with ``file:``.
 
     Raises WrongKeyError, NotEncryptedError (a plaintext database is refused with and without a key),
-    HeaderDamagedError, UnsupportedFormatError, TamperedError; what sqlite3.connect raises for a directory
-    or a missing permission; ValueError or TypeError for bad arguments.
+    HeaderDamagedError, UnsupportedFormatError, TamperedError, KeySourceError; what sqlite3.connect raises
+    for a directory or a missing permission; ValueError or TypeError for bad arguments.
     """
     if engine != "sqlite":
         raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
     hidden = Hidden(key)
     del key
-    given = hidden.key()
     target = parse(database, uri=bool(sqlite3_arguments.pop("uri", False)))
     # It may hold a key, too.
     del database
-    target, given = _take_uri_key(target, given)
+    remote = hidden.remote()
+    target, given = _take_uri_key(target, None if remote else hidden.key())
+    options = open_options(remote or given, cipher, kdf, kdf_limit, io=io)
+    if remote is not None and target.kind == "file":
+        given = opening_key(hidden, target.path, options, create=target.creates)
     if given is None and os.environ.get(ENVIRONMENT_VARIABLE):
         # The engine reads it when the file is opened; here a malformed one can be the ValueError that it is.
         Key.from_env()
     if target.kind != "file":
         return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
-    options = open_options(given, cipher, kdf, io=io)
     vfs = vfs_over(stdlib_host(), target.vfs)
     if target.shared_cache:
         # SQLite may take the cache of another connection, and then opens no file and checks no key.
@@ -78,11 +85,13 @@ def connect(
     )
 
 
-def open_options(key: Key | None, cipher: str | None, kdf: Kdf, **more: Any) -> dict[str, Any]:
+def open_options(
+    key: Key | RemoteKey | None, cipher: str | None, kdf: Kdf, kdf_limit: KdfLimit | None = None, **more: Any
+) -> dict[str, Any]:
     """The options as the engine takes them. Raises ValueError for a key that the suite has no use for."""
     if cipher == CHECKSUM and key is not None:
         raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
-    return {"cipher": cipher, "kdf": resolve_kdf(kdf), **more}
+    return {"cipher": cipher, "kdf": resolve_kdf(kdf), "kdf_limit": resolve_limit(kdf_limit), **more}
 
 
 def _handle(key: Key | None, options: dict[str, Any]) -> str:

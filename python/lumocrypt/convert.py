@@ -10,9 +10,10 @@ from typing import Any
 
 from . import native
 from .connection import CHECKSUM, handle_uri, open_options
+from .creation import new_key
 from .errors import CryptError, NotEncryptedError, make
 from .info import inspect
-from .kdf import Kdf
+from .kdf import Kdf, KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
@@ -43,15 +44,17 @@ def encrypt(
     key: KeyLike | None,
     cipher: str | None = None,
     kdf: Kdf = "interactive",
+    kdf_limit: KdfLimit | None = None,
     block_size: int | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Encrypts a plaintext database, in place if there is no ``destination``.
 
-    ``key``, ``cipher`` and ``kdf`` are as for :func:`lumocrypt.connect`; ``cipher="checksum"`` takes no key
-    and only detects damage. ``block_size`` is in bytes, a power of two from 512 to 65536; the default
-    is the source's page size. ``progress(done_bytes, total_bytes)`` is called about ten times a second; an
-    exception that it raises stops the work and comes through. All cores work; ``LUMO_THREADS`` limits that.
+    ``key``, ``cipher``, ``kdf`` and ``kdf_limit`` are as for :func:`lumocrypt.connect`;
+    ``cipher="checksum"`` takes no key and only detects damage. ``block_size`` is in bytes, a power of two
+    from 512 to 65536; the default is the source's page size. ``progress(done_bytes, total_bytes)`` is
+    called about ten times a second; an exception that it raises stops the work and comes through. All cores
+    work; ``LUMO_THREADS`` limits that.
 
     In place, the encrypted file is written beside the source and renamed over it; nobody else may
     have the database open. With a destination, which must not exist, the source is left as it is, except that
@@ -59,15 +62,19 @@ def encrypt(
 
     The blocks of the disk that held the plaintext are freed, not wiped.
 
-    Raises FileNotFoundError, FileExistsError, PermissionError, OSError(ENOSPC), InUseError, CryptError for a
-    source that is empty, encrypted already or not a database, ValueError or TypeError for bad arguments.
+    Raises FileNotFoundError, FileExistsError, PermissionError, OSError(ENOSPC), InUseError, CryptError for
+    a source that is empty, encrypted already or not a database, KeySourceError, ValueError or TypeError for
+    bad arguments.
     """
     hidden = Hidden(key)
     del key
-    given = hidden.key()
-    options = open_options(given, cipher, kdf, block_size=block_size)
+    given = None if hidden.remote() else hidden.key()
+    options = open_options(hidden.remote() or given, cipher, kdf, kdf_limit, block_size=block_size)
     path = existing_file(source)
     _refuse_encrypted(path)
+    if hidden.remote():
+        given, identity = new_key(hidden)
+        options |= identity
     if cipher != CHECKSUM:
         given = resolve_key(path, given)
     number = 0 if given is None else given.number
@@ -84,29 +91,31 @@ def decrypt(
     destination: StrPath | None = None,
     *,
     key: KeyLike | None,
+    kdf_limit: KdfLimit | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Decrypts a database, in place if there is no ``destination``.
 
     The result is the database as SQLite sees it; of a file made by :func:`encrypt` and not written to
     since, it is the original bit for bit. ``key=None`` takes the key of :func:`lumocrypt.unlock` or
-    ``LUMO_KEY``. ``progress``, locks and failures are as for :func:`encrypt`.
+    ``LUMO_KEY``. ``kdf_limit``, ``progress``, locks and failures are as for :func:`encrypt`.
 
     Raises WrongKeyError, KeyRequiredError, NotEncryptedError, TamperedError, HeaderDamagedError,
     UnsupportedFormatError, and what encrypt raises.
     """
     hidden = Hidden(key)
     del key
-    given = hidden.key()
     path = existing_file(source)
+    given = hidden.key(path)
     given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
     number = 0 if given is None else given.number
+    options = {"kdf_limit": resolve_limit(kdf_limit)}
     host = stdlib_host()
 
     def write(new: str) -> dict[str, Any]:
-        return native.decrypt_file(host.number, path, new, number, {}, progress)
+        return native.decrypt_file(host.number, path, new, number, options, progress)
 
-    return _convert(path, destination, _encrypted_opener(path, given), write)
+    return _convert(path, destination, _encrypted_opener(path, given, options), write)
 
 
 def _convert(
@@ -145,9 +154,9 @@ def _plaintext_opener(path: str) -> Open:
     return lambda: _plain_connection(uri)
 
 
-def _encrypted_opener(path: str, key: Key | None) -> Open:
+def _encrypted_opener(path: str, key: Key | None, options: dict[str, Any]) -> Open:
     mode = "rw" if os.access(path, os.W_OK) else "ro"
-    return lambda: _plain_connection(handle_uri(path, key, {}, mode=mode, cache="private"))
+    return lambda: _plain_connection(handle_uri(path, key, options, mode=mode, cache="private"))
 
 
 def _plain_connection(uri: str) -> sqlite3.Connection:

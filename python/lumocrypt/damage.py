@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .image import Image
 from .pagemap import UNKNOWN, Owner, PageMap
@@ -31,8 +32,10 @@ class DamagedPage:
     sqlite_pages: tuple[int, ...] = ()
 
 
-def identify(path: str, key: int, damaged: list[DamagedPage]) -> tuple[list[DamagedPage], list[str]]:
-    """The same damages with their owners, and warnings.
+def identify(
+    path: str, key: int, options: dict[str, Any], damaged: list[DamagedPage]
+) -> tuple[list[DamagedPage], list[str]]:
+    """The same damages with their owners, and warnings. ``options`` are the engine's.
 
     Blocks of which a log holds every page are left out and become warnings: a crash while they were written
     may have torn them, which is what logs are for. Nothing that goes wrong here raises.
@@ -40,7 +43,7 @@ def identify(path: str, key: int, damaged: list[DamagedPage]) -> tuple[list[Dama
     if not any(entry.file_kind == _MAIN and entry.page is not None for entry in damaged):
         return damaged, []
     try:
-        with Image(path, key) as image:
+        with Image(path, key, options) as image:
             return _identify(image, damaged)
     except Exception as error:
         return damaged, [f"what the damaged blocks belonged to could not be told: {error}"]

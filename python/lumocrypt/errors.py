@@ -136,6 +136,15 @@ class WrongKeyError(CryptError, sqlite3.OperationalError):
     _default_code = SQLITE_AUTH
 
 
+class KeySourceError(CryptError, sqlite3.OperationalError):
+    """No usable key came from where it is kept: a key-management service, a keyring, a file.
+
+    ``__cause__`` is what the service's own library raised, if it did.
+    """
+
+    _default_code = SQLITE_AUTH
+
+
 class NotEncryptedError(CryptError):
     """The file is not a lumocrypt database; nothing was read from it or written to it."""
 
@@ -178,7 +187,7 @@ CLASSES: dict[int, type[CryptError]] = {
 }
 _INVALID_ARGUMENT, _IO, _NO_MEMORY = 8, 9, 10
 
-for _cls in (CryptError, *CLASSES.values()):
+for _cls in (CryptError, KeySourceError, *CLASSES.values()):
     _cls.__module__ = "lumocrypt"
 
 

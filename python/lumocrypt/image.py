@@ -18,9 +18,9 @@ _UNREADABLE, _WAL, _JOURNAL = 0, 2, 3
 class Image:
     """Committed pages, numbered from 1, out of the main file and its logs. Nothing is written or locked."""
 
-    def __init__(self, path: str, key: int) -> None:
+    def __init__(self, path: str, key: int, options: dict[str, Any]) -> None:
         self._image: Any = None
-        self._image, facts = native.image_open(stdlib_host().number, path, key)
+        self._image, facts = native.image_open(stdlib_host().number, path, key, options)
         self.page_size: int = facts["page_size"]
         self.page_count: int = facts["page_count"]
         self.block_size: int = facts["block_size"]

@@ -26,6 +26,8 @@ class Keyslot:
     created: datetime
     #: None for a key that needs no derivation.
     kdf: Argon2id | None
+    #: What a key-management service needs to unwrap the key (docs/format.md, section 2.2.1); else empty.
+    provider: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +97,5 @@ def _keyslot(slot: dict[str, Any]) -> Keyslot:
         label=slot.get("label") or "",
         created=datetime.fromtimestamp(slot["created"], UTC),
         kdf=None if costs is None else Argon2id(costs["t"], costs["m"], costs["p"]),
+        provider=bytes.fromhex(slot.get("provider") or ""),
     )

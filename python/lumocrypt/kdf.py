@@ -30,6 +30,13 @@ PROFILES: Mapping[str, Argon2id] = {
 #: What ``kdf=`` takes.
 Kdf = str | Argon2id | Mapping[str, int]
 
+#: What ``kdf_limit=`` takes: caps for what a keyslot may ask of whoever opens it. ``t``, ``m`` (KiB),
+#: ``p``, and ``work``, passes times KiB over all keyslots; what is left out keeps its cap.
+KdfLimit = Argon2id | Mapping[str, int]
+
+#: The engine's cap on ``work``, in KiB (engine/src/keys/limits.rs).
+_DEFAULT_WORK = 64 << 20
+
 
 def resolve(kdf: Kdf) -> dict[str, int]:
     """The costs as the engine takes them.
@@ -40,18 +47,36 @@ def resolve(kdf: Kdf) -> dict[str, int]:
         if kdf not in PROFILES:
             raise ValueError(f"unknown kdf profile {kdf!r}; the profiles are {', '.join(PROFILES)}")
         kdf = PROFILES[kdf]
-    if isinstance(kdf, Argon2id):
-        costs = {"t": kdf.t, "m": kdf.m, "p": kdf.p}
-    else:
-        costs = dict(kdf)
-        if set(costs) != {"t", "m", "p"}:
-            raise ValueError("explicit kdf costs are t (passes), m (KiB) and p (lanes)")
-    for name, value in costs.items():
-        if not isinstance(value, int) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise TypeError(f"kdf cost {name} must be an int, not {type(value).__name__}")
-        if not 0 < value < 2**32:
-            raise ValueError(f"kdf cost {name} is out of range: {value}")
+    costs = _numbers(kdf, "kdf cost")
+    if set(costs) != {"t", "m", "p"}:
+        raise ValueError("explicit kdf costs are t (passes), m (KiB) and p (lanes)")
     return costs
+
+
+def resolve_limit(limit: KdfLimit | None) -> dict[str, int] | None:
+    """The caps as the engine takes them; None are its own.
+
+    ``work`` grows with ``t`` and ``m`` if both are given and it is not. Raises ValueError for an unknown
+    cap or one out of range, TypeError for one that is not an int.
+    """
+    if limit is None:
+        return None
+    caps = _numbers(limit, "kdf limit")
+    if not caps or not set(caps) <= {"t", "m", "p", "work"}:
+        raise ValueError("kdf limits are t (passes), m (KiB), p (lanes) and work (passes times KiB, in all)")
+    if {"t", "m"} <= set(caps):
+        caps.setdefault("work", max(_DEFAULT_WORK, caps["t"] * caps["m"]))
+    return caps
+
+
+def _numbers(given: Argon2id | Mapping[str, int], what: str) -> dict[str, int]:
+    values = {"t": given.t, "m": given.m, "p": given.p} if isinstance(given, Argon2id) else dict(given)
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"{what} {name} must be an int, not {type(value).__name__}")
+        if not 0 < value < (2**64 if name == "work" else 2**32):
+            raise ValueError(f"{what} {name} is out of range: {value}")
+    return values
 
 
 def parse(text: str) -> Kdf:
@@ -59,12 +84,24 @@ def parse(text: str) -> Kdf:
     if "=" not in text:
         resolve(text)
         return text
-    costs: dict[str, int] = {}
+    costs = _pairs(text, "kdf cost")
+    resolve(costs)
+    return costs
+
+
+def parse_limit(text: str) -> KdfLimit:
+    """Caps as ``t=100,m=8388608`` (m in KiB). Raises ValueError."""
+    caps = _pairs(text, "kdf limit")
+    resolve_limit(caps)
+    return caps
+
+
+def _pairs(text: str, what: str) -> dict[str, int]:
+    values: dict[str, int] = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
         try:
-            costs[name.strip()] = int(value)
+            values[name.strip()] = int(value)
         except ValueError:
-            raise ValueError(f"kdf cost {name.strip()!r} is not a number: {value!r}") from None
-    resolve(costs)
-    return costs
+            raise ValueError(f"{what} {name.strip()!r} is not a number: {value!r}") from None
+    return values

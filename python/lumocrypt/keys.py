@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn, final
 
-from . import native
+from . import keyring, native
 from .errors import KeyRequiredError, make
 
 #: The environment variable that holds a key of last resort.
 ENVIRONMENT_VARIABLE = "LUMO_KEY"
+#: The user that :meth:`Key.from_keyring` asks a keyring for unless it is told another.
+KEYRING_USER = "lumocrypt"
 #: Bytes in a raw key.
 RAW_KEY_BYTES = 32
 
@@ -109,6 +113,21 @@ class Key:
             )
         return cls._make(native.key_parse, Hidden(os.environ[name]))
 
+    @classmethod
+    def from_keyring(cls, service: str, user: str = KEYRING_USER) -> Key:
+        """A key from the system's keyring, read as by :meth:`parse`; needs ``lumocrypt[keyring]``.
+
+        ``service`` and ``user`` are what ``keyring set SERVICE USER`` stored it under. Raises KeySourceError
+        if the package ``keyring`` is not installed, the keyring cannot be used, holds no such entry, or
+        the entry's text is no key.
+        """
+        hidden = Hidden(keyring.get(service, user))
+        try:
+            return cls._make(native.key_parse, hidden)
+        except ValueError as error:
+            reason = str(error)
+        raise keyring.unusable(service, user, reason)
+
     @property
     def kind(self) -> str:
         """``"passphrase"`` or ``"raw"``."""
@@ -132,8 +151,35 @@ class Key:
         raise TypeError("a lumocrypt.Key cannot be pickled; give the other process a key of its own")
 
 
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A fresh key, and what a keyslot has to remember for it to be had again."""
+
+    key: Key
+    #: The keyslot's provider data (docs/format.md, section 2.2).
+    provider: bytes
+
+
+class RemoteKey(ABC):
+    """A key that is kept elsewhere and has to be asked for with a database at hand."""
+
+    @abstractmethod
+    def unwrap(self, path: str) -> Key:
+        """The raw key of one of the keyslots of the database at ``path``.
+
+        Raises WrongKeyError if none is meant for this key, KeySourceError if it cannot be had.
+        """
+
+    @abstractmethod
+    def wrap(self, uuid: bytes, key_id: bytes) -> Wrapped:
+        """A fresh raw key for a keyslot of the database with this UUID and key id.
+
+        Raises KeySourceError if none can be had.
+        """
+
+
 #: What ``key=`` takes.
-KeyLike = str | Key
+KeyLike = str | Key | RemoteKey
 
 
 @final
@@ -152,15 +198,24 @@ class Hidden:
     def __repr__(self) -> str:
         return "<hidden>"
 
-    def key(self) -> Key | None:
-        """The Key; None stays None.
+    def key(self, path: str | None = None) -> Key | None:
+        """The Key that opens the database at ``path``; None stays None.
 
-        Raises TypeError for bytes (a passphrase or a raw key? say which) and other types, ValueError for a
-        malformed text.
+        Without a path there is no asking for a key that is kept elsewhere. Raises TypeError for one then, for
+        bytes (a passphrase or a raw key? say which) and for other types, ValueError for a malformed text, and
+        what :meth:`RemoteKey.unwrap` raises.
         """
         if self._value is None or isinstance(self._value, Key):
             return self._value
+        if isinstance(self._value, RemoteKey):
+            if path is None:
+                raise TypeError(f"{self._value!r} needs a database that exists")
+            return self._value.unwrap(path)
         return Key._make(native.key_parse, self)  # pyright: ignore[reportPrivateUsage]
+
+    def remote(self) -> RemoteKey | None:
+        """The key if it is kept elsewhere."""
+        return self._value if isinstance(self._value, RemoteKey) else None
 
     def looks_raw(self) -> bool:
         """Whether it is the text form of a raw key, well formed or not."""

@@ -233,6 +233,11 @@ def inspect(host: int, path: str) -> dict[str, Any]:
     return _json(answer)
 
 
+def create_file(destination: str, key: int, options: dict[str, Any]) -> None:
+    """Makes an empty file a database without content."""
+    _check(_lib.lumo_create_file(_path(destination), key, _options(options)))
+
+
 def encrypt_file(
     host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
@@ -295,10 +300,10 @@ def _with_progress(progress: Progress | None, call: Callable[[Any, Any], int]) -
     return result
 
 
-def image_open(host: int, path: str, key: int) -> tuple[Any, dict[str, Any]]:
+def image_open(host: int, path: str, key: int, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     """A database to read page by page, in spite of damage, and what is known about it."""
     image, answer = _ffi.new("void **"), _ffi.new("char **")
-    _check(_lib.lumo_image_open(host, _path(path), key, _ffi.NULL, image, answer))
+    _check(_lib.lumo_image_open(host, _path(path), key, _options(options), image, answer))
     return image[0], _json(answer)
 
 

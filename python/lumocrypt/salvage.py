@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from . import native, orphans
 from .connection import CHECKSUM, connect
 from .errors import HeaderDamagedError, InUseError, make
 from .image import Image
 from .info import inspect
+from .kdf import KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
@@ -80,6 +82,7 @@ def salvage(
     destination: StrPath,
     *,
     key: KeyLike | None,
+    kdf_limit: KdfLimit | None = None,
     plain: bool = False,
     progress: Progress | None = None,
 ) -> SalvageResult:
@@ -88,7 +91,8 @@ def salvage(
     The new database has the keys and the cipher of the damaged one, or is in clear if ``plain``. Rows keep
     their rowids; indexes, views and triggers are created anew. The source and its logs are only read: commits
     in the write-ahead log count, an unfinished transaction does not. ``key=None`` takes the key of
-    :func:`lumocrypt.unlock` or ``LUMO_KEY``. ``progress`` is as for :func:`lumocrypt.encrypt`.
+    :func:`lumocrypt.unlock` or ``LUMO_KEY``. ``kdf_limit`` and ``progress`` are as for
+    :func:`lumocrypt.encrypt`.
 
     Loss does not raise: it is in the result.
 
@@ -98,30 +102,31 @@ def salvage(
     """
     hidden = Hidden(key)
     del key
-    given = hidden.key()
     path, target = existing_file(source), absolute(destination)
+    given = hidden.key(path)
     refuse_existing(target)
     given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
     number = 0 if given is None else given.number
+    options = {"kdf_limit": resolve_limit(kdf_limit)}
     before = database_state(path)
-    with _open(path, number) as image, NewFileBeside(target) as new:
+    with _open(path, number, options) as image, NewFileBeside(target) as new:
         image.relative(new)
-        work = _Salvage(image, _connection(new, given, image), progress)
+        work = _Salvage(image, _connection(new, given, image, kdf_limit), progress)
         result = work.run(path, target, "" if plain else image.cipher)
         if database_state(path) != before:
             raise make(InUseError, "the database was written to while it was read; try again", path=path)
         if plain:
             with NewFileBeside(target) as clear:
-                native.decrypt_file(stdlib_host().number, new, clear, number, {}, None)
+                native.decrypt_file(stdlib_host().number, new, clear, number, options, None)
                 _publish(path, clear, target)
         else:
             _publish(path, new, target)
     return result
 
 
-def _open(path: str, key: int) -> Image:
+def _open(path: str, key: int, options: dict[str, Any]) -> Image:
     try:
-        return Image(path, key)
+        return Image(path, key, options)
     except HeaderDamagedError as error:
         raise make(
             HeaderDamagedError,
@@ -130,8 +135,10 @@ def _open(path: str, key: int) -> Image:
         ) from None
 
 
-def _connection(new: str, key: Key | None, image: Image) -> Callable[[], Rebuild]:
-    return lambda: Rebuild(connect(new, key, isolation_level=None), image.page(1), image.page_size)
+def _connection(new: str, key: Key | None, image: Image, kdf_limit: KdfLimit | None) -> Callable[[], Rebuild]:
+    return lambda: Rebuild(
+        connect(new, key, kdf_limit=kdf_limit, isolation_level=None), image.page(1), image.page_size
+    )
 
 
 def _publish(source: str, new: str, target: str) -> None:

@@ -6,30 +6,34 @@ import os
 
 from . import native
 from .errors import KeyRequiredError, make
+from .kdf import KdfLimit, resolve_limit
 from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike
-from .paths import StrPath, absolute
+from .paths import StrPath, absolute, existing_file
 from .registration import stdlib_host
 
 # The engine has its own registry, for opens. This one serves the functions that take whole files.
 _unlocked: dict[str, Key] = {}
 
 
-def unlock(path: StrPath, key: KeyLike) -> None:
+def unlock(path: StrPath, key: KeyLike, *, kdf_limit: KdfLimit | None = None) -> None:
     """Keeps a key for every later open of ``path`` in this process, until :func:`lock`.
 
     The key of an existing database is checked at once. A path that does not exist yet may be unlocked: the
-    database is then created with that key. Such a path never opens as plaintext.
+    database is then created with that key. Such a path never opens as plaintext. A :class:`lumocrypt.KmsKey`
+    is for a database that exists.
 
-    Raises WrongKeyError, NotEncryptedError, HeaderDamagedError, UnsupportedFormatError.
+    ``kdf_limit`` is as for :func:`lumocrypt.connect`, and holds for the later opens, too.
+
+    Raises WrongKeyError, NotEncryptedError, HeaderDamagedError, UnsupportedFormatError, KeySourceError.
     """
     hidden = Hidden(key)
     del key
-    given = hidden.key()
+    name = absolute(path)
+    given = hidden.key(existing_file(name) if hidden.remote() else None)
     if given is None:
         raise TypeError("unlock() needs a key")
     stdlib_host()
-    name = absolute(path)
-    native.unlock(name, given.number, {})
+    native.unlock(name, given.number, {"kdf_limit": resolve_limit(kdf_limit)})
     _unlocked[os.path.realpath(name)] = given
 
 

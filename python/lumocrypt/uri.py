@@ -45,6 +45,12 @@ class Target:
         """Whether SQLite may serve the connection from another one's cache, without opening a file."""
         return ("cache", "shared") in self.parameters
 
+    @property
+    def creates(self) -> bool:
+        """Whether SQLite would create a file that is absent."""
+        modes = {value for name, value in self.parameters if name == "mode"}
+        return modes <= {"rwc"}
+
     def build(self, vfs: str | None, **parameters: str) -> str:
         """The URI, through ``vfs`` (None: SQLite's default), with more parameters."""
         pairs = [*self.parameters, *parameters.items()]

@@ -11,6 +11,7 @@ from . import native
 from .connection import CHECKSUM
 from .damage import DamagedPage, identify
 from .info import inspect
+from .kdf import KdfLimit, resolve_limit
 from .keys import Hidden, KeyLike
 from .native import Progress
 from .paths import DAMAGED_LOG, LOGS, StrPath, existing_file
@@ -42,10 +43,17 @@ class VerifyResult:
     warnings: list[str]
 
 
-def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | None = None) -> VerifyResult:
+def verify(
+    path: StrPath,
+    *,
+    key: KeyLike | None = None,
+    kdf_limit: KdfLimit | None = None,
+    progress: Progress | None = None,
+) -> VerifyResult:
     """Checks every block of a database and of its logs, without changing anything.
 
     ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``; the ``checksum`` suite needs none.
+    ``kdf_limit`` is as for :func:`lumocrypt.connect`.
     ``progress(done_bytes, total_bytes)`` is called about ten times a second; an exception that it raises
     comes through. All cores work; ``LUMO_THREADS`` limits that.
 
@@ -56,17 +64,18 @@ def verify(path: StrPath, *, key: KeyLike | None = None, progress: Progress | No
     """
     hidden = Hidden(key)
     del key
-    given = hidden.key()
     real = existing_file(path)
+    given = hidden.key(real)
     given = None if inspect(real).cipher == CHECKSUM and given is None else resolve_key(real, given)
     number = 0 if given is None else given.number
-    found = _examine(real, number, progress)
+    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    found = _examine(real, number, options, progress)
     damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]
     warnings: list[str] = [*found["warnings"], *_kept_logs(real)]
     total: int = found["damaged_total"]
     if damaged:
         listed = len(damaged)
-        damaged, more = identify(real, number, damaged)
+        damaged, more = identify(real, number, options, damaged)
         warnings += more
         total -= listed - len(damaged)
     return VerifyResult(
@@ -94,7 +103,7 @@ def _kept_logs(path: str) -> list[str]:
     ]
 
 
-def _examine(path: str, key: int, progress: Progress | None) -> dict[str, Any]:
+def _examine(path: str, key: int, options: dict[str, Any], progress: Progress | None) -> dict[str, Any]:
     """Checks until the result is good, or not a writer's doing.
 
     Taking a lock instead would recover the database's logs, which are to be looked at as they are.
@@ -102,7 +111,7 @@ def _examine(path: str, key: int, progress: Progress | None) -> dict[str, Any]:
     attempts = 0
     while True:
         before = database_state(path)
-        found = native.verify_file(stdlib_host().number, path, key, {}, progress)
+        found = native.verify_file(stdlib_host().number, path, key, options, progress)
         attempts += 1
         if found["ok"] or database_state(path) == before:
             return found

@@ -24,9 +24,11 @@ from .recovery import salvage
 def cli() -> None:
     """Encryption at rest for SQLite databases.
 
-    A key comes from --key-file, --key-fd or --key-stdin, else from the environment variable LUMO_KEY, else
-    from a prompt. Its text is a passphrase, or x'<64 hex digits>' for a raw key; one trailing newline
-    is not part of it.
+    A key comes from --key-file, --key-fd, --key-stdin, --keyring or --kms, else from the environment variable
+    LUMO_KEY, else from a prompt. Its text is a passphrase, or x'<64 hex digits>' for a raw key; one trailing
+    newline is not part of it. The new key of a command that has one comes from --new-key-file and so on,
+    LUMO_NEW_KEY, or a prompt. If both come from the same descriptor, each is a line: the key, then the new
+    key.
 
     Exit codes: 0 ok, 1 failure, 2 usage, 3 wrong or missing key, 4 tampering or damage found.
     """
@@ -60,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print_error(KeyboardInterrupt(), exitcodes.FAILURE, as_json=as_json)
         return exitcodes.FAILURE
-    except (exitcodes.KeySourceError, sqlite3.Error, OSError, ValueError, TypeError) as error:
+    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
         code = exitcodes.exit_code(error)
         print_error(error, code, as_json=as_json)
         return code

@@ -54,7 +54,14 @@ def encrypt(
         raise click.UsageError("the checksum suite takes no key")
     with progress_bar("encrypting", quiet=as_json) as progress:
         done = convert.encrypt(
-            source, destination, key=key, cipher=cipher, kdf=costs, block_size=block_size, progress=progress
+            source,
+            destination,
+            key=key,
+            cipher=cipher,
+            kdf=costs,
+            kdf_limit=key_source.kdf_limit,
+            block_size=block_size,
+            progress=progress,
         )
     if as_json:
         print_json(done, ok=True, operation="encrypt")
@@ -78,7 +85,9 @@ def decrypt(
     if inspect(existing_file(source)).cipher != CHECKSUM:
         key = key_source.obtain()
     with progress_bar("decrypting", quiet=as_json) as progress:
-        done = convert.decrypt(source, destination, key=key, progress=progress)
+        done = convert.decrypt(
+            source, destination, key=key, kdf_limit=key_source.kdf_limit, progress=progress
+        )
     if as_json:
         print_json(done, ok=True, operation="decrypt")
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import HeaderDamagedError, KeyRequiredError, TamperedError, WrongKeyError
+from ..errors import HeaderDamagedError, KeyRequiredError, KeySourceError, TamperedError, WrongKeyError
 
 OK = 0
 #: Anything that has no code of its own.
@@ -13,10 +13,6 @@ USAGE = 2
 KEY = 3
 #: Tampering or damage was found.
 DAMAGE = 4
-
-
-class KeySourceError(Exception):
-    """No usable key came from where the command line said."""
 
 
 def exit_code(error: BaseException) -> int:

@@ -27,7 +27,7 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
     if read_info(file).cipher != CHECKSUM:
         key = key_source.obtain()
     with progress_bar("verifying", quiet=as_json) as progress:
-        result = run_verify(file, key=key, progress=progress)
+        result = run_verify(file, key=key, kdf_limit=key_source.kdf_limit, progress=progress)
     code = exitcodes.OK if result.ok else exitcodes.DAMAGE
     if as_json:
         print_json(result)

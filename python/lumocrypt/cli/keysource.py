@@ -1,154 +1,214 @@
-"""Where the command line takes a key from. Never from an argument: arguments are public in ``ps``."""
+"""Where the command line takes its keys from. Never from an argument: arguments are public in ``ps``.
+
+A command has a key that opens the database (:func:`key_options`) and may have another one that is to open it
+from now on (:func:`new_key_options`). Both come from the same kinds of source.
+"""
 
 from __future__ import annotations
 
 import functools
-import getpass
 import os
-import sys
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import click
 
-from ..keys import ENVIRONMENT_VARIABLE, Key
-from .exitcodes import KeySourceError
+from .. import kdf
+from ..errors import KeySourceError, make
+from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, Key, RemoteKey
+from ..kms import KmsKey
+from . import keytext
 
-_TERMINAL = "/dev/tty"
-_STDIN = 0
-# A key's text is short. The limit keeps `--key-file /dev/zero` from filling the memory.
-_MAX_TEXT_BYTES = 1 << 20
+#: The environment variable that holds the new key of a command with two.
+NEW_ENVIRONMENT_VARIABLE = "LUMO_NEW_KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """Which of a command's two keys."""
+
+    #: Before the names of the options: ``--new-key-fd``.
+    prefix: str
+    #: The name of the command's parameter.
+    parameter: str
+    variable: str
+    #: What help texts and messages call the key.
+    noun: str
+
+    def option(self, kind: str) -> str:
+        return f"--{self.prefix}{kind}"
+
+
+_EXISTING = _Role("", "key_source", ENVIRONMENT_VARIABLE, "key")
+_NEW = _Role("new-", "new_key_source", NEW_ENVIRONMENT_VARIABLE, "new key")
+_ROLES = (_EXISTING, _NEW)
+_KINDS = ("key-fd", "key-stdin", "key-file", "keyring", "kms")
 
 
 @dataclass(slots=True)
 class KeyEnvironment:
-    """The key in ``LUMO_KEY``, which is taken out of the environment so that no child process inherits it."""
+    """What the keys of one run share: environment variables, and descriptors that name two of them.
 
-    text: str | None = field(repr=False)
+    The variables are taken out of the environment so that no child process inherits them.
+    """
+
+    texts: Mapping[str, str] = field(repr=False)
+    _shared: dict[int, list[_Role]] = field(default_factory=dict[int, list[_Role]], repr=False)
+    _lines: dict[int, list[bytes]] = field(default_factory=dict[int, list[bytes]], repr=False)
 
     @classmethod
     def take(cls) -> KeyEnvironment:
-        """Removes the variable and keeps its text. An empty one counts as not set."""
-        return cls(os.environ.pop(ENVIRONMENT_VARIABLE, None) or None)
+        """Removes the variables and keeps their texts. An empty one counts as not set."""
+        texts = {role.variable: os.environ.pop(role.variable, "") for role in _ROLES}
+        return cls({name: text for name, text in texts.items() if text})
+
+    def names(self, descriptor: int, role: _Role) -> None:
+        """Says that a key comes from a descriptor."""
+        self._shared.setdefault(descriptor, []).append(role)
+
+    def read(self, descriptor: int, role: _Role) -> bytes:
+        """What a descriptor holds for a key: everything, or a line if both keys come from it.
+
+        Raises KeySourceError if it cannot be read or has not a line for each.
+        """
+        if len(self._shared.get(descriptor, ())) < len(_ROLES):
+            return keytext.read_descriptor(descriptor)
+        if descriptor not in self._lines:
+            text = keytext.read_descriptor(descriptor, lines=len(_ROLES))
+            lines = text.split(b"\n")
+            if lines[-1] == b"":
+                lines.pop()
+            if len(lines) != len(_ROLES):
+                raise make(
+                    KeySourceError,
+                    f"both keys are to come from {keytext.descriptor_name(descriptor)}: give two lines, the "
+                    f"key and then the new key, and not {len(lines)}",
+                )
+            self._lines[descriptor] = lines
+        return self._lines[descriptor][_ROLES.index(role)] + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
 class KeySource:
-    """Where the command line said that the key is."""
+    """Where the command line said that one of the keys is."""
 
-    descriptor: int | None
-    file: str | None
+    role: _Role
     environment: KeyEnvironment
+    descriptor: int | None = None
+    file: str | None = None
+    keyring: str | None = None
+    kms: str | None = None
+    #: Caps on what a keyslot's Argon2id may cost; None are the engine's.
+    kdf_limit: kdf.KdfLimit | None = None
 
     @property
     def named(self) -> bool:
         """Whether an option names a source."""
-        return self.descriptor is not None or self.file is not None
+        return any(place is not None for place in (self.descriptor, self.file, self.keyring, self.kms))
 
-    def obtain(self, *, new: bool = False) -> Key:
-        """The key from the source that was named, else from ``LUMO_KEY``, else from a prompt.
+    def obtain(self, *, new: bool = False) -> Key | RemoteKey:
+        """The key from the source that was named, else from the environment, else from a prompt.
 
-        ``new`` asks twice at the prompt. Raises KeySourceError if the source has no usable key.
+        ``new`` says that the key is to open the database from now on, and asks twice at the prompt. Raises
+        KeySourceError if the source has no usable key.
         """
         if self.descriptor is not None:
-            name = "standard input" if self.descriptor == _STDIN else f"descriptor {self.descriptor}"
-            return _parse(_read_descriptor(self.descriptor, name), name)
+            text = self.environment.read(self.descriptor, self.role)
+            return keytext.decode(text, keytext.descriptor_name(self.descriptor))
         if self.file is not None:
-            return _parse(_read_file(self.file), self.file)
-        if self.environment.text is not None:
-            return _key(self.environment.text, ENVIRONMENT_VARIABLE)
-        return _prompt(new)
+            return keytext.decode(keytext.read_file(self.file), self.file)
+        if self.keyring is not None:
+            service, user = split_keyring(self.keyring)
+            return Key.from_keyring(service, user)
+        if self.kms is not None:
+            return KmsKey(self.kms)
+        text = self.environment.texts.get(self.role.variable)
+        if text is not None:
+            return keytext.parse(text, self.role.variable)
+        if not keytext.has_terminal():
+            role = self.role
+            raise make(
+                KeySourceError,
+                f"no {role.noun} was given and there is no terminal to ask on; "
+                f"use {role.option('key-file')}, {role.option('key-fd')} or {role.option('key-stdin')}, "
+                f"or set {role.variable}",
+            )
+        return keytext.ask(new=new)
+
+
+def split_keyring(name: str) -> tuple[str, str]:
+    """``SERVICE[/USER]`` as service and user; what stands behind the last slash is the user."""
+    service, slash, user = name.rpartition("/")
+    return (service, user) if slash else (name, KEYRING_USER)
 
 
 def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds ``--key-fd``, ``--key-stdin`` and ``--key-file`` to a command, which gets a ``key_source``."""
+    """Adds the options for the key that opens the database, as ``key_source``; and ``--kdf-limit``."""
+    limit = click.option(
+        "--kdf-limit",
+        metavar="t=N,m=KIB,p=N",
+        help="Let keyslots cost more than the built-in caps; for files that you trust.",
+    )
+    return limit(_options(command, _EXISTING))
 
-    @click.option("--key-fd", type=click.IntRange(min=0), metavar="N", help="Read the key from descriptor N.")
-    @click.option("--key-stdin", is_flag=True, help="Read the key from standard input.")
-    @click.option("--key-file", metavar="PATH", help="Read the key from a file ('-': standard input).")
+
+def new_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options for the key that is to open the database from now on, as ``new_key_source``."""
+    return _options(command, _NEW)
+
+
+def _options(command: Callable[..., Any], role: _Role) -> Callable[..., Any]:
     @click.pass_obj
     @functools.wraps(command)
-    def gather(
-        environment: KeyEnvironment,
-        *arguments: Any,
-        key_fd: int | None,
-        key_stdin: bool,
-        key_file: str | None,
-        **options: Any,
-    ) -> Any:
-        if (key_fd is not None) + key_stdin + (key_file is not None) > 1:
-            raise click.UsageError("give one of --key-fd, --key-stdin and --key-file")
-        if key_stdin or key_file == "-":
-            key_fd, key_file = _STDIN, None
-        return command(*arguments, key_source=KeySource(key_fd, key_file, environment), **options)
+    def gather(environment: KeyEnvironment, *arguments: Any, **options: Any) -> Any:
+        given = {kind: options.pop((role.prefix + kind).replace("-", "_")) for kind in _KINDS}
+        limit = options.pop("kdf_limit", None) if role is _EXISTING else None
+        source = _source(role, environment, given, limit)
+        return command(*arguments, **{role.parameter: source}, **options)
 
-    return gather
+    decorated: Callable[..., Any] = gather
+    for option in reversed(_click_options(role)):
+        decorated = option(decorated)
+    return decorated
 
 
-def _read_descriptor(descriptor: int, name: str) -> bytes:
-    text = b""
+def _click_options(role: _Role) -> list[Callable[..., Any]]:
+    noun = role.noun
+    return [
+        click.option(
+            role.option("key-fd"),
+            type=click.IntRange(min=0),
+            metavar="N",
+            help=f"Read the {noun} from descriptor N.",
+        ),
+        click.option(role.option("key-stdin"), is_flag=True, help=f"Read the {noun} from standard input."),
+        click.option(
+            role.option("key-file"),
+            metavar="PATH",
+            help=f"Read the {noun} from a file ('-': standard input).",
+        ),
+        click.option(
+            role.option("keyring"),
+            metavar="SERVICE[/USER]",
+            help=f"Take the {noun} from the system's keyring; the user is {KEYRING_USER!r} by default.",
+        ),
+        click.option(role.option("kms"), metavar="ARN", help=f"Let the AWS KMS key ARN unwrap the {noun}."),
+    ]
+
+
+def _source(role: _Role, environment: KeyEnvironment, given: dict[str, Any], limit: str | None) -> KeySource:
+    named = [kind for kind in _KINDS if given[kind] not in (None, False)]
+    if len(named) > 1:
+        *most, last = (role.option(kind) for kind in _KINDS)
+        raise click.UsageError(f"give one of {', '.join(most)} and {last}")
+    descriptor, file = given["key-fd"], given["key-file"]
+    if given["key-stdin"] or file == "-":
+        descriptor, file = keytext.STDIN, None
+    if descriptor is not None:
+        environment.names(descriptor, role)
     try:
-        while chunk := os.read(descriptor, 65536):
-            text += chunk
-            # A person who types at a terminal ends with the return key.
-            if len(text) > _MAX_TEXT_BYTES or (chunk.endswith(b"\n") and os.isatty(descriptor)):
-                break
-    except OSError as error:
-        raise KeySourceError(f"cannot read the key from {name}: {error.strerror}") from None
-    return text
-
-
-def _read_file(path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(_MAX_TEXT_BYTES + 1)
-    except OSError as error:
-        raise KeySourceError(f"cannot read the key from {path}: {error.strerror}") from None
-
-
-def _parse(text: bytes, source: str) -> Key:
-    if len(text) > _MAX_TEXT_BYTES:
-        raise KeySourceError(f"what {source} holds is too long for a key")
-    text = text[: -2 if text.endswith(b"\r\n") else -1] if text.endswith(b"\n") else text
-    try:
-        return _key(text.decode("utf-8"), source)
-    except UnicodeDecodeError:
-        raise KeySourceError(f"the key from {source} is not UTF-8 text") from None
-
-
-def _key(text: str, source: str) -> Key:
-    try:
-        return Key.parse(text)
+        caps = None if limit is None else kdf.parse_limit(limit)
     except ValueError as error:
-        raise KeySourceError(f"the key from {source} cannot be used: {error}") from None
-
-
-def _prompt(new: bool) -> Key:
-    try:
-        # getpass would read standard input where there is no terminal, which is not what was asked for.
-        os.close(os.open(_TERMINAL, os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        raise KeySourceError(
-            "no key was given and there is no terminal to ask on; "
-            f"use --key-file, --key-fd or --key-stdin, or set {ENVIRONMENT_VARIABLE}"
-        ) from None
-    text = _ask("New passphrase: " if new else "Passphrase: ")
-    if new and text != _ask("Repeat the passphrase: "):
-        raise KeySourceError("the two passphrases differ")
-    return _key(text, "the terminal")
-
-
-def _ask(prompt: str) -> str:
-    with warnings.catch_warnings():
-        # GetPassWarning: the echo could not be turned off.
-        warnings.simplefilter("error", getpass.GetPassWarning)
-        try:
-            return getpass.getpass(prompt)
-        except (EOFError, getpass.GetPassWarning):
-            raise KeySourceError("no passphrase was given") from None
-        except KeyboardInterrupt:
-            print(file=sys.stderr)
-            raise
+        raise click.UsageError(str(error)) from None
+    return KeySource(role, environment, descriptor, file, given["keyring"], given["kms"], caps)

@@ -29,7 +29,9 @@ def salvage(source: str, destination: str, plain: bool, as_json: bool, key_sourc
     if inspect(existing_file(source)).cipher != CHECKSUM:
         key = key_source.obtain()
     with progress_bar("salvaging", quiet=as_json) as progress:
-        result = run_salvage(source, destination, key=key, plain=plain, progress=progress)
+        result = run_salvage(
+            source, destination, key=key, kdf_limit=key_source.kdf_limit, plain=plain, progress=progress
+        )
     code = exitcodes.OK if result.ok else exitcodes.DAMAGE
     if as_json:
         print_json(result)
