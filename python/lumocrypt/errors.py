@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 # SQLite's result codes (https://sqlite.org/rescode.html) that the engine uses. The sqlite3 module exports
 # the numbers too, but some share a value with an authorizer action, so that a lookup by value is ambiguous.
+SQLITE_ERROR = 1
 SQLITE_BUSY = 5
 SQLITE_LOCKED = 6
 SQLITE_NOMEM = 7
@@ -28,7 +29,7 @@ SQLITE_NOTADB = 26
 SQLITE_IOERR_DATA = 8202
 
 _CODE_NAMES = {
-    1: "SQLITE_ERROR",
+    SQLITE_ERROR: "SQLITE_ERROR",
     SQLITE_BUSY: "SQLITE_BUSY",
     SQLITE_LOCKED: "SQLITE_LOCKED",
     SQLITE_READONLY: "SQLITE_READONLY",

@@ -10,7 +10,7 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -223,6 +223,14 @@ def lock(path: str) -> bool:
     return bool(was_unlocked[0])
 
 
+def command_new(command: dict[str, Any], keys: Sequence[int]) -> str:
+    """A random handle, good for one ``PRAGMA lumo_command``, that stands for a command and the keys it takes."""
+    answer = _ffi.new("char **")
+    numbers = _ffi.new("uint64_t[]", list(keys))
+    _check(_lib.lumo_command_new(_options(command), numbers, len(keys), answer))
+    return _take_string(answer[0]) or ""
+
+
 # Whole files
 
 
@@ -236,6 +244,21 @@ def inspect(host: int, path: str) -> dict[str, Any]:
 def create_file(destination: str, key: int, options: dict[str, Any]) -> None:
     """Makes an empty file a database without content."""
     _check(_lib.lumo_create_file(_path(destination), key, _options(options)))
+
+
+def header_backup(host: int, path: str, destination: str) -> None:
+    """Copies the header of a database into an empty file."""
+    _check(_lib.lumo_header_backup(host, _path(path), _path(destination)))
+
+
+def header_restore(host: int, path: str, backup: str, key: int, saved: str) -> dict[str, Any]:
+    """Puts a header back, after the one that is there was copied into the empty file ``saved``."""
+    answer = _ffi.new("char **")
+    status = _lib.lumo_header_restore(
+        host, _path(path), _path(backup), key, _ffi.NULL, _path(saved), answer
+    )
+    _check(status)
+    return _json(answer)
 
 
 def encrypt_file(

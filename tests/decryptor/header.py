@@ -73,7 +73,7 @@ class Keyslot:
         salt = self.raw[32:64]
         if self.type == PASSPHRASE and isinstance(secret, str):
             ikm = argon2id(secret, salt, self.t, self.m, self.p)
-        elif self.type == RAW and isinstance(secret, bytes):
+        elif self.type in (RAW, KMS) and isinstance(secret, bytes):
             ikm = secret
         else:
             return None
@@ -83,6 +83,8 @@ class Keyslot:
             return None
         wrapped = self.raw[120:168]
         aad = key_id + struct.pack("<I", self.index) + self.raw[:96]
+        if self.type == KMS:
+            aad += self.raw[236:]
         try:
             return xchacha20_poly1305_open(wrap, self.raw[96:120], wrapped[:32], wrapped[32:], aad)
         except UnauthenticError:

@@ -7,8 +7,10 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
 use crate::fork;
 
+pub mod commands;
 pub mod extension;
 pub mod files;
+pub mod header;
 pub mod image;
 mod input;
 pub mod keys;

@@ -121,6 +121,14 @@ impl Header {
         copies
     }
 
+    /// The first of [`Header::newest_first`] that was written by somebody who has these keys, with its stored bytes.
+    pub fn authentic(&self, keys: &FileKeys) -> Option<(&Superblock, &[u8])> {
+        let ours = |superblock: &Superblock| superblock.uuid == keys.uuid && superblock.key_id == keys.key_id;
+        self.newest_first()
+            .into_iter()
+            .find(|(superblock, raw)| ours(superblock) && Superblock::verify_mac(raw, keys))
+    }
+
     /// Where the copy is that is not intact or of a lower generation than the other, if there is one.
     pub fn stale_copy(&self) -> Option<u64> {
         let newest = self.newest()?.generation;

@@ -1,15 +1,15 @@
 //! Keyslots: the data key, wrapped under one passphrase or raw key (`docs/format.md`, section 2.2).
 
-use std::time::{SystemTime, UNIX_EPOCH};
+mod draft;
 
 use super::bytes::{all_zero, array, put, u32_at, u64_at};
 use crate::crypto::kdf::{Argon2Cost, argon2id, equal, hkdf_sha256};
-use crate::crypto::nonce;
 use crate::crypto::secret::Secret;
-use crate::crypto::wrap::{wrap_open, wrap_seal};
+use crate::crypto::wrap::wrap_open;
 use crate::error::{Fault, FaultClass, Result};
-use crate::keys::limits::{KdfLimits, check_floor};
+use crate::keys::limits::KdfLimits;
 use crate::keys::material::Key;
+pub use draft::Draft;
 
 /// Bytes of one keyslot.
 pub const KEYSLOT_LEN: usize = 1024;
@@ -85,13 +85,6 @@ pub struct Keyslot {
     pub provider: Vec<u8>,
 }
 
-/// What is drawn anew for every slot that is sealed.
-struct Fresh {
-    created: u64,
-    salt: [u8; 32],
-    nonce: [u8; 24],
-}
-
 impl Keyslot {
     /// A free slot.
     pub fn empty() -> Keyslot {
@@ -117,7 +110,7 @@ impl Keyslot {
     pub fn accepts(&self, key: &Key) -> bool {
         match key {
             Key::Passphrase(_) => self.kind == KeyslotKind::Passphrase,
-            Key::Raw(_) => self.kind == KeyslotKind::Raw,
+            Key::Raw(_) => matches!(self.kind, KeyslotKind::Raw | KeyslotKind::Kms),
         }
     }
 
@@ -131,10 +124,7 @@ impl Keyslot {
         cost: Argon2Cost,
         label: &str,
     ) -> Result<Keyslot> {
-        if matches!(key, Key::Passphrase(_)) {
-            check_floor(&cost)?;
-        }
-        Keyslot::seal_at_any_cost(index, key, data_key, key_id, cost, label)
+        Draft::new(key, cost, label)?.seal(index, data_key, key_id)
     }
 
     /// [`Keyslot::seal`] without the floor, for tests that cannot afford it.
@@ -146,40 +136,7 @@ impl Keyslot {
         cost: Argon2Cost,
         label: &str,
     ) -> Result<Keyslot> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
-        let mut fresh = Fresh { created: now, salt: [0; 32], nonce: [0; 24] };
-        nonce::random(&mut fresh.salt)?;
-        nonce::random(&mut fresh.nonce)?;
-        Keyslot::seal_with(index, key, data_key, key_id, cost, label, fresh)
-    }
-
-    fn seal_with(
-        index: u32,
-        key: &Key,
-        data_key: &Secret<32>,
-        key_id: &[u8; 16],
-        cost: Argon2Cost,
-        label: &str,
-        fresh: Fresh,
-    ) -> Result<Keyslot> {
-        check_label(label)?;
-        let (kind, cost) = match key {
-            Key::Passphrase(_) => (KeyslotKind::Passphrase, Some(cost)),
-            Key::Raw(_) => (KeyslotKind::Raw, None),
-        };
-        let mut slot = Keyslot {
-            kind,
-            cost,
-            created: fresh.created,
-            salt: fresh.salt,
-            nonce: fresh.nonce,
-            label: label.to_owned(),
-            ..Keyslot::empty()
-        };
-        let (wrap, commitment) = slot.expand(key)?;
-        slot.commitment = commitment;
-        slot.wrapped = wrap_seal(&wrap, &slot.nonce, &slot.aad(index, key_id), data_key.expose());
-        Ok(slot)
+        Draft::at_any_cost(key, cost, label)?.seal(index, data_key, key_id)
     }
 
     /// The data key named `key_id`, if `key` opens this slot; `None` if it is not this slot's key. Argon2
@@ -230,14 +187,20 @@ impl Keyslot {
         Ok((wrap, array(okm.expose(), 32)))
     }
 
-    /// What the wrapping is bound to: the data key's name and everything in the slot before the wrapping.
+    /// What the wrapping is bound to: the data key's name, everything in the slot before the wrapping, and what a
+    /// key-management service is shown.
     /// Not the UUID: a copy of a database (`VACUUM INTO`) keeps its data key and takes its slots along,
     /// though nobody is there to type the passphrases. The superblock's MAC binds the slots to the UUID.
-    fn aad(&self, index: u32, key_id: &[u8; 16]) -> [u8; 20 + NONCE] {
-        let mut aad = [0; 20 + NONCE];
-        put(&mut aad, 0, key_id);
-        put(&mut aad, 16, &index.to_le_bytes());
-        put(&mut aad, 20, &self.encode()[..NONCE]);
+    /// Nor the label, which may be changed without the key.
+    fn aad(&self, index: u32, key_id: &[u8; 16]) -> Vec<u8> {
+        let slot = self.encode();
+        let mut aad = Vec::with_capacity(20 + KEYSLOT_LEN);
+        aad.extend_from_slice(key_id);
+        aad.extend_from_slice(&index.to_le_bytes());
+        aad.extend_from_slice(&slot[..NONCE]);
+        if self.kind == KeyslotKind::Kms {
+            aad.extend_from_slice(&slot[PROVIDER_LEN..]);
+        }
         aad
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::crypto::kdf::equal;
 use crate::crypto::secret::{Secret, SecretBytes};
 use crate::error::{Fault, FaultClass, Result};
 
@@ -49,6 +50,15 @@ impl Key {
             .and_then(|digits| decode_hex(digits, key.expose_mut()))
             .ok_or_else(|| invalid("A raw key is written x'…' with exactly 64 hexadecimal digits; give that, or a passphrase that does not begin with x'."))?;
         Ok(Key::Raw(key))
+    }
+
+    /// Whether the two are the same key.
+    pub fn is_same_as(&self, other: &Key) -> bool {
+        match (self, other) {
+            (Key::Passphrase(one), Key::Passphrase(other)) => equal(one.expose(), other.expose()),
+            (Key::Raw(one), Key::Raw(other)) => equal(one.expose(), other.expose()),
+            _ => false,
+        }
     }
 
     /// A raw key from the system's random number generator.
@@ -151,6 +161,18 @@ mod tests {
     fn keys_never_print() {
         let shown = format!("{:?} {:?}", Key::parse(b"hunter2").unwrap(), Key::raw(&[0x41; 32]).unwrap());
         assert_eq!(shown, "Key::Passphrase(..) Key::Raw(..)");
+    }
+
+    #[test]
+    fn only_the_same_key_is_the_same() {
+        let keys = || [b"x".as_slice(), b"xx", b"y"].map(|text| Key::passphrase(text).unwrap());
+        let raw = || [1, 2].map(|byte| Key::raw(&[byte; 32]).unwrap());
+        let all = || keys().into_iter().chain(raw()).chain(Key::passphrase(&[1; 32]));
+        for (i, one) in all().enumerate() {
+            for (j, other) in all().enumerate() {
+                assert_eq!(one.is_same_as(&other), i == j);
+            }
+        }
     }
 
     proptest! {

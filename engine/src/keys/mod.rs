@@ -1,9 +1,11 @@
 //! Who may open what: key material, unlocking, and what the process remembers.
 
 pub mod cache;
+pub mod commands;
 pub mod file_keys;
 pub mod limits;
 pub mod material;
 pub mod options;
 pub mod registry;
+pub mod slots;
 pub mod unlock;

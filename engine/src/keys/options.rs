@@ -82,7 +82,7 @@ fn suite(value: &Value) -> Result<SuiteId> {
         .ok_or_else(|| invalid(format!("There is no suite {value}; choose one of {}.", known())))
 }
 
-fn cost(value: &Value) -> Result<Argon2Cost> {
+pub(super) fn cost(value: &Value) -> Result<Argon2Cost> {
     let mut cost = Argon2Cost::INTERACTIVE;
     for (name, value) in object("kdf", value)? {
         match name.as_str() {
@@ -136,7 +136,7 @@ fn threads(value: &Value) -> Result<usize> {
         .ok_or_else(|| invalid(format!("A number of threads is a whole number from 1 on, and not {value}.")))
 }
 
-fn label(value: &Value) -> Result<String> {
+pub(super) fn label(value: &Value) -> Result<String> {
     let label = value.as_str().ok_or_else(|| invalid("A keyslot label is a string.".to_owned()))?;
     check_label(label)?;
     Ok(label.to_owned())
@@ -153,11 +153,11 @@ fn number<T: TryFrom<u64>>(option: &str, name: &str, value: &Value) -> Result<T>
         .ok_or_else(|| invalid(format!("{option}.{name} = {value} is not a number in range.")))
 }
 
-fn unknown(name: &str) -> Fault {
+pub(super) fn unknown(name: &str) -> Fault {
     invalid(format!("There is no option {name:?}."))
 }
 
-fn invalid(message: String) -> Fault {
+pub(super) fn invalid(message: String) -> Fault {
     Fault::new(FaultClass::InvalidArgument, message)
 }
 

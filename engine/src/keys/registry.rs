@@ -1,16 +1,18 @@
-//! What the process holds for others to fetch: keys by number, options by single-use handle or by path.
+//! What the process holds for others to fetch: keys by number, options and commands by single-use handle, options by
+//! path.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::commands::Command;
 use super::material::Key;
 pub use super::options::{IoMode, OpenOptions};
 use crate::crypto::nonce;
 use crate::error::Result;
 
-/// How many handles may wait to be taken. A handle whose open never came is pushed out in the end.
+/// How many handles of a sort may wait to be taken. A handle whose open never came is pushed out in the end.
 pub const HANDLE_CAPACITY: usize = 1024;
 /// Symlinks followed from the last part of a path; Linux allows as many (`MAXSYMLINKS`).
 const SYMLINK_DEPTH: usize = 40;
@@ -20,25 +22,41 @@ static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
 struct Registry {
     keys: BTreeMap<u64, Arc<Key>>,
     last_key: u64,
-    handles: VecDeque<(String, OpenOptions)>,
+    opens: Handles<OpenOptions>,
+    commands: Handles<Command>,
     unlocked: BTreeMap<String, OpenOptions>,
+}
+
+/// What single-use handles stand for, the oldest first.
+struct Handles<T>(VecDeque<(String, T)>);
+
+impl<T> Handles<T> {
+    const fn new() -> Handles<T> {
+        Handles(VecDeque::new())
+    }
+
+    fn hold(&mut self, handle: String, what: T) {
+        if self.0.len() >= HANDLE_CAPACITY {
+            self.0.pop_front();
+        }
+        self.0.push_back((handle, what));
+    }
+
+    fn take(&mut self, handle: &str) -> Option<T> {
+        let place = self.0.iter().position(|(known, _)| known == handle)?;
+        self.0.remove(place).map(|(_, what)| what)
+    }
 }
 
 impl Registry {
     const fn new() -> Registry {
-        Registry { keys: BTreeMap::new(), last_key: 0, handles: VecDeque::new(), unlocked: BTreeMap::new() }
-    }
-
-    fn hold(&mut self, handle: String, options: OpenOptions) {
-        if self.handles.len() >= HANDLE_CAPACITY {
-            self.handles.pop_front();
+        Registry {
+            keys: BTreeMap::new(),
+            last_key: 0,
+            opens: Handles::new(),
+            commands: Handles::new(),
+            unlocked: BTreeMap::new(),
         }
-        self.handles.push_back((handle, options));
-    }
-
-    fn take(&mut self, handle: &str) -> Option<OpenOptions> {
-        let place = self.handles.iter().position(|(known, _)| known == handle)?;
-        self.handles.remove(place).map(|(_, options)| options)
     }
 }
 
@@ -63,16 +81,32 @@ pub fn drop_key(number: u64) -> bool {
 
 /// A handle, 32 hex digits, that one open can exchange for `options`.
 pub fn issue_handle(options: OpenOptions) -> Result<String> {
+    let handle = new_handle()?;
+    registry().opens.hold(handle.clone(), options);
+    Ok(handle)
+}
+
+/// A handle, 32 hex digits, by which one connection can be told to carry out `command`.
+pub fn issue_command(command: Command) -> Result<String> {
+    let handle = new_handle()?;
+    registry().commands.hold(handle.clone(), command);
+    Ok(handle)
+}
+
+fn new_handle() -> Result<String> {
     let mut id = [0; 16];
     nonce::random(&mut id)?;
-    let handle = format!("{:032x}", u128::from_be_bytes(id));
-    registry().hold(handle.clone(), options);
-    Ok(handle)
+    Ok(format!("{:032x}", u128::from_be_bytes(id)))
 }
 
 /// Exchanges a handle; the second time there is nothing to be had.
 pub fn take_handle(handle: &str) -> Option<OpenOptions> {
-    registry().take(handle)
+    registry().opens.take(handle)
+}
+
+/// Exchanges a handle of [`issue_command`]; the second time there is nothing to be had.
+pub fn take_command(handle: &str) -> Option<Command> {
+    registry().commands.take(handle)
 }
 
 /// Lets every later open of `path` use `options`.
@@ -173,13 +207,13 @@ mod tests {
 
     #[test]
     fn handles_that_nobody_takes_do_not_pile_up() {
-        let mut registry = Registry::new();
+        let mut handles = Handles::new();
         for number in 0..=HANDLE_CAPACITY {
-            registry.hold(number.to_string(), OpenOptions::default());
+            handles.hold(number.to_string(), number);
         }
-        assert!(registry.take("0").is_none());
-        assert!(registry.take("1").is_some());
-        assert_eq!(registry.handles.len(), HANDLE_CAPACITY - 1);
+        assert!(handles.take("0").is_none());
+        assert_eq!(handles.take("1"), Some(1));
+        assert_eq!(handles.0.len(), HANDLE_CAPACITY - 1);
     }
 
     #[test]

@@ -66,6 +66,13 @@ pub fn unlock_relative(
     unlock().map_err(|fault: Fault| fault.at_path(path))
 }
 
+/// The keyslot of `superblock` that `key` opens; `None` if it opens none. A slot that the key belongs to and that was
+/// changed is damage.
+pub fn slot_of(superblock: &Superblock, key: &Key, limits: &KdfLimits) -> Result<Option<u32>> {
+    let unlock = Unlock { cache: cache::global()?, key: Some(key), limits };
+    Ok(unlock.data_key(superblock, key)?.map(|(index, _)| index))
+}
+
 /// One attempt.
 struct Unlock<'a> {
     cache: &'a Cache,
@@ -134,7 +141,7 @@ impl Unlock<'_> {
                 ));
             }
             (Some(key), true) => match self.data_key(superblock, key) {
-                Ok(Some(data_key)) => Some(data_key),
+                Ok(Some((_, data_key))) => Some(data_key),
                 Ok(None) => return Ok(Verdict::WrongKey),
                 // A slot that the key belongs to, but whose wrapping was changed.
                 Err(fault) if fault.class == FaultClass::HeaderDamaged => return Ok(Verdict::Altered),
@@ -148,8 +155,8 @@ impl Unlock<'_> {
         })
     }
 
-    /// The data key, from the first slot that `key` opens.
-    fn data_key(&self, superblock: &Superblock, key: &Key) -> Result<Option<Secret<32>>> {
+    /// The first slot that `key` opens, and the data key from it.
+    fn data_key(&self, superblock: &Superblock, key: &Key) -> Result<Option<(u32, Secret<32>)>> {
         let slots: Vec<(u32, &Keyslot)> =
             (0..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)).collect();
         if matches!(key, Key::Raw(_)) {
@@ -157,15 +164,19 @@ impl Unlock<'_> {
         }
         // All of them, before the first derivation: their sum has a cap, too.
         self.limits.check(slots.iter().filter_map(|(_, slot)| slot.cost.as_ref()))?;
-        let cached =
-            || slots.iter().find_map(|(index, slot)| self.cache.get(&self.id(superblock, *index, slot, key)));
-        if let Some(data_key) = cached() {
-            return Ok(Some(data_key));
+        let cached = || {
+            slots.iter().find_map(|(index, slot)| {
+                let data_key = self.cache.get(&self.id(superblock, *index, slot, key))?;
+                Some((*index, data_key))
+            })
+        };
+        if let Some(found) = cached() {
+            return Ok(Some(found));
         }
         self.cache.one_at_a_time(&superblock.uuid, key, || {
             // Whoever had its turn before may have found it.
             match cached() {
-                Some(data_key) => Ok(Some(data_key)),
+                Some(found) => Ok(Some(found)),
                 None => self.try_slots(superblock, key, &slots),
             }
         })
@@ -176,7 +187,7 @@ impl Unlock<'_> {
         superblock: &Superblock,
         key: &Key,
         slots: &[(u32, &Keyslot)],
-    ) -> Result<Option<Secret<32>>> {
+    ) -> Result<Option<(u32, Secret<32>)>> {
         let mut damaged = None;
         for (index, slot) in slots {
             let expensive = matches!(key, Key::Passphrase(_));
@@ -188,7 +199,7 @@ impl Unlock<'_> {
                     if expensive {
                         self.cache.put(self.id(superblock, *index, slot, key), &superblock.uuid, &data_key);
                     }
-                    return Ok(Some(data_key));
+                    return Ok(Some((*index, data_key)));
                 }
                 Ok(None) => {}
                 // The same key may have another, sound slot.

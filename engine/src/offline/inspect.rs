@@ -6,6 +6,7 @@ use crate::error::{FaultClass, Result};
 use crate::files::storage::Storage;
 use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, CopyState};
+use crate::format::keyslot::KeyslotKind;
 use crate::format::superblock::{Superblock, VERSION};
 
 /// Bytes as lower-case hexadecimal digits.
@@ -76,6 +77,7 @@ fn keyslots(superblock: &Superblock) -> Vec<Value> {
                 "label": slot.label,
                 "created": slot.created,
                 "kdf": slot.cost.map(|cost| json!({"t": cost.t, "m": cost.m_kib, "p": cost.p})),
+                "provider": (slot.kind == KeyslotKind::Kms).then(|| hex(&slot.provider)),
             })
         })
         .collect()

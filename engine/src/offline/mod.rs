@@ -3,6 +3,7 @@
 
 pub mod convert;
 pub mod disk;
+pub mod header_backup;
 pub mod image;
 pub mod inspect;
 pub mod logs;

@@ -22,7 +22,20 @@ pub struct Api {
     pub(super) database_file_object: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_file,
     pub(super) filename_journal: unsafe extern "C" fn(*const c_char) -> *const c_char,
     pub(super) filename_wal: unsafe extern "C" fn(*const c_char) -> *const c_char,
+    pub(super) open_v2: unsafe extern "C" fn(*const c_char, *mut *mut sqlite3, c_int, *const c_char) -> c_int,
+    pub(super) busy_timeout: unsafe extern "C" fn(*mut sqlite3, c_int) -> c_int,
+    pub(super) exec: Exec,
+    pub(super) close: unsafe extern "C" fn(*mut sqlite3) -> c_int,
 }
+
+/// `sqlite3_exec`: connection, SQL, callback with its argument, message.
+type Exec = unsafe extern "C" fn(
+    *mut sqlite3,
+    *const c_char,
+    Option<unsafe extern "C" fn(*mut c_void, c_int, *mut *mut c_char, *mut *mut c_char) -> c_int>,
+    *mut c_void,
+    *mut *mut c_char,
+) -> c_int;
 
 /// A function of SQLite: its exported name and its position in `sqlite3_api_routines` (sqlite3ext.h), counted in
 /// pointers. That structure only ever grows at its end.
@@ -31,9 +44,13 @@ struct Symbol {
     position: usize,
 }
 
+const BUSY_TIMEOUT: Symbol = Symbol { name: c"sqlite3_busy_timeout", position: 14 };
+const CLOSE: Symbol = Symbol { name: c"sqlite3_close", position: 16 };
+const EXEC: Symbol = Symbol { name: c"sqlite3_exec", position: 55 };
 const LIBVERSION_NUMBER: Symbol = Symbol { name: c"sqlite3_libversion_number", position: 67 };
 const MPRINTF: Symbol = Symbol { name: c"sqlite3_mprintf", position: 69 };
 const FILE_CONTROL: Symbol = Symbol { name: c"sqlite3_file_control", position: 127 };
+const OPEN_V2: Symbol = Symbol { name: c"sqlite3_open_v2", position: 135 };
 const VFS_FIND: Symbol = Symbol { name: c"sqlite3_vfs_find", position: 141 };
 const VFS_REGISTER: Symbol = Symbol { name: c"sqlite3_vfs_register", position: 142 };
 const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
@@ -112,6 +129,10 @@ impl Api {
                 database_file_object: std::mem::transmute(find(&DATABASE_FILE_OBJECT)?),
                 filename_journal: std::mem::transmute(find(&FILENAME_JOURNAL)?),
                 filename_wal: std::mem::transmute(find(&FILENAME_WAL)?),
+                open_v2: std::mem::transmute(find(&OPEN_V2)?),
+                busy_timeout: std::mem::transmute(find(&BUSY_TIMEOUT)?),
+                exec: std::mem::transmute(find(&EXEC)?),
+                close: std::mem::transmute(find(&CLOSE)?),
             })
         }
     }

@@ -4,9 +4,12 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 
 use super::abi::*;
 use super::callbacks::{is_open_file, ours_of};
+use super::command;
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile};
+use super::header_edit;
 use super::host::is_our_vfs;
+use super::passphrase;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
@@ -180,16 +183,13 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         return Ok(());
     }
     // SAFETY: a file object that SQLite handed out, and another one than this.
-    let main_open = unsafe { ours_of(main) };
-    let parent = match main_open.map(|main| &main.content) {
-        Some(Content::Main(parent)) => match (&parent.phase, &parent.superblock) {
-            (Phase::Ready(file), Some(superblock)) => Some((superblock.clone(), file.keys().clone())),
-            _ => None,
-        },
-        _ => None,
+    let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) = (unsafe { ours_of(main) })
+    else {
+        return Ok(());
     };
-    let Some((superblock, keys)) = parent else { return Ok(()) };
-    if !superblock.suite.is_keyed() {
+    let Phase::Ready(file) = &parent.phase else { return Ok(()) };
+    let keys = file.keys().clone();
+    if !keys.suite.is_keyed() {
         return Ok(());
     }
     let unkeyed = database.superblock.as_ref().is_some_and(|own| !own.suite.is_keyed());
@@ -208,6 +208,8 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         // Never in clear beside an encrypted main database: VACUUM INTO and ATTACH of a new file take
         // over its keys.
         database.may_stay_plain = false;
+        // As it is now: a key that was removed since the connection was opened must not open the copy.
+        let superblock = header_edit::current(parent, parent_base)?;
         database.heir_of = Some((superblock, keys));
         if matches!(database.phase, Phase::Locked | Phase::Refused(_)) {
             database.unlock(&mut open.base)?;
@@ -233,6 +235,8 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
     let api = open.shim.host().api;
     let answer = match name.as_str() {
         "lumo_key" => key_pragma(open, value.as_deref()),
+        "lumo_rekey" => passphrase::change(open, value.as_deref()),
+        "lumo_command" => command::pragma(open, value.as_deref()),
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
         "lumo_status" => Ok(match &open.content {
             Content::Main(database) => database.status(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::base::BaseFile;
+use super::header_edit;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::Buffers;
@@ -127,10 +128,9 @@ impl Database {
 
     /// A writer completes the superblock copy that an interrupted change of the header left behind.
     pub fn complete_header(&mut self, base: &mut BaseFile) -> Result<()> {
-        let Some(offset) = self.stale_copy.take() else { return Ok(()) };
-        let (Phase::Ready(file), Some(superblock)) = (&self.phase, &self.superblock) else { return Ok(()) };
-        base.write(&superblock.encode(file.keys()), offset)?;
-        base.sync(SYNC_NORMAL)
+        // Another connection may have been quicker, and changed more: what is known of the header here is too old to be
+        // written.
+        if self.stale_copy.is_some() { header_edit::edit(self, base, |_, _| Ok(())) } else { Ok(()) }
     }
 
     /// A file that shares its data key with the connection's main database needs no key of its own.
@@ -202,14 +202,10 @@ impl Database {
             return Ok(());
         }
         let keys = file.keys().clone();
-        let Some(superblock) = &mut self.superblock else { return Ok(()) };
-        superblock.block_size = page_size;
-        superblock.generation += 1;
-        let copy = superblock.encode(&keys);
-        for offset in [0, header::COPY_B_OFFSET] {
-            base.write(&copy, offset)?;
-            sync_header(base, Sabotage::CopySync)?;
-        }
+        header_edit::edit(self, base, |superblock, _| {
+            superblock.block_size = page_size;
+            Ok(())
+        })?;
         self.phase = Phase::Ready(Box::new(MainFile::new(keys, page_size)?));
         Ok(())
     }
@@ -240,13 +236,8 @@ impl Database {
     fn reload(&mut self, base: &mut BaseFile) -> Result<()> {
         let Phase::Ready(file) = &self.phase else { return Ok(()) };
         let keys = file.keys().clone();
-        let region = read_header(base)?;
-        for (superblock, raw) in header::parse(&region)?.newest_first() {
-            if superblock.uuid == keys.uuid && Superblock::verify_mac(raw, &keys) {
-                return self.adopt(base, keys, superblock.clone());
-            }
-        }
-        Err(header::damaged("The header was replaced by another database's"))
+        let superblock = header_edit::current(self, base)?;
+        self.adopt(base, keys, superblock)
     }
 
     /// SQLite is about to use the database under a lock: a new file may have been created by another
@@ -314,7 +305,9 @@ impl Database {
         // database.
         for (start, end) in [(SUPERBLOCK_LEN, region.len()), (0, SUPERBLOCK_LEN)] {
             base.write(&region[start..end], start as u64)?;
-            sync_header(base, Sabotage::HeaderSync)?;
+            if !sabotage::is(Sabotage::HeaderSync) {
+                base.sync(SYNC_NORMAL)?;
+            }
         }
         Stats::count(&STATS.created);
         self.adopt(base, Arc::new(keys), superblock)
@@ -389,11 +382,6 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     region.resize(len, 0);
     base.read(&mut region, 0)?;
     Ok(region)
-}
-
-/// Makes what was written to the header durable, but for an engine that is broken on purpose.
-fn sync_header(base: &mut BaseFile, unless: Sabotage) -> Result<()> {
-    if sabotage::is(unless) { Ok(()) } else { base.sync(SYNC_NORMAL) }
 }
 
 /// What a connection without a key is told.

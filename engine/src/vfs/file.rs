@@ -47,6 +47,8 @@ pub struct OpenFile {
     pub(super) checkpoint: Checkpoint,
     /// For a main database: it holds the lock of WAL writers.
     pub(super) excludes_writers: bool,
+    /// It was opened for reading only.
+    pub(super) read_only: bool,
     /// The lock that it holds on the file.
     level: c_int,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
@@ -87,6 +89,7 @@ impl OpenFile {
             wal_index: None,
             checkpoint: Checkpoint::None,
             excludes_writers: false,
+            read_only: false,
             level: SQLITE_LOCK_NONE,
             busy: false,
         })
@@ -120,6 +123,11 @@ impl OpenFile {
             main.rolled_back(&mut self.base)?;
         }
         Ok(())
+    }
+
+    /// For a main database: its connection is in a write transaction, so nobody else writes.
+    pub(super) fn excludes_other_writers(&self) -> bool {
+        self.excludes_writers || self.level >= SQLITE_LOCK_RESERVED
     }
 
     /// For a main database: it holds the file's exclusive lock, as the last one to leave a WAL does.

@@ -371,9 +371,47 @@ pub struct OwnFile {
 /// sqlite3_create_filename).
 const NAME_PADDING: usize = 8;
 
+/// How often a lock that others hold is asked for again, and the time in between: a second in all.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 impl OwnFile {
     /// Opens `path` for reading. `None`: there is no such file.
     pub fn open(host: &'static Host, path: &str) -> Result<Option<OwnFile>> {
+        OwnFile::open_with(host, path, SQLITE_OPEN_READONLY)
+    }
+
+    /// Opens `path`, which exists, for writing, and takes SQLite's EXCLUSIVE lock on it, which no connection that is in a
+    /// transaction or in WAL mode lets it have. The lock goes with the file.
+    pub fn open_exclusively(host: &'static Host, path: &str) -> Result<OwnFile> {
+        let file = OwnFile::open_with(host, path, SQLITE_OPEN_READWRITE)?;
+        let file = file
+            .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(SQLITE_CANTOPEN))?;
+        let Some(lock) = file.base.methods().lock else { return Ok(file) };
+        for level in [SQLITE_LOCK_SHARED, SQLITE_LOCK_EXCLUSIVE] {
+            let mut tries = LOCK_TRIES;
+            loop {
+                // SAFETY: an open file, and a lock that may follow the one that is held.
+                match unsafe { lock(file.base.as_ptr(), level) } {
+                    SQLITE_OK => break,
+                    code if code & 0xff != SQLITE_BUSY => {
+                        return Err(Fault::new(FaultClass::Io, "the file cannot be locked").with_code(code));
+                    }
+                    _ if tries == 0 => {
+                        return Err(Fault::new(
+                            FaultClass::InUse,
+                            "other connections have the database open or locked; close them and try again",
+                        ));
+                    }
+                    _ => tries -= 1,
+                }
+                std::thread::sleep(LOCK_PAUSE);
+            }
+        }
+        Ok(file)
+    }
+
+    fn open_with(host: &'static Host, path: &str, access: c_int) -> Result<Option<OwnFile>> {
         let base_vfs = host.base_of_default();
         // SAFETY: a registered VFS.
         let vfs = unsafe { &*base_vfs };
@@ -383,24 +421,18 @@ impl OwnFile {
         let mut memory = vec![0u64; (vfs.os_file_size.max(0) as usize).div_ceil(8)];
         let file: *mut sqlite3_file = memory.as_mut_ptr().cast();
         let name_ptr: *const c_char = name[NAME_PADDING..].as_ptr().cast();
-        let mut exists = 0;
+        let (mut exists, mut granted) = (0, access);
         // SAFETY: the VFS, a padded name, and places for the answers.
         unsafe {
-            if let Some(access) = vfs.access {
-                access(base_vfs, name_ptr, SQLITE_ACCESS_EXISTS, &mut exists);
+            if let Some(ask) = vfs.access {
+                ask(base_vfs, name_ptr, SQLITE_ACCESS_EXISTS, &mut exists);
             }
             let is_gone = || !std::path::Path::new(path).exists();
             if exists == 0 && is_gone() {
                 return Ok(None);
             }
             let code = match vfs.open {
-                Some(open) => open(
-                    base_vfs,
-                    name_ptr,
-                    file,
-                    SQLITE_OPEN_READONLY | SQLITE_OPEN_MAIN_DB,
-                    std::ptr::null_mut(),
-                ),
+                Some(open) => open(base_vfs, name_ptr, file, access | SQLITE_OPEN_MAIN_DB, &mut granted),
                 None => SQLITE_CANTOPEN,
             };
             if code != SQLITE_OK {
@@ -408,11 +440,18 @@ impl OwnFile {
                     // Deleted meanwhile, as logs of a database in use are.
                     return Ok(None);
                 }
-                return Err(Fault::new(FaultClass::Io, "the file cannot be opened for reading")
+                return Err(Fault::new(FaultClass::Io, "the file cannot be opened")
                     .with_code(code)
                     .at_path(path));
             }
-            Ok(Some(OwnFile { _name: name, _memory: memory, base: BaseFile::new(file) }))
+            let own = OwnFile { _name: name, _memory: memory, base: BaseFile::new(file) };
+            if granted & access == 0 {
+                // SQLite's VFS goes on with less where it cannot have what it was asked for.
+                return Err(Fault::new(FaultClass::Io, "the file cannot be opened for writing")
+                    .with_code(SQLITE_READONLY)
+                    .at_path(path));
+            }
+            Ok(Some(own))
         }
     }
 }

@@ -4,7 +4,8 @@
 //! calls, [`file`] what that does; [`database`] takes a main database from a name to a key; [`control`] says which file
 //! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
 //! is read from; [`report`] turns faults into codes; [`checkpoint`] says when blocks of the main file may wait for each
-//! other; [`wal_index`] is SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose. All
+//! other; [`command`] carries out what a connection is told to do beyond SQL, and [`header_edit`] writes what that changes
+//! in the header; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose. All
 //! `unsafe` of the VFS is here.
 
 pub mod abi;
@@ -12,12 +13,16 @@ pub mod api;
 pub mod base;
 pub mod callbacks;
 pub mod checkpoint;
+pub mod command;
 pub mod control;
 pub mod database;
 pub mod evidence;
 pub mod file;
+pub mod header_edit;
 pub mod host;
 pub mod map;
+pub mod own_connection;
+pub mod passphrase;
 pub mod probe;
 pub mod report;
 pub mod shim;

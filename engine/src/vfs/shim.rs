@@ -126,7 +126,11 @@ unsafe extern "C" fn x_open(
             }
         };
         let methods = methods_for(&base);
-        let open = Box::into_raw(OpenFile::new(shim, path, base, content));
+        let mut open = OpenFile::new(shim, path, base, content);
+        // SAFETY: null or SQLite's place for the flags that the VFS below has granted.
+        let granted = unsafe { out_flags.as_ref() }.copied().unwrap_or(flags);
+        open.read_only = (flags | granted) & SQLITE_OPEN_READONLY != 0;
+        let open = Box::into_raw(open);
         // SAFETY: both were just made; the main database of a log outlives it.
         unsafe { introduce(shim, name, open) };
         let file = file.cast::<ShimFile>();

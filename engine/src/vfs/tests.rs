@@ -146,6 +146,29 @@ fn api() -> Api {
     unsafe extern "C" fn name(_: *const c_char) -> *const c_char {
         null_mut()
     }
+    unsafe extern "C" fn open_v2(
+        _: *const c_char,
+        _: *mut *mut sqlite3,
+        _: c_int,
+        _: *const c_char,
+    ) -> c_int {
+        SQLITE_CANTOPEN
+    }
+    unsafe extern "C" fn busy(_: *mut sqlite3, _: c_int) -> c_int {
+        SQLITE_MISUSE
+    }
+    unsafe extern "C" fn exec(
+        _: *mut sqlite3,
+        _: *const c_char,
+        _: Option<unsafe extern "C" fn(*mut c_void, c_int, *mut *mut c_char, *mut *mut c_char) -> c_int>,
+        _: *mut c_void,
+        _: *mut *mut c_char,
+    ) -> c_int {
+        SQLITE_MISUSE
+    }
+    unsafe extern "C" fn no_connection(_: *mut sqlite3) -> c_int {
+        SQLITE_OK
+    }
     Api {
         libversion_number: version,
         vfs_find: find,
@@ -160,6 +183,10 @@ fn api() -> Api {
         database_file_object: file_object,
         filename_journal: name,
         filename_wal: name,
+        open_v2,
+        busy_timeout: busy,
+        exec,
+        close: no_connection,
     }
 }
 

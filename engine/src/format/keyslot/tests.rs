@@ -1,3 +1,4 @@
+use super::draft::Fresh;
 use super::*;
 use crate::format::testing::hex;
 use proptest::prelude::*;
@@ -34,7 +35,7 @@ fn passphrase(text: &str) -> Key {
 }
 
 fn fresh() -> Fresh {
-    Fresh { created: 0x0102_0304_0506_0708, salt: [0x88; 32], nonce: [0x99; 24] }
+    Fresh { created: 0x0102_0304_0506_0708, salt: [0x88; 32] }
 }
 
 fn open(slot: &Keyslot, index: u32, key: &Key) -> Result<Option<Secret<32>>> {
@@ -48,7 +49,8 @@ fn golden_bytes() {
         (0, passphrase("correct horse battery staple"), "", GOLDEN_PASSPHRASE),
     ];
     for (index, key, label, golden) in cases {
-        let slot = Keyslot::seal_with(index, &key, &data_key(), &KEY_ID, TINY, label, fresh()).unwrap();
+        let draft = Draft::derive(&key, TINY, label, fresh()).unwrap();
+        let slot = draft.seal_with(index, &data_key(), &KEY_ID, [0x99; 24]);
         let bytes = slot.encode();
         assert_eq!(hex(&bytes[..240]), golden);
         assert!(all_zero(&bytes[240..]));
@@ -103,6 +105,35 @@ fn the_floor_is_for_passphrases_only() {
     let refused = Keyslot::seal(0, &passphrase("p"), &data_key(), &KEY_ID, TINY, "").unwrap_err();
     assert_eq!(refused.class, FaultClass::InvalidArgument);
     assert!(Keyslot::seal(0, &raw(), &data_key(), &KEY_ID, TINY, "").is_ok());
+}
+
+#[test]
+fn a_slot_of_a_service_is_bound_to_what_the_service_is_shown() {
+    let provider = [0xab; PROVIDER_MAX];
+    let draft = Draft::for_service(&raw(), &provider, "cloud").unwrap();
+    let slot = draft.seal(2, &data_key(), &KEY_ID).unwrap();
+    assert_eq!((slot.kind, slot.cost, slot.provider.len()), (KeyslotKind::Kms, None, PROVIDER_MAX));
+    assert_eq!(Keyslot::decode(&slot.encode()), Ok(slot.clone()));
+    assert_eq!(open(&slot, 2, &raw()).unwrap().unwrap().expose(), &[0x33; 32]);
+    assert!(open(&slot, 2, &Key::raw(&[1; 32]).unwrap()).unwrap().is_none());
+    assert!(open(&slot, 2, &passphrase("p")).unwrap().is_none());
+    let changes: [fn(&mut Keyslot); 3] = [
+        |slot| slot.provider[700] ^= 1,
+        |slot| slot.provider.truncate(700),
+        // The AAD holds the slot's type.
+        |slot| slot.kind = KeyslotKind::Raw,
+    ];
+    for change in changes {
+        let mut bent = slot.clone();
+        change(&mut bent);
+        assert_eq!(open(&bent, 2, &raw()).unwrap_err().class, FaultClass::HeaderDamaged);
+    }
+    let mut renamed = slot.clone();
+    renamed.label.clear();
+    assert!(open(&renamed, 2, &raw()).unwrap().is_some());
+    for (key, provider) in [(raw(), &[][..]), (raw(), &[0; PROVIDER_MAX + 1]), (passphrase("p"), &[1])] {
+        assert_eq!(Draft::for_service(&key, provider, "").unwrap_err().class, FaultClass::InvalidArgument);
+    }
 }
 
 #[test]

@@ -1,0 +1,89 @@
+//! Copies of a database's header.
+
+use std::ffi::{c_char, c_int};
+
+use serde_json::json;
+
+use super::files::{beside, open, open_options};
+use super::{call, give, required};
+use crate::error::{Fault, FaultClass, Result};
+use crate::files::storage::{Storage, is_zero};
+use crate::format::geometry::HEADER_LEN;
+use crate::offline::disk::DiskFile;
+use crate::offline::header_backup;
+use crate::vfs::host::{self, OwnFile};
+
+/// Copies the header region of the database at `path` to the empty file `destination`. Needs no key.
+///
+/// # Safety
+/// `path` and `destination` are strings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_header_backup(
+    host: u32,
+    path: *const c_char,
+    destination: *const c_char,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (path, destination) = unsafe { (required(path)?, required(destination)?) };
+        let mut file = open(host, path)?;
+        let mut target = DiskFile::open_empty(destination)?;
+        header_backup::back_up(&mut file.base, &mut target).map_err(|fault| fault.at_path(path))
+    })
+}
+
+/// Puts the header that `backup` begins with back into the database at `path`, after the one that is there was copied to
+/// the empty file `saved`.
+///
+/// # Safety
+/// `path`, `backup` and `saved` are strings; `options` is null or one; `json` is null or a place for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_header_restore(
+    host: u32,
+    path: *const c_char,
+    backup: *const c_char,
+    key: u64,
+    options: *const c_char,
+    saved: *const c_char,
+    json: *mut *mut c_char,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (path, backup, options, saved) =
+            unsafe { (required(path)?, required(backup)?, open_options(options, key)?, required(saved)?) };
+        let region = backup_region(host, backup)?;
+        let mut target = DiskFile::open_empty(saved)?;
+        let mut file =
+            OwnFile::open_exclusively(host::host(host)?, path).map_err(|fault| fault.at_path(path))?;
+        let has_logs = beside(host, path, "-wal")?.is_some() || has_journal(host, path)?;
+        let restored = header_backup::restore(&mut file.base, &region, &options, &mut target, has_logs)
+            .map_err(|fault| fault.at_path(path))?;
+        let answer = json!({
+            "generation": restored.generation,
+            "tried": restored.tried,
+            "opened": restored.opened,
+            "new_cells": restored.new_cells,
+        });
+        // SAFETY: as the caller promises.
+        unsafe { give(json, &answer.to_string()) }
+    })
+}
+
+/// The first bytes of a backup. It may be a whole database: hence through SQLite's VFS, which keeps the process's locks.
+fn backup_region(host: u32, path: &str) -> Result<Vec<u8>> {
+    let mut file = open(host, path)?;
+    let mut region = vec![0; HEADER_LEN as usize];
+    if file.base.read(&mut region, 0)? {
+        return Ok(region);
+    }
+    Err(Fault::new(FaultClass::InvalidArgument, "the file is shorter than a header: it is no backup of one")
+        .at_path(path))
+}
+
+/// Is there a journal beside the database that is not finished?
+fn has_journal(host: u32, path: &str) -> Result<bool> {
+    let Some(mut journal) = beside(host, path, "-journal")? else { return Ok(false) };
+    let mut head = [0; 1];
+    journal.base.read(&mut head, 0)?;
+    Ok(!is_zero(&head))
+}

@@ -1,0 +1,122 @@
+//! Writing to the header region of a database, in the order that a crash survives (`docs/format.md`, section 2.1).
+
+use super::storage::Storage;
+use crate::error::Result;
+use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
+use crate::format::header::COPY_B_OFFSET;
+use crate::keys::file_keys::FileKeys;
+use crate::sabotage::{self, Sabotage};
+
+/// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL).
+const SYNC_NORMAL: i32 = 2;
+
+/// Writes both superblock copies, A first; a crash never finds both half written.
+pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {
+    for offset in [0, COPY_B_OFFSET] {
+        file.write(copy, offset)?;
+        if !sabotage::is(Sabotage::CopySync) {
+            file.sync(SYNC_NORMAL)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes both cells of a database without a WAL, of which `slots` slots are sealed and synced.
+pub fn write_new_cells(file: &mut dyn Storage, keys: &FileKeys, slots: u64) -> Result<()> {
+    for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
+        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16], synced_slots: slots };
+        file.write(&cell.encode(keys), offset)?;
+    }
+    file.sync(SYNC_NORMAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::storage::MemoryFile;
+    use crate::format::header::{CreateOptions, create};
+    use crate::format::superblock::SUPERBLOCK_LEN;
+    use crate::keys::limits::KdfLimits;
+    use crate::keys::material::Key;
+    use crate::keys::unlock::unlock;
+
+    /// A file whose calls are written down.
+    #[derive(Default)]
+    struct Recorder {
+        calls: Vec<Call>,
+    }
+
+    enum Call {
+        Write(u64, Vec<u8>),
+        Sync,
+    }
+
+    impl Storage for Recorder {
+        fn read(&mut self, _: &mut [u8], _: u64) -> Result<bool> {
+            unreachable!("what is to be written is known")
+        }
+        fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+            self.calls.push(Call::Write(offset, data.to_vec()));
+            Ok(())
+        }
+        fn truncate(&mut self, _: u64) -> Result<()> {
+            unreachable!("a header keeps its length")
+        }
+        fn sync(&mut self, _: i32) -> Result<()> {
+            self.calls.push(Call::Sync);
+            Ok(())
+        }
+        fn size(&mut self) -> Result<u64> {
+            unreachable!("what is to be written is known")
+        }
+    }
+
+    /// Every file that a crash during `calls` may leave of `before`: what was synced is there, and of the write that was
+    /// not, the sectors that `keep` says.
+    fn crashes(before: &[u8], calls: &[Call]) -> Vec<(usize, Vec<u8>)> {
+        let keeps: [fn(usize) -> bool; 5] =
+            [|_| false, |_| true, |sector| sector < 9, |sector| sector >= 9, |sector| sector % 2 == 0];
+        let mut durable = MemoryFile { bytes: before.to_vec(), ..MemoryFile::default() };
+        let mut found = vec![(0, before.to_vec())];
+        let mut waiting: Vec<(u64, &[u8])> = Vec::new();
+        for (done, call) in calls.iter().enumerate() {
+            match call {
+                Call::Write(offset, data) => waiting.push((*offset, data)),
+                Call::Sync => {
+                    for (offset, data) in waiting.drain(..) {
+                        durable.write(data, offset).unwrap();
+                    }
+                }
+            }
+            for keep in keeps {
+                let mut after = durable.clone();
+                for (offset, data) in &waiting {
+                    for (sector, piece) in data.chunks(512).enumerate().filter(|(sector, _)| keep(*sector)) {
+                        after.write(piece, offset + 512 * sector as u64).unwrap();
+                    }
+                }
+                found.push((done + 1, after.bytes));
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn hazard_1_a_crash_leaves_the_old_or_the_new_header_and_a_return_the_new_one() {
+        let key = Key::raw(&[1; 32]).unwrap();
+        let (region, keys, old) = create(Some(&key), &CreateOptions::default()).unwrap();
+        let mut new = old.clone();
+        new.generation += 1;
+        new.slots[0].label = "new".to_owned();
+        let mut recorder = Recorder::default();
+        write_copies(&mut recorder, &new.encode(&keys)).unwrap();
+        for (done, image) in crashes(&region, &recorder.calls) {
+            let (_, found) = unlock(&image, Some(&key), &KdfLimits::default(), "").unwrap();
+            assert!(found == old || found == new);
+            if done == recorder.calls.len() {
+                assert_eq!(found, new);
+                assert_eq!(image[..SUPERBLOCK_LEN], image[SUPERBLOCK_LEN..2 * SUPERBLOCK_LEN]);
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A copy of a database's header region, and its way back.
+//!
+//! Who loses the header loses the data key, and with it everything. Who puts an old header back may lose it, too, if the
+//! data key has changed since: so a header is put back only where blocks of the file open under it.
+
+use super::NO_CONTEXT;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::header_region::{write_copies, write_new_cells};
+use crate::files::storage::Storage;
+use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
+use crate::format::geometry::{Geometry, HEADER_LEN};
+use crate::format::header::{self, SQLITE_MAGIC};
+use crate::format::superblock::Superblock;
+use crate::keys::file_keys::FileKeys;
+use crate::keys::registry::OpenOptions;
+use crate::keys::unlock;
+
+/// How often a header is read until both copies are the same: they differ while somebody changes it.
+const READS: u32 = 20;
+/// The time in between.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(10);
+/// Blocks that are tried with the keys of a backup, where two would do: any may be damaged.
+const SAMPLE: u64 = 16;
+
+/// What a restoration did.
+pub struct Restored {
+    /// The generation of the header now.
+    pub generation: u64,
+    /// Blocks of the file that were tried with the backup's keys.
+    pub tried: u64,
+    /// Those of them that opened.
+    pub opened: u64,
+    /// The WAL cells were damaged, too, and made anew.
+    pub new_cells: bool,
+}
+
+/// Copies the header region of `file` to `destination`, which is empty.
+pub fn back_up(file: &mut dyn Storage, destination: &mut dyn Storage) -> Result<()> {
+    let mut region = read_region(file)?;
+    for _ in 1..READS {
+        if header::parse(&region)?.stale_copy().is_none() {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+        region = read_region(file)?;
+    }
+    header::parse(&region)?;
+    destination.write(&region, 0)?;
+    destination.sync(0)
+}
+
+/// Puts the superblock of `backup`, a header region, back into `file`, which nobody else uses. What is there goes to
+/// `saved`, which is empty, first. `has_logs`: there is a WAL or a rollback journal with content beside the file.
+pub fn restore(
+    file: &mut dyn Storage,
+    backup: &[u8],
+    options: &OpenOptions,
+    saved: &mut dyn Storage,
+    has_logs: bool,
+) -> Result<Restored> {
+    let (keys, superblock) = unlock::unlock(backup, options.key.as_deref(), &options.limits, "")
+        .map_err(|fault| Fault { message: format!("The backup: {}", fault.message), path: None, ..fault })?;
+    let physical = file.size()?;
+    if physical < HEADER_LEN {
+        return Err(Fault::new(
+            FaultClass::HeaderDamaged,
+            "The file ends within its header: there is nothing that a header could be restored to.",
+        ));
+    }
+    let region = read_region(file)?;
+    let (tried, opened) = try_blocks(file, &region, &superblock, &keys)?;
+    let cells = [CELL_A_OFFSET, CELL_B_OFFSET].map(|offset| Cell::decode(&region[offset as usize..], &keys));
+    let new_cells = cells.iter().all(Option::is_none);
+    if new_cells && has_logs {
+        return Err(Fault::new(
+            FaultClass::HeaderDamaged,
+            "The part of the header that says which log belongs to the database is damaged, too, and there is a log. \
+             Restore the database from a backup, or move its -wal and -journal away and lose what is in them.",
+        ));
+    }
+    saved.write(&region, 0)?;
+    saved.sync(0)?;
+    let newest = [&region[..], backup].into_iter().filter_map(|region| generation(region, &keys)).max();
+    let next = Superblock { generation: newest.unwrap_or(0) + 1, ..superblock };
+    if new_cells {
+        let slots = geometry(&next).block_count(geometry(&next).logical_size(physical));
+        write_new_cells(file, &keys, slots)?;
+    }
+    write_copies(file, &next.encode(&keys))?;
+    Ok(Restored { generation: next.generation, tried, opened, new_cells })
+}
+
+fn read_region(file: &mut dyn Storage) -> Result<Vec<u8>> {
+    let mut region = vec![0; file.size()?.min(HEADER_LEN) as usize];
+    file.read(&mut region, 0)?;
+    Ok(region)
+}
+
+fn geometry(superblock: &Superblock) -> Geometry {
+    Geometry::new(superblock.block_size, superblock.suite.overhead())
+}
+
+/// The generation of what somebody with these keys wrote into `region` last. Others' numbers do not count.
+fn generation(region: &[u8], keys: &FileKeys) -> Option<u64> {
+    let header = header::parse(region).ok()?;
+    header.authentic(keys).map(|(superblock, _)| superblock.generation)
+}
+
+/// Tries blocks of `file` with the backup's keys: how many, and how many opened. An error if the backup is of another
+/// database or of another data key.
+fn try_blocks(
+    file: &mut dyn Storage,
+    region: &[u8],
+    superblock: &Superblock,
+    keys: &FileKeys,
+) -> Result<(u64, u64)> {
+    let geometry = geometry(superblock);
+    let physical = file.size()?;
+    let blocks = geometry.block_count(geometry.logical_size(physical));
+    let named = header::parse(region).ok().and_then(|header| header.newest().cloned());
+    let claimed = named.as_ref().map(|current| current.uuid == keys.uuid && current.key_id == keys.key_id);
+    let sealer = keys.sealer(FileKind::MainDb)?;
+    // A header that names another key proves nothing, since anybody can write it; but in the middle of a change of the
+    // data key some blocks are still under the old one. Then every single one has to open.
+    let all = claimed == Some(false);
+    // A suite without a tag opens everything; then only SQLite's own mark in block 0 says something.
+    let tagged = sealer.overhead() > 0;
+    let tries = if all && tagged { blocks } else { blocks.min(if tagged { SAMPLE } else { 1 }) };
+    let mut opened = 0;
+    let mut slot = vec![0; geometry.slot_len()];
+    let mut plain = vec![0; superblock.block_size as usize];
+    for attempt in 0..tries {
+        // The first, the last, and those in between at equal distances.
+        let index = if all || tries == 1 { attempt } else { attempt * (blocks - 1) / (tries - 1) };
+        let offset = geometry.slot_offset(index);
+        let len = slot.len().min((physical - offset) as usize);
+        file.read(&mut slot[..len], offset)?;
+        let plain = &mut plain[..len.saturating_sub(sealer.overhead())];
+        let opens = sealer.open(index, &NO_CONTEXT, &slot[..len], plain).is_ok();
+        if opens && (tagged || plain.starts_with(SQLITE_MAGIC)) {
+            opened += 1;
+        } else if all {
+            break;
+        }
+    }
+    match claimed {
+        Some(false) if opened < blocks || blocks == 0 => Err(Fault::new(
+            FaultClass::InvalidArgument,
+            "The backup is of another database, or from before a change of its data key: the header that is there names \
+             another key, and blocks do not open under the backup's. Nothing was changed.",
+        )),
+        None if opened == 0 => Err(Fault::new(
+            FaultClass::InvalidArgument,
+            "No block of the file opens under the keys of the backup: it is of another database, from before a change of \
+             the data key, or everything is damaged. Nothing was changed.",
+        )),
+        Some(true) if blocks > 0 && opened == 0 => Err(Fault::new(
+            FaultClass::Tampered,
+            "The backup's keys are those that the header names, but no block opens under them: the blocks are damaged, \
+             which another header does not mend. Nothing was changed.",
+        )),
+        _ => Ok((tries, opened)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,58 @@
+//! Commands to a main file, which arrive as `PRAGMA lumo_command`.
+
+use serde_json::json;
+
+use super::base::BaseFile;
+use super::database::Database;
+use super::file::{Content, OpenFile};
+use super::header_edit;
+use crate::error::{Fault, FaultClass, Result};
+use crate::keys::commands::{Command, Which};
+use crate::keys::registry;
+use crate::keys::slots::Slots;
+
+/// `PRAGMA lumo_command = '<handle>'`: carries out what the handle stands for; the answer is one JSON object.
+pub fn pragma(open: &mut OpenFile, handle: Option<&[u8]>) -> Result<String> {
+    let handle = handle.and_then(|handle| std::str::from_utf8(handle).ok());
+    let command = handle.and_then(registry::take_command).ok_or_else(|| {
+        Fault::new(
+            FaultClass::InvalidArgument,
+            "PRAGMA lumo_command is for lumocrypt's own use; it takes a handle that is good once",
+        )
+    })?;
+    run(open, command)
+}
+
+/// Carries out `command` on a file whose connection holds SQLite's write lock.
+pub fn run(open: &mut OpenFile, command: Command) -> Result<String> {
+    if !open.excludes_other_writers() {
+        return Err(Fault::new(
+            FaultClass::InvalidArgument,
+            "a command needs SQLite's write lock: run it between BEGIN IMMEDIATE and COMMIT",
+        ));
+    }
+    let OpenFile { content: Content::Main(database), base, .. } = open else {
+        return Err(Fault::new(FaultClass::NotEncrypted, "this database is plaintext: it has no keys"));
+    };
+    match command {
+        Command::AddSlot(new) => edit_slots(database, base, |slots| slots.add(&new)),
+        Command::RemoveSlot(which) => edit_slots(database, base, |slots| slots.remove(&which)),
+        Command::ChangeSlot { key, new } => {
+            edit_slots(database, base, |slots| slots.change(&Which::OpenedBy(key), &new))
+        }
+        Command::LabelSlot(which, label) => edit_slots(database, base, |slots| slots.label(&which, &label)),
+    }
+}
+
+fn edit_slots(
+    database: &mut Database,
+    base: &mut BaseFile,
+    change: impl FnOnce(&mut Slots<'_>) -> Result<u32>,
+) -> Result<String> {
+    let limits = database.options.limits;
+    let index = header_edit::edit(database, base, |superblock, keys| {
+        change(&mut Slots { superblock, keys, limits: &limits })
+    })?;
+    let generation = database.superblock.as_ref().map(|superblock| superblock.generation);
+    Ok(json!({"slot": index, "generation": generation}).to_string())
+}

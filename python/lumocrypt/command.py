@@ -1,0 +1,75 @@
+"""Hands the engine commands for a database: things that SQL has no words for.
+
+A header may be edited only under SQLite's write lock and through the file that SQLite has open, so a command
+goes to a connection of our own. Python's ``sqlite3`` has no way to a file but SQL: the command, with its keys,
+stays in the engine, and a pragma carries a handle that is good once (docs/c-abi.md).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+from . import native
+from .connection import handle_uri
+from .errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make
+from .keys import Key
+
+#: Seconds to wait for the write lock of others' transactions.
+LOCK_WAIT = 5.0
+
+
+@final
+class Commander:
+    """A connection to the database at ``path`` that carries out commands; a context manager.
+
+    Entering it raises WrongKeyError, HeaderDamagedError and whatever else keeps a database from being opened;
+    PermissionError if the file may not be written.
+    """
+
+    def __init__(self, path: str, key: Key | None, *, wait: float = LOCK_WAIT) -> None:
+        self._path, self._key, self._wait = path, key, wait
+        self._connection: sqlite3.Connection | None = None
+
+    def __enter__(self) -> Self:
+        if not os.access(self._path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
+        uri = handle_uri(self._path, self._key, {}, mode="rw", cache="private")
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=self._wait)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def run(self, command: dict[str, Any], keys: Sequence[Key] = ()) -> dict[str, Any]:
+        """Carries out one command in a write transaction, and returns its answer.
+
+        Raises InUseError if others keep the lock, ValueError for an argument that no database takes, CryptError
+        for one that this database does not.
+        """
+        assert self._connection is not None
+        # What is slow about a new key is done in here, before anybody has to wait for the lock.
+        handle = native.command_new(command, [key.number for key in keys])
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                rows = self._connection.execute(f"PRAGMA lumo_command='{handle}'").fetchall()
+            finally:
+                # Nothing that SQLite knows of was changed.
+                self._connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            if is_busy(error):
+                raise make(
+                    InUseError,
+                    "another connection is writing and does not finish; try again when it has",
+                    path=self._path,
+                ) from error
+            if not isinstance(error, CryptError) and error.sqlite_errorcode == SQLITE_ERROR:
+                raise make(CryptError, str(error), path=self._path) from error
+            raise
+        return json.loads(rows[0][0])
