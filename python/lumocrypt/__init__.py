@@ -66,9 +66,11 @@ from .errors import (
     UnsupportedFormatError,
     WrongKeyError,
 )
+from .header import RestoredHeader, backup_header, restore_header
 from .info import DatabaseInfo, Keyslot, info
 from .kdf import PROFILES, Argon2id
 from .keys import Key
+from .keyslots import add_key, change_key, keyslots, label_key, remove_key
 from .kms import KmsKey
 from .native import Progress
 from .registration import install, load, loadable_path
@@ -127,6 +129,7 @@ __all__ = [
     "PrepareProtocol",
     "ProgrammingError",
     "Progress",
+    "RestoredHeader",
     "Row",
     "SalvageResult",
     "SalvagedTable",
@@ -142,8 +145,11 @@ __all__ = [
     "__version__",
     "adapt",
     "adapters",
+    "add_key",
     "apilevel",
     "attach",
+    "backup_header",
+    "change_key",
     "complete_statement",
     "connect",
     "converters",
@@ -152,12 +158,16 @@ __all__ = [
     "encrypt",
     "info",
     "install",
+    "keyslots",
+    "label_key",
     "load",
     "loadable_path",
     "lock",
     "paramstyle",
     "register_adapter",
     "register_converter",
+    "remove_key",
+    "restore_header",
     "salvage",
     "sqlite_version",
     "sqlite_version_info",

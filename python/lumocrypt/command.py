@@ -1,8 +1,8 @@
 """Hands the engine commands for a database: things that SQL has no words for.
 
-A header may be edited only under SQLite's write lock and through the file that SQLite has open, so a command
-goes to a connection of our own. Python's ``sqlite3`` has no way to a file but SQL: the command, with its keys,
-stays in the engine, and a pragma carries a handle that is good once (docs/c-abi.md).
+A header may be edited only under SQLite's write lock and through the file that SQLite has open, so a
+command goes to a connection of our own. Python's ``sqlite3`` has no way to a file but SQL: the command, with
+its keys, stays in the engine, and a pragma carries a handle that is good once (docs/c-abi.md).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Self, final
 from . import native
 from .connection import handle_uri
 from .errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make
+from .kdf import KdfLimit, resolve_limit
 from .keys import Key
 
 #: Seconds to wait for the write lock of others' transactions.
@@ -31,14 +32,17 @@ class Commander:
     PermissionError if the file may not be written.
     """
 
-    def __init__(self, path: str, key: Key | None, *, wait: float = LOCK_WAIT) -> None:
+    def __init__(
+        self, path: str, key: Key | None, kdf_limit: KdfLimit | None = None, *, wait: float = LOCK_WAIT
+    ) -> None:
         self._path, self._key, self._wait = path, key, wait
+        self._options = {"kdf_limit": resolve_limit(kdf_limit)}
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
         if not os.access(self._path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
-        uri = handle_uri(self._path, self._key, {}, mode="rw", cache="private")
+        uri = handle_uri(self._path, self._key, self._options, mode="rw", cache="private")
         self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=self._wait)
         return self
 
@@ -49,8 +53,8 @@ class Commander:
     def run(self, command: dict[str, Any], keys: Sequence[Key] = ()) -> dict[str, Any]:
         """Carries out one command in a write transaction, and returns its answer.
 
-        Raises InUseError if others keep the lock, ValueError for an argument that no database takes, CryptError
-        for one that this database does not.
+        Raises InUseError if others keep the lock, ValueError for an argument that no database takes,
+        CryptError for one that this database does not.
         """
         assert self._connection is not None
         # What is slow about a new key is done in here, before anybody has to wait for the lock.

@@ -224,7 +224,7 @@ def lock(path: str) -> bool:
 
 
 def command_new(command: dict[str, Any], keys: Sequence[int]) -> str:
-    """A random handle, good for one ``PRAGMA lumo_command``, that stands for a command and the keys it takes."""
+    """A random handle, good for one ``PRAGMA lumo_command``, for a command and the keys it takes."""
     answer = _ffi.new("char **")
     numbers = _ffi.new("uint64_t[]", list(keys))
     _check(_lib.lumo_command_new(_options(command), numbers, len(keys), answer))
@@ -251,13 +251,13 @@ def header_backup(host: int, path: str, destination: str) -> None:
     _check(_lib.lumo_header_backup(host, _path(path), _path(destination)))
 
 
-def header_restore(host: int, path: str, backup: str, key: int, saved: str) -> dict[str, Any]:
+def header_restore(
+    host: int, path: str, backup: str, key: int, options: dict[str, Any], saved: str
+) -> dict[str, Any]:
     """Puts a header back, after the one that is there was copied into the empty file ``saved``."""
     answer = _ffi.new("char **")
-    status = _lib.lumo_header_restore(
-        host, _path(path), _path(backup), key, _ffi.NULL, _path(saved), answer
-    )
-    _check(status)
+    settings = _options(options)
+    _check(_lib.lumo_header_restore(host, _path(path), _path(backup), key, settings, _path(saved), answer))
     return _json(answer)
 
 

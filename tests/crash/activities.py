@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
+import lumocrypt
+
 from .flavour import RAW
 from .header import edit_superblock
 from .recovery import convert_in_place
@@ -285,4 +287,19 @@ def header_edits(session: Session) -> None:
         session.close(connection)
         edit_superblock(session.path, RAW)
         connection = session.connect()
+        _change(session, connection)
+
+
+def key_changes(session: Session) -> None:
+    """Keys come, change and go between transactions of a connection that stays open; one always opens."""
+    always, key = lumocrypt.Key.raw(RAW), lumocrypt.Key.raw(bytes([1] * 32))
+    connection = session.connect()
+    _base(session, connection, 10)
+    for number in range(2, 4):
+        lumocrypt.add_key(session.path, key=always, new_key=key)
+        _change(session, connection)
+        key, old = lumocrypt.Key.raw(bytes([number] * 32)), key
+        lumocrypt.change_key(session.path, key=old, new_key=key, label="changed")
+        _change(session, connection)
+        lumocrypt.remove_key(session.path, key=always, slot=1)
         _change(session, connection)

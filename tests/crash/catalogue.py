@@ -120,5 +120,6 @@ def _files() -> Iterator[Scenario]:
         for sync in _SYNC:
             setup = Setup(journal, sync)
             yield _scenario("header", activities.header_edits, setup)
+            yield _scenario("header", activities.key_changes, setup)
             yield _scenario("in-place", activities.conversions, replace(setup, in_place=True))
         yield _scenario("copies", activities.copies, Setup(journal, "full"))

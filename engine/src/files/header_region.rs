@@ -2,7 +2,9 @@
 
 use super::storage::Storage;
 use crate::error::Result;
+use crate::format::bytes::put;
 use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
+use crate::format::geometry::HEADER_LEN;
 use crate::format::header::COPY_B_OFFSET;
 use crate::keys::file_keys::FileKeys;
 use crate::sabotage::{self, Sabotage};
@@ -21,12 +23,14 @@ pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Writes both cells of a database without a WAL, of which `slots` slots are sealed and synced.
+/// Writes everything behind the superblock anew, for a database without a WAL of which `slots` slots are sealed and synced.
 pub fn write_new_cells(file: &mut dyn Storage, keys: &FileKeys, slots: u64) -> Result<()> {
+    let mut rest = vec![0; (HEADER_LEN - CELL_A_OFFSET) as usize];
     for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
         let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16], synced_slots: slots };
-        file.write(&cell.encode(keys), offset)?;
+        put(&mut rest, (offset - CELL_A_OFFSET) as usize, &cell.encode(keys));
     }
+    file.write(&rest, CELL_A_OFFSET)?;
     file.sync(SYNC_NORMAL)
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::limits::KdfLimits;
 use super::material::Key;
-use super::options::{cost, invalid, label, unknown};
+use super::options::{cost, invalid, label, limits, unknown};
 use crate::crypto::kdf::Argon2Cost;
 use crate::error::Result;
 use crate::format::keyslot::Draft;
@@ -123,8 +123,9 @@ impl Given {
             return Ok(NewSlot { key, draft, label: text });
         }
         let kdf = kdf.as_ref().map_or(Ok(Argon2Cost::INTERACTIVE), cost)?;
+        let caps = self.take("kdf_limit").as_ref().map_or(Ok(KdfLimits::default()), limits)?;
         // A slot that its own writer could not open again would lock everybody out.
-        KdfLimits::default().check([kdf].iter()).map_err(|fault| invalid(fault.message))?;
+        caps.check([kdf].iter()).map_err(|fault| invalid(fault.message))?;
         NewSlot::new(key, kdf, text)
     }
 
@@ -163,6 +164,7 @@ mod tests {
             parse(r#"{"command": "add_slot", "label": "me", "kdf": null}"#, 1),
             Command::AddSlot(NewSlot { label: Some(_), .. })
         ));
+        parse(r#"{"command": "add_slot", "kdf": {"t": 65}, "kdf_limit": {"t": 65}}"#, 1);
         assert!(matches!(parse(r#"{"command": "add_slot", "provider": "00Ff"}"#, 1), Command::AddSlot(_)));
         assert!(matches!(
             parse(r#"{"command": "remove_slot", "slot": 11}"#, 0),

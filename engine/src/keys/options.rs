@@ -96,7 +96,7 @@ pub(super) fn cost(value: &Value) -> Result<Argon2Cost> {
     Ok(cost)
 }
 
-fn limits(value: &Value) -> Result<KdfLimits> {
+pub(super) fn limits(value: &Value) -> Result<KdfLimits> {
     let mut limits = KdfLimits::default();
     for (name, value) in object("kdf_limit", value)?.iter().filter(|(_, value)| !value.is_null()) {
         match name.as_str() {

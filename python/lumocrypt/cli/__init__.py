@@ -13,7 +13,9 @@ import click
 from .. import __version__
 from . import exitcodes
 from .conversion import decrypt, encrypt
+from .header import header
 from .inspection import info, verify
+from .keyslots import key
 from .keysource import KeyEnvironment
 from .output import print_error
 from .recovery import salvage
@@ -34,7 +36,7 @@ def cli() -> None:
     """
 
 
-for _command in (encrypt, decrypt, verify, salvage, info):
+for _command in (encrypt, decrypt, verify, salvage, info, key, header):
     cli.add_command(_command)
 
 

@@ -8,10 +8,9 @@ from .. import info as read_info
 from .. import verify as run_verify
 from ..connection import CHECKSUM
 from ..damage import describe
-from ..info import Keyslot
 from . import exitcodes
 from .keysource import KeySource, key_options
-from .output import print_json, progress_bar
+from .output import describe_keyslot, print_json, progress_bar
 
 # Enough to see a pattern; --json has them all.
 _SHOWN_PAGES = 20
@@ -72,13 +71,4 @@ def info(file: str, as_json: bool) -> None:
     for name, value in rows.items():
         click.echo(f"{name:<11} {value}")
     for slot in found.keyslots:
-        click.echo(f"{'keyslot ' + str(slot.index):<11} {_describe_keyslot(slot)}")
-
-
-def _describe_keyslot(slot: Keyslot) -> str:
-    text = f"{slot.type}, made {slot.created:%Y-%m-%d %H:%M:%S} UTC"
-    if slot.label:
-        text += f", {slot.label!r}"
-    if slot.kdf is not None:
-        text += f", Argon2id t={slot.kdf.t} m={slot.kdf.m / 1024:g} MiB p={slot.kdf.p}"
-    return text
+        click.echo(f"{'keyslot ' + str(slot.index):<11} {describe_keyslot(slot)}")

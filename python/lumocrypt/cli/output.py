@@ -13,12 +13,28 @@ from uuid import UUID
 
 import click
 
+from ..info import Keyslot
 from ..native import Progress
 
 
 def print_json(result: Any, **more: Any) -> None:
     """One JSON object on standard output, made from a result's dataclass."""
-    click.echo(json.dumps({**more, **asdict(result)}, default=_plain, indent=2))
+    print_fields(**{**more, **asdict(result)})
+
+
+def print_fields(**fields: Any) -> None:
+    """One JSON object on standard output."""
+    click.echo(json.dumps(fields, default=_plain, indent=2))
+
+
+def describe_keyslot(slot: Keyslot) -> str:
+    """A keyslot in a line."""
+    text = f"{slot.type}, made {slot.created:%Y-%m-%d %H:%M:%S} UTC"
+    if slot.label:
+        text += f", {slot.label!r}"
+    if slot.kdf is not None:
+        text += f", Argon2id t={slot.kdf.t} m={slot.kdf.m / 1024:g} MiB p={slot.kdf.p}"
+    return text
 
 
 def _plain(value: Any) -> str:

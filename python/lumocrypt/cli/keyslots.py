@@ -1,0 +1,123 @@
+"""``lumocrypt key list``, ``add``, ``remove``, ``change`` and ``label``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from .. import add_key, change_key, keyslots, label_key, remove_key
+from ..info import Keyslot
+from ..kdf import parse as parse_kdf
+from ..paths import existing_file
+from .keysource import KeySource, key_options, new_key_options
+from .output import describe_keyslot, print_fields, print_json
+
+_kdf_option = click.option(
+    "--kdf",
+    metavar="PROFILE",
+    default="interactive",
+    show_default=True,
+    help="Cost of a new passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
+)
+_label_option = click.option("--label", metavar="TEXT", help="A name for people; readable without a key.")
+_slot_option = click.option(
+    "--slot", type=int, metavar="N", help="The keyslot's number; default: the one that the key opens."
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+
+@click.group()
+def key() -> None:
+    """List and change the keys that open a database. Its data key stays the same.
+
+    A copy of the database or of its header from before still opens with the keys of then.
+    """
+
+
+@key.command("list")
+@click.argument("file", type=click.Path())
+@_json_option
+def list_(file: str, as_json: bool) -> None:
+    """List the keyslots of FILE. Needs no key."""
+    slots = keyslots(file)
+    if as_json:
+        print_fields(ok=True, path=existing_file(file), keyslots=[asdict(slot) for slot in slots])
+        return
+    for slot in slots:
+        click.echo(f"{slot.index:>2} {describe_keyslot(slot)}")
+
+
+@key.command()
+@click.argument("file", type=click.Path())
+@_kdf_option
+@_label_option
+@_json_option
+@key_options
+@new_key_options
+def add(
+    file: str, kdf: str, label: str | None, as_json: bool, key_source: KeySource, new_key_source: KeySource
+) -> None:
+    """Let one more key open FILE."""
+    costs = parse_kdf(kdf)
+    existing_file(file)
+    given = key_source.obtain()
+    new = new_key_source.obtain(new=True)
+    slot = add_key(file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label)
+    _report("added", file, slot, as_json)
+
+
+@key.command()
+@click.argument("file", type=click.Path())
+@_slot_option
+@_json_option
+@key_options
+def remove(file: str, slot: int | None, as_json: bool, key_source: KeySource) -> None:
+    """Remove a keyslot of FILE; the last one stays."""
+    existing_file(file)
+    removed = remove_key(file, key=key_source.obtain(), slot=slot, kdf_limit=key_source.kdf_limit)
+    if as_json:
+        print_fields(ok=True, path=existing_file(file), removed=removed)
+    else:
+        click.echo(f"{file}: removed keyslot {removed}; copies made before still open with its key")
+
+
+@key.command()
+@click.argument("file", type=click.Path())
+@_kdf_option
+@_label_option
+@_json_option
+@key_options
+@new_key_options
+def change(
+    file: str, kdf: str, label: str | None, as_json: bool, key_source: KeySource, new_key_source: KeySource
+) -> None:
+    """Replace a key of FILE by another one, in the same keyslot."""
+    costs = parse_kdf(kdf)
+    existing_file(file)
+    given = key_source.obtain()
+    new = new_key_source.obtain(new=True)
+    slot = change_key(file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label)
+    _report("changed", file, slot, as_json)
+
+
+@key.command()
+@click.argument("file", type=click.Path())
+@click.argument("text")
+@_slot_option
+@_json_option
+@key_options
+def label(file: str, text: str, slot: int | None, as_json: bool, key_source: KeySource) -> None:
+    """Label a keyslot of FILE with TEXT."""
+    existing_file(file)
+    given = key_source.obtain()
+    _report(
+        "labelled", file, label_key(file, text, key=given, slot=slot, kdf_limit=key_source.kdf_limit), as_json
+    )
+
+
+def _report(done: str, file: str, slot: Keyslot, as_json: bool) -> None:
+    if as_json:
+        print_json(slot, ok=True, path=existing_file(file))
+    else:
+        click.echo(f"{file}: {done} keyslot {slot.index}: {describe_keyslot(slot)}")

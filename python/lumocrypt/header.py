@@ -1,0 +1,108 @@
+"""``backup_header`` and ``restore_header``: without its header a database is lost, whatever keys exist."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from . import native
+from .connection import CHECKSUM
+from .errors import CryptError
+from .info import inspect
+from .kdf import KdfLimit, resolve_limit
+from .keys import Hidden, Key, KeyLike
+from .newfile import NewFileBeside, rename_to_new_name
+from .paths import StrPath, absolute, existing_file, size, sync_directory
+from .registration import stdlib_host
+from .unlocking import resolve_key
+
+
+@dataclass(frozen=True, slots=True)
+class RestoredHeader:
+    """What :func:`restore_header` did."""
+
+    path: str
+    #: Where the header that was there before is now.
+    saved: str
+    #: The generation of the header now.
+    generation: int
+    #: Blocks of the file that were tried with the keys of the backup, and those of them that opened.
+    tried: int
+    opened: int
+    #: The part of the header that says which WAL belongs to the database was damaged, too, and made anew.
+    new_cells: bool
+
+
+def backup_header(path: StrPath, destination: StrPath) -> str:
+    """Copies the header of a database, 64 KiB, to a new file that only its owner may read; returns its name.
+
+    No key is needed. The keys that open the database now open the copy, also after they have been removed:
+    keep it as you keep the keys, and make a new one whenever keys or the data key have changed. It holds no
+    rows.
+
+    Raises FileExistsError, and what :func:`lumocrypt.info` raises.
+    """
+    name = existing_file(path)
+    target = absolute(destination)
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
+    with NewFileBeside(target) as new:
+        native.header_backup(stdlib_host().number, name, new)
+        rename_to_new_name(new, target)
+    return target
+
+
+def restore_header(
+    path: StrPath, source: StrPath, *, key: KeyLike | None, kdf_limit: KdfLimit | None = None
+) -> RestoredHeader:
+    """Puts a header back that :func:`backup_header` has copied from this database.
+
+    Nobody else may use the database. ``key`` opens the backup; None takes that of :func:`lumocrypt.unlock`
+    or ``LUMO_KEY``. The keys of the backup open the database afterwards, and those that were added since do
+    not. A header of another database or data key is refused: blocks of the file have to open under it. What
+    is there now is copied to ``<path>.lumo-header-<time>`` first.
+
+    Raises WrongKeyError, KeyRequiredError, KeySourceError, InUseError, ValueError for a backup of another
+    database or another data key, TamperedError if no block opens although the backup is the right one,
+    HeaderDamagedError if the backup is damaged or there is a log that nothing names, FileNotFoundError,
+    PermissionError.
+    """
+    hidden = Hidden(key)
+    del key
+    name, backup = existing_file(path), existing_file(source)
+    if not os.access(name, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+    given = _key_for(name, backup, hidden)
+    number = 0 if given is None else given.number
+    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    saved = f"{name}.lumo-header-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    # It has its name before the header is written: no crash may take the only copy of what was there.
+    os.close(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        sync_directory(saved)
+        answer = native.header_restore(stdlib_host().number, name, backup, number, options, saved)
+    finally:
+        if not size(saved):
+            os.unlink(saved)
+    return RestoredHeader(
+        path=name,
+        saved=saved,
+        generation=answer["generation"],
+        tried=answer["tried"],
+        opened=answer["opened"],
+        new_cells=answer["new_cells"],
+    )
+
+
+def _key_for(path: str, backup: str, hidden: Hidden) -> Key | None:
+    given = hidden.key(backup)
+    if given is not None:
+        return given
+    # A damaged one the engine has better words for.
+    with contextlib.suppress(CryptError):
+        if inspect(backup).cipher == CHECKSUM:
+            return None
+    return resolve_key(path, None)
