@@ -16,6 +16,7 @@ from support.layout import (
     KDF_M_AT,
     KDF_P_AT,
     KDF_T_AT,
+    KEYSLOT,
     KEYSLOTS_AT,
     SUITE_AT,
     VERSION_AT,
@@ -130,6 +131,8 @@ def test_hazard_10_a_writer_completes_the_header_and_nobody_else(tiny: Path, cop
         (KDF_T_AT, 65),
         (KDF_M_AT, 2**32 - 1),
         (KDF_M_AT, 5 << 20),
+        # A terabyte.
+        (KDF_M_AT, 1 << 30),
         (KDF_P_AT, 2**24),
         (KDF_T_AT, 0),
         (KDF_P_AT, 0),
@@ -158,6 +161,32 @@ def test_the_costs_of_all_slots_together_have_a_cap(tmp_path: Path, with_passphr
     runs = lumocrypt.stats()["kdf_runs"]
     refused(lumocrypt.UnsupportedFormatError, query, path, PASSPHRASE, "all slots")
     assert lumocrypt.stats()["kdf_runs"] == runs
+
+
+@pytest.mark.parametrize(
+    ("offset", "value"),
+    [
+        (KEYSLOTS_AT + KEYSLOT + KDF_T_AT, u32(1)),
+        (KEYSLOTS_AT + KEYSLOT + KDF_M_AT, u32(8)),
+        (KEYSLOTS_AT + KEYSLOT + KDF_P_AT, u32(2)),
+        (SUITE_AT, u32(1)),
+        (SUITE_AT, u32(4)),
+        # A keyslot that somebody took out, or put elsewhere.
+        (KEYSLOTS_AT + KEYSLOT, bytes(KEYSLOT)),
+        (KEYSLOTS_AT + 5 * KEYSLOT, b""),
+    ],
+)
+def test_an_edited_header_is_refused_behind_the_right_key(
+    tiny: Path, tmp_path: Path, offset: int, value: bytes
+) -> None:
+    """With the right digest, and where the keyslot that opens was left alone: the MAC says so."""
+    lumocrypt.add_key(tiny, key=KEY, new_key=PASSPHRASE, kdf=FAST)
+    content = tiny.read_bytes()
+    value = value or content[KEYSLOTS_AT : KEYSLOTS_AT + KEYSLOT]
+    tiny.write_bytes(patched(content, offset, value))
+    refused(lumocrypt.HeaderDamagedError, query, tiny, KEY, "changed by somebody")
+    with pytest.raises(lumocrypt.HeaderDamagedError):
+        lumocrypt.add_key(tiny, key=KEY, new_key=PASSPHRASE, kdf=FAST)
 
 
 def test_lower_kdf_costs_do_not_open_the_slot(tmp_path: Path, with_passphrase: bytes) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -103,6 +105,21 @@ def test_vacuum_into(tmp_path: Path) -> None:
     other = lumocrypt.connect(copy, key="passphrase")
     assert content(other) == wanted
     other.close()
+
+
+@pytest.mark.parametrize("key", ["it's another", f"x'{OTHER_RAW.hex()}'"])
+def test_vacuum_into_with_a_key_of_its_own(tmp_path: Path, key: str) -> None:
+    """The copy has another data key then, and the original's opens nothing of it."""
+    path, copy = make(tmp_path / "a.db"), tmp_path / "copy.db"
+    with opened(path) as connection:
+        connection.execute("VACUUM INTO ?", (f"file:{copy}?lumo_key={quote(key)}",))
+        wanted = content(connection)
+    assert lumocrypt.info(path).key_id != lumocrypt.info(copy).key_id
+    with pytest.raises(lumocrypt.WrongKeyError):
+        connect(copy, RAW)
+    assert lumocrypt.verify(copy, key=key).ok
+    with contextlib.closing(lumocrypt.connect(copy, key=key)) as other:
+        assert content(other) == wanted
 
 
 def test_vacuum_into_a_file_that_exists(tmp_path: Path) -> None:

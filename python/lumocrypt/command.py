@@ -7,6 +7,7 @@ its keys, stays in the engine, and a pragma carries a handle that is good once (
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -58,11 +59,17 @@ class Commander:
         """
         assert self._connection is not None
         # What is slow about a new key is done in here, before anybody has to wait for the lock.
-        handle = native.command_new(command, [key.number for key in keys])
+        pragma = f"PRAGMA lumo_command='{native.command_new(command, [key.number for key in keys])}'"
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
-                rows = self._connection.execute(f"PRAGMA lumo_command='{handle}'").fetchall()
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error:
+                # Outside of a transaction it is refused, and used up: the engine keeps no key for it.
+                with contextlib.suppress(sqlite3.Error):
+                    self._connection.execute(pragma)
+                raise
+            try:
+                rows = self._connection.execute(pragma).fetchall()
             finally:
                 # Nothing that SQLite knows of was changed.
                 self._connection.execute("ROLLBACK")
