@@ -6,18 +6,24 @@ import contextlib
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, Peer
+from conftest import FAST, RAW, Peer, fill
 from decryptor.header import REGION, open_header
 from lumocrypt import native
 from lumocrypt.command import Commander
-from support.layout import COPY
+from lumocrypt.keys import RemoteKey, Wrapped
+from support.layout import COPY, KEYSLOTS_AT, patched
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER_RAW, THIRD_RAW = bytes([1] * 32), bytes([2] * 32)
@@ -217,6 +223,87 @@ def test_hazard_10_changes_at_the_same_time_are_all_there(encrypted: Path, mode:
         assert rows(encrypted, lumocrypt.Key.raw(bytes([number] * 32))) == 500
     assert generation(encrypted) == 7
     assert_whole(encrypted)
+
+
+CHANGER = """
+import sys
+import lumocrypt
+
+path, number = sys.argv[1], int(sys.argv[2])
+key = lambda n: lumocrypt.Key.raw(n.to_bytes(32, "big"))
+print("ready", flush=True)
+while True:
+    lumocrypt.change_key(path, key=key(number), new_key=key(number + 1))
+    number += 1
+    print(number, flush=True)
+"""
+
+
+def test_a_killed_process_leaves_the_old_key_or_the_new_one(tmp_path: Path) -> None:
+    """Exactly one of them, and never an older one than the last change that returned."""
+
+    def key(number: int) -> lumocrypt.Key:
+        return lumocrypt.Key.raw(number.to_bytes(32, "big"))
+
+    path, number = tmp_path / "app.db", 1000
+    with contextlib.closing(lumocrypt.connect(path, key=key(number))) as connection:
+        fill(connection, 50)
+    random = Random(5)
+    for _ in range(15):
+        process = subprocess.Popen(
+            [sys.executable, "-c", CHANGER, str(path), str(number)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(random.uniform(0.01, 0.15))
+        process.kill()
+        *_, number = [number, *(int(line) for line in process.stdout.read().split())]
+        process.wait(30)
+        opening = [n for n in range(number - 3, number + 3) if _opens(path, key(n))]
+        assert opening in ([number], [number + 1])
+        number = opening[0]
+        assert rows(path, key(number)) == 50
+    assert number > 1015
+
+
+def _opens(path: Path, key: lumocrypt.Key) -> bool:
+    try:
+        lumocrypt.connect(path, key=key).close()
+    except lumocrypt.WrongKeyError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Elsewhere(RemoteKey):
+    """A key that a service keeps."""
+
+    secret: lumocrypt.Key
+
+    def wrap(self, uuid: bytes, key_id: bytes) -> Wrapped:
+        return Wrapped(self.secret, b"shown to the service" + uuid + key_id)
+
+    def unwrap(self, path: str) -> lumocrypt.Key:
+        return self.secret
+
+
+def test_keys_that_are_kept_elsewhere(encrypted: Path) -> None:
+    remote = Elsewhere(OTHER)
+    added = lumocrypt.add_key(encrypted, key=KEY, new_key=remote, label="cloud")
+    found = lumocrypt.info(encrypted)
+    provider = b"shown to the service" + found.uuid.bytes + bytes.fromhex(found.key_id)
+    assert (added.index, added.type, added.label, added.provider) == (1, "kms", "cloud", provider)
+    assert lumocrypt.change_key(encrypted, key=KEY, new_key=Elsewhere(THIRD)).type == "kms"
+    assert lumocrypt.remove_key(encrypted, key=remote) == 1
+    with contextlib.closing(lumocrypt.connect(encrypted, key=Elsewhere(THIRD))) as connection:
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (500,)
+        with pytest.raises(sqlite3.Error, match="key-management"):
+            connection.execute("PRAGMA lumo_rekey = 'a passphrase'")
+    # What the service is shown is sealed with the slot.
+    content = bytearray(encrypted.read_bytes())
+    encrypted.write_bytes(patched(bytes(content), KEYSLOTS_AT + 240, b"S"))
+    with pytest.raises(lumocrypt.HeaderDamagedError):
+        rows(encrypted, THIRD)
 
 
 def test_hazard_10_a_connection_from_before_does_not_undo_a_change(encrypted: Path) -> None:
