@@ -19,6 +19,7 @@ from .keyslots import key
 from .keysource import KeyEnvironment
 from .output import print_error
 from .recovery import salvage
+from .shell import shell
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for _command in (encrypt, decrypt, verify, salvage, info, key, header):
+for _command in (encrypt, decrypt, verify, salvage, info, key, header, shell):
     cli.add_command(_command)
 
 

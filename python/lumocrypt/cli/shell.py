@@ -1,0 +1,153 @@
+"""``lumocrypt shell``."""
+
+from __future__ import annotations
+
+import io
+import os
+import sqlite3
+import sys
+from typing import TextIO
+
+import click
+
+from .. import __version__
+from ..connection import CHECKSUM
+from ..errors import KeySourceError, make
+from ..info import inspect
+from ..kdf import parse as parse_kdf
+from ..keys import Key, RemoteKey
+from ..paths import absolute, existing_file, size
+from ..shell.history import History, default_path
+from ..shell.session import MEMORY, Session
+from ..shell.settings import Settings
+from . import exitcodes, keytext
+from .keysource import KeySource, key_options
+
+
+@click.command()
+@click.argument("file", type=click.Path())
+@click.argument("sql", nargs=-1)
+@click.option("--readonly", is_flag=True, help="Write nothing to the database.")
+@click.option("--no-key", is_flag=True, help="Open without a key; .lumo-key asks for it.")
+@click.option("--mode", metavar="NAME", help="How rows are shown; .help mode.")
+@click.option("--headers/--no-headers", default=None, help="Show the names of columns or not.")
+@click.option("--bail", is_flag=True, help="Stop a script at its first error.")
+@click.option("--no-history", is_flag=True, help="Neither read nor keep what is typed.")
+@click.option("--cipher", metavar="NAME", help="The suite of a database that is created.")
+@click.option("--kdf", metavar="PROFILE", default="interactive", help="Cost of a passphrase, as for encrypt.")
+@key_options
+def shell(
+    file: str,
+    sql: tuple[str, ...],
+    readonly: bool,
+    no_key: bool,
+    mode: str | None,
+    headers: bool | None,
+    bail: bool,
+    no_history: bool,
+    cipher: str | None,
+    kdf: str,
+    key_source: KeySource,
+) -> int:
+    """Run SQL and dot-commands on the database FILE, which is created if it does not exist.
+
+    They come from the arguments SQL, else from standard input: typed, with history and completion, or a
+    script. Results go to standard output in clear. `.help` lists the dot-commands.
+
+    Exit codes of scripts: 0 if all went well, 4 if damage was found, 3 for a wrong or missing key, else 1.
+    """
+    # Here, because the other commands should not wait for it.
+    from ..shell.modes import MODES
+    from ..shell.shell import Shell
+
+    costs = parse_kdf(kdf)
+    if mode is not None and mode not in MODES:
+        raise click.UsageError(f"--mode {mode} is unknown; the modes are {', '.join(MODES)}")
+    interactive = not sql and os.isatty(0)
+    settings = Settings.for_people() if interactive else Settings()
+    settings.mode = mode or settings.mode
+    settings.headers = settings.headers if headers is None else headers
+    settings.bail = bail
+    if no_key and key_source.named:
+        raise click.UsageError("--no-key and the source of a key exclude each other")
+    if not sql and not interactive and key_source.descriptor == keytext.STDIN:
+        raise click.UsageError(
+            "standard input cannot be both the key and the script; give the key with --key-file or --key-fd, "
+            "or the SQL as an argument"
+        )
+    key = None if no_key else _key(file, key_source, cipher)
+    _as_bytes(sys.stdout)
+    session = Session(
+        file,
+        key,
+        ask=_ask,
+        readonly=readonly,
+        cipher=cipher,
+        kdf=costs,
+        kdf_limit=key_source.kdf_limit,
+    )
+    del key
+    try:
+        program = Shell(session, settings, output=sys.stdout, errors=sys.stderr, grade=_grade)
+        if sql:
+            return program.run_arguments(sql)
+        if interactive:
+            return program.interact(None if no_history else _history(), _banner(session.path))
+        with open(0, encoding="utf-8", errors="surrogateescape", newline="\n", closefd=False) as script:
+            return program.run_script(script)
+    except BrokenPipeError:
+        # As a program that dies of SIGPIPE: whoever read the results wants no more of them, and no message.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exitcodes.FAILURE
+    finally:
+        session.close()
+
+
+def _key(file: str, source: KeySource, cipher: str | None) -> Key | RemoteKey | None:
+    """The key of a database that there is, or is to be; None for one that has none."""
+    if file == MEMORY:
+        return None
+    if size(absolute(file)) == 0:
+        if cipher == CHECKSUM:
+            return None
+        return source.obtain(new=True)
+    # Before a key is asked for: it may be no database of ours.
+    if inspect(existing_file(file)).cipher == CHECKSUM:
+        return None
+    return source.obtain()
+
+
+def _ask(new: bool) -> Key:
+    if not keytext.has_terminal():
+        raise make(
+            KeySourceError,
+            "there is no terminal to ask for the key on; start the shell with --key-file, --key-fd or "
+            "LUMO_KEY",
+        )
+    return keytext.ask(new=new)
+
+
+def _grade(error: BaseException) -> int:
+    code = exitcodes.exit_code(error)
+    # What is wrong in a script is no wrong use of the command line.
+    return code if code in (exitcodes.KEY, exitcodes.DAMAGE) else exitcodes.FAILURE
+
+
+def _banner(path: str) -> str:
+    versions = f"lumocrypt {__version__}, SQLite {sqlite3.sqlite_version}"
+    return f'{versions}: {path}\nSQL ends with a semicolon; ".help" lists other commands, ".quit" leaves.'
+
+
+def _history() -> History | None:
+    try:
+        return History(default_path())
+    except (OSError, RuntimeError) as error:
+        # A home that is read-only, or nobody's.
+        click.echo(f"lumocrypt: no history is kept: {error}", err=True)
+        return None
+
+
+def _as_bytes(stream: TextIO) -> None:
+    """Writes text as the database has it, whatever the locale."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", errors="surrogateescape")

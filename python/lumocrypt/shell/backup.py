@@ -1,0 +1,31 @@
+"""A copy of a database, with its keys."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+
+from ..connection import CHECKSUM
+from ..paths import absolute
+from ..uri import encode_path
+from .values import quoted
+
+
+def backup(connection: sqlite3.Connection, database: str, file: str) -> None:
+    """Copies one of the connection's databases to a new file, as of one moment.
+
+    The copy of an encrypted database is encrypted: SQLite makes it with VACUUM INTO, and there the engine
+    gives a new file the data key and the keyslots of the connection's main database. It is never in clear.
+
+    Raises FileExistsError, KeyRequiredError where there are no keys to take over (a main database in memory),
+    and sqlite3.Error within a transaction.
+    """
+    path = absolute(file)
+    if os.path.lexists(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    row = connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
+    # A database that is only checksummed has no keys to hand on.
+    cipher = f"?lumo_cipher={CHECKSUM}" if row and json.loads(row[0]).get("cipher") == CHECKSUM else ""
+    connection.execute(f"VACUUM {quoted(database)} INTO ?", (f"file:{encode_path(path)}{cipher}",))

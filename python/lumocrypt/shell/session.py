@@ -1,0 +1,140 @@
+"""The database that a shell works on."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..connection import CHECKSUM, connect
+from ..kdf import Kdf, KdfLimit
+from ..keys import Key, RemoteKey
+from ..paths import absolute, size
+from ..uri import encode_path
+from .values import quoted, undecoded
+
+#: Asks for a key at the terminal, twice if it is told that the key is to be a new one. Raises KeySourceError.
+AskKey = Callable[[bool], Key]
+#: The name of a database that is in no file.
+MEMORY = ":memory:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A connection, and what it was made from."""
+
+    connection: sqlite3.Connection
+    path: str
+    readonly: bool
+    has_key: bool
+
+
+class Session:
+    """An open database, by its file, and how to get a key for it."""
+
+    def __init__(
+        self,
+        file: str,
+        key: Key | RemoteKey | None,
+        *,
+        ask: AskKey,
+        readonly: bool = False,
+        cipher: str | None = None,
+        kdf: Kdf = "interactive",
+        kdf_limit: KdfLimit | None = None,
+    ) -> None:
+        """Opens ``file``; without a key an encrypted one is locked. ``cipher`` and ``kdf`` are for new
+        databases; ``kdf_limit`` is as for :func:`lumocrypt.connect`.
+
+        Raises what :func:`lumocrypt.connect` raises, and FileNotFoundError.
+        """
+        self._ask = ask
+        self._cipher, self._kdf, self._kdf_limit = cipher, kdf, kdf_limit
+        self._progress: tuple[Callable[[], bool], int] | None = None
+        self._opened = self._connect(file, key, readonly)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The present connection, in autocommit mode; another one after :meth:`open` and :meth:`unlock`."""
+        return self._opened.connection
+
+    @property
+    def path(self) -> str:
+        """The database's absolute path, or ``:memory:``."""
+        return self._opened.path
+
+    def _connect(self, file: str, key: Key | RemoteKey | None, readonly: bool) -> _Opened:
+        if file == MEMORY:
+            connection = connect(MEMORY, isolation_level=None)
+            path = MEMORY
+        else:
+            path = absolute(file)
+            folder = os.path.dirname(path)
+            # Of these SQLite would only say that it is unable to open the file.
+            for needed in [path] if readonly else [folder]:
+                if not os.path.exists(needed):
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), needed)
+            connection = connect(
+                f"file:{encode_path(path)}?mode={'ro' if readonly else 'rwc'}",
+                key,
+                uri=True,
+                cipher=self._cipher,
+                kdf=self._kdf,
+                kdf_limit=self._kdf_limit,
+                isolation_level=None,
+            )
+        connection.text_factory = undecoded
+        if self._progress is not None:
+            connection.set_progress_handler(*self._progress)
+        return _Opened(connection, path, readonly, key is not None)
+
+    def watch(self, wanted: Callable[[], bool], interval: int) -> None:
+        """Makes statements end when ``wanted`` returns true; SQLite asks every ``interval`` instructions."""
+        self._progress = (wanted, interval)
+        self.connection.set_progress_handler(wanted, interval)
+
+    def close(self) -> None:
+        """Closes the database; a transaction that is open is rolled back."""
+        self.connection.close()
+
+    def open(self, file: str, *, readonly: bool = False) -> None:
+        """Opens another database, without a key. Where that fails the present one stays open."""
+        self._replace(self._connect(file, None, readonly))
+
+    def _replace(self, opened: _Opened) -> None:
+        self._opened.connection.close()
+        self._opened = opened
+
+    def status(self, database: str = "main") -> dict[str, Any]:
+        """What ``PRAGMA lumo_status`` says of one of the connection's databases; empty for one in memory."""
+        row = self.connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
+        return json.loads(row[0]) if row else {}
+
+    @property
+    def locked(self) -> bool:
+        """Whether the database waits for a key: an encrypted one without, or a new one."""
+        status = self.status()
+        if status.get("state") == "new":
+            return not self._opened.has_key and status.get("cipher") != CHECKSUM
+        return status.get("state") in ("locked", "refused")
+
+    # Keys
+
+    def unlock(self) -> None:
+        """Asks for the key of a locked database, twice if that is new, and opens it anew with the key.
+
+        Raises KeySourceError, ValueError if no key is needed, and what lumocrypt.connect raises.
+        """
+        if not self.locked:
+            raise ValueError("the database needs no key: it is open")
+        key = self._ask(is_new(self.path))
+        self._replace(self._connect(self.path, key, self._opened.readonly))
+
+
+def is_new(path: str) -> bool:
+    """Whether there is no database yet at ``path``: no file, or an empty one."""
+    return size(path) == 0
