@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -18,11 +16,11 @@ import pytest
 
 import lumocrypt
 from conftest import RAW, flip, make_plain
+from support.terminal import PROGRAM, on_terminal
 
 PASS = "correct horse battery staple"
 FAST = "t=2,m=19456,p=1"
 HEX = f"x'{RAW.hex()}'"
-COMMAND = [sys.executable, "-m", "lumocrypt"]
 
 
 def run(
@@ -30,7 +28,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Runs the program without a terminal."""
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [sys.executable, *PROGRAM, *map(str, arguments)],
         input=stdin,
         capture_output=True,
         env={**os.environ, **(env or {})},
@@ -205,88 +203,6 @@ def test_several_sources_are_a_usage_error(locked: Path) -> None:
 # The terminal
 
 
-def on_terminal(arguments: list[object], script: list[tuple[str, str]], **options: Any) -> tuple[int, str]:
-    """Runs the program on a terminal of its own; for each (prompt, answer) waits and types."""
-    master, slave = pty.openpty()
-    # The leader of a session gets the first terminal that it opens for its own.
-    starter = "import os, sys; os.close(os.open(sys.argv[1], os.O_RDWR)); os.execv(sys.argv[2], sys.argv[2:])"
-    process = subprocess.Popen(
-        [sys.executable, "-c", starter, os.ttyname(slave), *COMMAND, *map(str, arguments)],
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        start_new_session=True,
-        env={**os.environ, **options.get("env", {})},
-    )
-    os.close(slave)
-    seen = ""
-
-    def read(until: str | None) -> None:
-        nonlocal seen
-        deadline = time.monotonic() + 60
-        while until is None or until not in seen:
-            assert time.monotonic() < deadline, seen
-            if not select.select([master], [], [], 1)[0]:
-                continue
-            try:
-                chunk = os.read(master, 4096)
-            except OSError:
-                chunk = b""
-            if not chunk:
-                assert until is None, seen
-                return
-            seen += chunk.decode(errors="replace")
-
-    for prompt, answer in script:
-        read(prompt)
-        # The echo is turned off before the prompt is printed.
-        os.write(master, answer.encode())
-    read(None)
-    os.close(master)
-    return process.wait(60), seen
-
-
-def test_prompt_once_to_open(locked: Path) -> None:
-    code, seen = on_terminal(["verify", locked], [("Passphrase: ", PASS + "\n")])
-    assert code == 0, seen
-    assert PASS not in seen
-    assert seen.count("assphrase") == 1
-    code, seen = on_terminal(["verify", locked], [("Passphrase: ", "wrong\n")])
-    assert code == 3
-    assert "wrong\r" not in seen
-
-
-def test_prompt_twice_to_create(tmp_path: Path) -> None:
-    path = make_plain(tmp_path / "a.db")
-    before = path.read_bytes()
-    first, second = "New passphrase: ", "Repeat the passphrase: "
-    command = ["encrypt", path, "--kdf", FAST]
-    code, seen = on_terminal(command, [(first, PASS + "\n"), (second, "other\n")])
-    assert code == 3
-    assert "differ" in seen
-    assert path.read_bytes() == before
-    code, seen = on_terminal(command, [(first, "\n"), (second, "\n")])
-    assert code == 3
-    assert path.read_bytes() == before
-    code, seen = on_terminal(command, [(first, PASS + "\n"), (second, PASS + "\n")])
-    assert code == 0, seen
-    assert PASS not in seen
-    lumocrypt.connect(path, key=PASS).close()
-
-
-def test_interrupt_at_the_prompt(locked: Path) -> None:
-    code, seen = on_terminal(["verify", locked], [("Passphrase: ", "\x03")])
-    assert code == 1
-    assert "lumocrypt: interrupted" in seen
-    assert "Traceback" not in seen
-
-
-def test_a_missing_file_is_noticed_before_the_prompt(tmp_path: Path) -> None:
-    code, seen = on_terminal(["encrypt", tmp_path / "none.db"], [])
-    assert code == 1
-    assert "No such file" in seen
-
-
 def test_the_progress_bar_is_for_terminals(locked: Path) -> None:
     _, seen = on_terminal(["verify", locked], [], env={"LUMO_KEY": PASS, "TERM": "xterm"})
     assert "verifying" in seen
@@ -393,7 +309,7 @@ def test_no_secret_in_the_arguments_of_anything(locked: Path, tmp_path: Path) ->
     """The program reads its key while ps would show its arguments."""
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [*COMMAND, "verify", str(locked), "--key-fd", str(reading)],
+        [sys.executable, *PROGRAM, "verify", str(locked), "--key-fd", str(reading)],
         pass_fds=[reading],
         stdout=subprocess.DEVNULL,
     )
@@ -413,7 +329,7 @@ def test_signals_leave_nothing_behind(tmp_path: Path, number: signal.Signals) ->
         # Long enough to be in time; SQLite calls the rest free space of no consequence.
         file.truncate(3_000_000_000)
     process = subprocess.Popen(
-        [*COMMAND, "encrypt", str(path), "--key-stdin"],
+        [sys.executable, *PROGRAM, "encrypt", str(path), "--key-stdin"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

@@ -52,6 +52,7 @@ from typing import Any
 
 from . import native, translation
 from .attach import attach
+from .bench import Bench, CipherSpeed, KdfTime, bench
 from .connection import connect
 from .convert import Conversion, decrypt, encrypt
 from .damage import DamagedPage
@@ -100,8 +101,10 @@ __all__ = [
     "PARSE_DECLTYPES",
     "PROFILES",
     "Argon2id",
+    "Bench",
     "Binary",
     "Blob",
+    "CipherSpeed",
     "Connection",
     "Conversion",
     "CryptError",
@@ -118,6 +121,7 @@ __all__ = [
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "KdfTime",
     "Key",
     "KeyRequiredError",
     "KeySourceError",
@@ -149,6 +153,7 @@ __all__ = [
     "apilevel",
     "attach",
     "backup_header",
+    "bench",
     "change_key",
     "complete_statement",
     "connect",

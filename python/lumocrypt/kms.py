@@ -68,10 +68,11 @@ class Envelope:
         if len(provider) < _HEAD.size:
             return None
         mark, uuid, key_id, arn_length, length = _HEAD.unpack_from(provider)
-        arn, ciphertext = provider[_HEAD.size :][:arn_length], provider[_HEAD.size + arn_length :]
-        if mark != _MARK or len(ciphertext) != length or not arn.isascii():
+        arn = provider[_HEAD.size :][:arn_length].decode("ascii", "replace")
+        ciphertext = provider[_HEAD.size + arn_length :]
+        if mark != _MARK or len(ciphertext) != length or _ARN.fullmatch(arn) is None:
             return None
-        return cls(arn.decode("ascii"), uuid, key_id, ciphertext)
+        return cls(arn, uuid, key_id, ciphertext)
 
     @property
     def context(self) -> dict[str, str]:
@@ -93,7 +94,7 @@ class KmsKey(RemoteKey):
     Raises ValueError for another form of ARN.
     """
 
-    __slots__ = ("_arn", "_client", "_lock", "_opened")
+    __slots__ = ("_arn", "_client", "_lock", "_opened", "_theirs")
 
     def __init__(self, arn: str, *, client: Any = None) -> None:
         if _ARN.fullmatch(arn) is None:
@@ -103,6 +104,7 @@ class KmsKey(RemoteKey):
             )
         self._arn = arn
         self._client: Any = client
+        self._theirs = client is not None
         self._lock = threading.Lock()
         self._opened: dict[bytes, Key] = {}
 
@@ -118,6 +120,12 @@ class KmsKey(RemoteKey):
 
     def __repr__(self) -> str:
         return f"<lumocrypt.KmsKey {self._arn}>"
+
+    def __reduce__(self) -> tuple[type[KmsKey], tuple[str]]:
+        # The other process asks the service itself.
+        if self._theirs:
+            raise TypeError("a KmsKey with a client of its own cannot be pickled")
+        return KmsKey, (self._arn,)
 
     def unwrap(self, path: str) -> Key:
         """The key of the first keyslot of ``path`` that names this KMS key, and that the service unwraps.

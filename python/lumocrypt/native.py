@@ -347,6 +347,18 @@ def image_close(image: Any) -> None:
     _lib.lumo_image_close(image)
 
 
+def ciphers() -> list[str]:
+    """The names of all ciphers."""
+    return json.loads(_take_string(_lib.lumo_ciphers()) or "[]")
+
+
+def bench(options: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Measures the cipher and the derivation that the options name."""
+    answer = _ffi.new("char **")
+    _check(_lib.lumo_bench(_options(options), seconds, answer))
+    return _json(answer)
+
+
 def stats() -> dict[str, Any]:
     """The engine's counters."""
     text = _take_string(_lib.lumo_stats())

@@ -10,7 +10,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 #: What somebody may have to wait for, in seconds.
 PATIENCE = 20
@@ -97,3 +97,37 @@ def terminal(
         yield one
     finally:
         one.close()
+
+
+#: The command line, for Python.
+PROGRAM = ("-m", "lumocrypt")
+
+
+def on_terminal(
+    arguments: Sequence[object],
+    script: Sequence[tuple[str, str]],
+    *,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+) -> tuple[int, str]:
+    """Runs the command line; for each prompt and answer, waits for the one and types the other.
+
+    With ``stdin``, standard input is a pipe that holds this, and the terminal is only ``/dev/tty``. Returns the
+    exit code and everything that was shown.
+    """
+    reading = None if stdin is None else _pipe(stdin)
+    with terminal([*PROGRAM, *map(str, arguments)], env or {}, reading) as one:
+        if reading is not None:
+            os.close(reading)
+        for prompt, answer in script:
+            # The echo is turned off before the prompt is printed.
+            one.expect(prompt)
+            one.send(answer)
+        return one.end(), one.raw
+
+
+def _pipe(content: bytes) -> int:
+    reading, writing = os.pipe()
+    os.write(writing, content)
+    os.close(writing)
+    return reading

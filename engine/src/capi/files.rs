@@ -64,6 +64,24 @@ pub unsafe extern "C" fn lumo_encrypt_file(
     })
 }
 
+/// Makes the empty file `destination` a database without content.
+///
+/// # Safety
+/// Strings as named.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_create_file(
+    destination: *const c_char,
+    key: u64,
+    options: *const c_char,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (destination, options) = unsafe { (required(destination)?, open_options(options, key)?) };
+        let mut target = DiskFile::open_empty(destination)?;
+        convert::create(&mut target, &options).map_err(|fault| fault.at_path(destination))
+    })
+}
+
 /// Decrypts `source` into the empty file `destination`.
 ///
 /// # Safety

@@ -7,6 +7,7 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
 use crate::fork;
 
+pub mod bench;
 pub mod commands;
 pub mod extension;
 pub mod files;

@@ -10,6 +10,7 @@ mod checksum;
 pub mod kdf;
 mod libaegis;
 mod locked;
+pub mod measure;
 pub mod nonce;
 pub mod secret;
 pub mod suite;

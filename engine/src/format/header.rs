@@ -3,7 +3,7 @@
 use super::bytes::{all_zero, put};
 use super::cell::{CELL_A_OFFSET, CELL_B_OFFSET, CELL_USED, Cell};
 use super::geometry::HEADER_LEN;
-use super::keyslot::{Keyslot, check_label};
+use super::keyslot::{Draft, Keyslot, check_label};
 pub use super::superblock::CopyState;
 use super::superblock::{KEYSLOT_COUNT, MAGIC, SUPERBLOCK_LEN, Superblock, VERSION, is_block_size};
 use crate::crypto::kdf::Argon2Cost;
@@ -15,6 +15,7 @@ use crate::keys::cache;
 use crate::keys::file_keys::FileKeys;
 use crate::keys::limits::check_floor;
 use crate::keys::material::Key;
+use crate::keys::options::{OpenOptions, ServiceKey};
 
 /// What a plaintext SQLite database begins with (fileformat2, section 1.3.1).
 pub const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
@@ -198,6 +199,8 @@ pub struct CreateOptions {
     pub kdf: Argon2Cost,
     /// The label of its first keyslot.
     pub label: String,
+    /// What it is called and what its first keyslot says, if a key-management service has the key.
+    pub kms: Option<ServiceKey>,
 }
 
 impl Default for CreateOptions {
@@ -207,6 +210,20 @@ impl Default for CreateOptions {
             block_size: 4096,
             kdf: Argon2Cost::INTERACTIVE,
             label: String::new(),
+            kms: None,
+        }
+    }
+}
+
+impl From<&OpenOptions> for CreateOptions {
+    fn from(options: &OpenOptions) -> Self {
+        let defaults = CreateOptions::default();
+        CreateOptions {
+            suite: options.suite.unwrap_or(defaults.suite),
+            block_size: options.block_size.unwrap_or(defaults.block_size),
+            kdf: options.kdf.unwrap_or(defaults.kdf),
+            label: options.label.clone().unwrap_or_default(),
+            kms: options.kms.clone(),
         }
     }
 }
@@ -227,14 +244,21 @@ pub(crate) fn create_at_any_cost(
     check_options(options)?;
     let suite = options.suite;
     let mut slots = std::array::from_fn::<_, KEYSLOT_COUNT, _>(|_| Keyslot::empty());
-    let uuid = draw_id()?;
+    let (uuid, key_id) = match &options.kms {
+        Some(service) => (service.uuid, service.key_id),
+        None => (draw_id()?, draw_id()?),
+    };
     let keys = match (key, suite.is_keyed()) {
         (Some(key), true) => {
-            let (key_id, data_key) = (draw_id()?, Secret::random()?);
+            let data_key = Secret::random()?;
             if matches!(key, Key::Passphrase(_)) {
                 cache::count_kdf_run();
             }
-            slots[0] = Keyslot::seal_at_any_cost(0, key, &data_key, &key_id, options.kdf, &options.label)?;
+            let draft = match &options.kms {
+                Some(service) => Draft::for_service(key, &service.provider, &options.label)?,
+                None => Draft::at_any_cost(key, options.kdf, &options.label)?,
+            };
+            slots[0] = draft.seal(0, &data_key, &key_id)?;
             // Whoever makes a database opens it next; that should not derive the same key again.
             cache::remember(&uuid, &key_id, 0, &slots[0], key, &data_key)?;
             FileKeys::new(uuid, key_id, suite, Some(data_key))?

@@ -128,6 +128,7 @@ impl Keyslot {
     }
 
     /// [`Keyslot::seal`] without the floor, for tests that cannot afford it.
+    #[cfg(test)]
     pub(crate) fn seal_at_any_cost(
         index: u32,
         key: &Key,

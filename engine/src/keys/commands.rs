@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::limits::KdfLimits;
 use super::material::Key;
-use super::options::{cost, invalid, label, limits, unknown};
+use super::options::{cost, decode_hex, invalid, label, limits, unknown};
 use crate::crypto::kdf::Argon2Cost;
 use crate::error::Result;
 use crate::format::keyslot::Draft;
@@ -139,13 +139,6 @@ impl Given {
             None => Ok(()),
         }
     }
-}
-
-fn decode_hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(digits.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]).collect())
 }
 
 #[cfg(test)]

@@ -40,6 +40,19 @@ pub struct OpenOptions {
     pub limits: KdfLimits,
     /// How many threads work on a whole file.
     pub threads: Option<usize>,
+    /// What a new database is to be called, whose key a key-management service has.
+    pub kms: Option<ServiceKey>,
+}
+
+/// The keyslot of a new database whose raw key a key-management service wrapped, and what it wrapped it for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceKey {
+    /// The database's UUID.
+    pub uuid: [u8; 16],
+    /// The name of its data key.
+    pub key_id: [u8; 16],
+    /// What the service needs to unwrap the raw key.
+    pub provider: Vec<u8>,
 }
 
 impl OpenOptions {
@@ -61,6 +74,7 @@ impl OpenOptions {
                 "label" => options.label = Some(label(value)?),
                 "kdf_limit" => options.limits = limits(value)?,
                 "threads" => options.threads = Some(threads(value)?),
+                "kms" => options.kms = Some(service_key(value)?),
                 _ => return Err(unknown(name)),
             }
         }
@@ -136,10 +150,32 @@ fn threads(value: &Value) -> Result<usize> {
         .ok_or_else(|| invalid(format!("A number of threads is a whole number from 1 on, and not {value}.")))
 }
 
+fn service_key(value: &Value) -> Result<ServiceKey> {
+    let members = object("kms", value)?;
+    if let Some(name) = members.keys().find(|name| !["uuid", "key_id", "provider"].contains(&name.as_str())) {
+        return Err(unknown(name));
+    }
+    let bytes = |name: &str| {
+        let text = members.get(name).and_then(Value::as_str);
+        text.and_then(decode_hex).ok_or_else(|| invalid(format!("kms.{name} is to be hexadecimal text.")))
+    };
+    let id = |name: &str| {
+        <[u8; 16]>::try_from(bytes(name)?).map_err(|_| invalid(format!("kms.{name} is to have 16 bytes.")))
+    };
+    Ok(ServiceKey { uuid: id("uuid")?, key_id: id("key_id")?, provider: bytes("provider")? })
+}
+
 pub(super) fn label(value: &Value) -> Result<String> {
     let label = value.as_str().ok_or_else(|| invalid("A keyslot label is a string.".to_owned()))?;
     check_label(label)?;
     Ok(label.to_owned())
+}
+
+pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> =
+        text.chars().map(|digit| digit.to_digit(16).map(|value| value as u8)).collect();
+    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
+    Some(digits.chunks_exact(2).map(|pair| (pair[0] << 4) | pair[1]).collect())
 }
 
 fn object<'a>(option: &str, value: &'a Value) -> Result<&'a Map<String, Value>> {
@@ -218,6 +254,10 @@ mod tests {
             r#"{"io": "mmap"}"#,
             r#"{"threads": 0}"#,
             r#"{"threads": "2"}"#,
+            r#"{"kms": "00"}"#,
+            r#"{"kms": {"uuid": "00", "key_id": "00", "provider": "00"}}"#,
+            r#"{"kms": {"uuid": "00112233445566778899aabbccddeeff", "key_id": "00112233445566778899aabbccddeeff"}}"#,
+            r#"{"kms": {"colour": 1}}"#,
             r#"{"label": 7}"#,
             r#"{"label": "a\nb"}"#,
         ] {

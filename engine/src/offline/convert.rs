@@ -53,14 +53,10 @@ pub fn encrypt<'a>(
         1 => 65536,
         size => u32::from(size),
     };
-    let defaults = CreateOptions::default();
-    let natural = if superblock::is_block_size(page_size) { page_size } else { defaults.block_size };
-    let create = CreateOptions {
-        suite: options.suite.unwrap_or(defaults.suite),
-        block_size: options.block_size.unwrap_or(natural),
-        kdf: options.kdf.unwrap_or(defaults.kdf),
-        label: options.label.clone().unwrap_or_default(),
-    };
+    let mut create = CreateOptions::from(options);
+    if options.block_size.is_none() && superblock::is_block_size(page_size) {
+        create.block_size = page_size;
+    }
     let (region, keys, superblock) = header::create(options.key.as_deref(), &create)?;
     let sealer = keys.sealer(FileKind::MainDb)?;
     let geometry = Geometry::new(superblock.block_size, sealer.overhead());
@@ -103,6 +99,13 @@ pub fn encrypt<'a>(
         size,
         stopped,
     })
+}
+
+/// Makes the empty `destination` a database without content, which is synced.
+pub fn create(destination: &mut DiskFile, options: &OpenOptions) -> Result<()> {
+    let (region, _, _) = header::create(options.key.as_deref(), &CreateOptions::from(options))?;
+    destination.write(&region, 0)?;
+    destination.sync(0)
 }
 
 /// Converts all pieces. `false`: stopped.

@@ -288,13 +288,7 @@ impl Database {
                 if suite.is_keyed() && self.options.key.is_none() {
                     return Err(key_required(&self.path));
                 }
-                let defaults = CreateOptions::default();
-                let options = CreateOptions {
-                    suite,
-                    block_size: self.options.block_size.unwrap_or(defaults.block_size),
-                    kdf: self.options.kdf.unwrap_or(defaults.kdf),
-                    label: self.options.label.clone().unwrap_or_default(),
-                };
+                let options = CreateOptions::from(&self.options);
                 // The environment's key is for whatever is encrypted.
                 let key =
                     self.options.key.as_deref().filter(|_| suite.is_keyed() || !self.key_from_environment);

@@ -17,6 +17,7 @@ from .header import header
 from .inspection import info, verify
 from .keyslots import key
 from .keysource import KeyEnvironment
+from .measuring import bench
 from .output import print_error
 from .recovery import salvage
 from .shell import shell
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for _command in (encrypt, decrypt, verify, salvage, info, key, header, shell):
+for _command in (encrypt, decrypt, verify, salvage, info, key, header, shell, bench):
     cli.add_command(_command)
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import click
 
 from ..info import Keyslot
+from ..kms import Envelope
 from ..native import Progress
 
 
@@ -34,6 +35,9 @@ def describe_keyslot(slot: Keyslot) -> str:
         text += f", {slot.label!r}"
     if slot.kdf is not None:
         text += f", Argon2id t={slot.kdf.t} m={slot.kdf.m / 1024:g} MiB p={slot.kdf.p}"
+    envelope = Envelope.decode(slot.provider)
+    if envelope is not None:
+        text += f", {envelope.arn}"
     return text
 
 
