@@ -198,7 +198,8 @@ def _click_options(role: _Role) -> list[Callable[..., Any]]:
 
 
 def _source(role: _Role, environment: KeyEnvironment, given: dict[str, Any], limit: str | None) -> KeySource:
-    named = [kind for kind in _KINDS if given[kind] not in (None, False)]
+    # Descriptor 0 is a source, too.
+    named = [kind for kind in _KINDS if given[kind] is not None and given[kind] is not False]
     if len(named) > 1:
         *most, last = (role.option(kind) for kind in _KINDS)
         raise click.UsageError(f"give one of {', '.join(most)} and {last}")
