@@ -10,8 +10,14 @@ import lumocrypt
 from conftest import FAST, RAW
 from decryptor import Database, read_database
 
-SUITES = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm", "checksum"]
-KEYED = SUITES[:-1]
+AEADS = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm"]
+#: Those whose blocks carry nothing to tell damage by.
+UNTAGGED = ["adiantum", "aes-256-xts"]
+TAGGED = [*AEADS, "checksum"]
+KEYED = [*AEADS, *UNTAGGED]
+SUITES = [*TAGGED, *UNTAGGED]
+#: Bytes that a sealed block of the main file is longer than its plaintext.
+OVERHEAD = {**dict.fromkeys(AEADS, 40), "checksum": 16, **dict.fromkeys(UNTAGGED, 0)}
 PASSPHRASE = "correct horse, Schlüssel richtig"
 
 

@@ -19,8 +19,7 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip, make_plain
-
-SUITES = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm", "checksum"]
+from samples import SUITES
 
 
 def names(folder: Path) -> list[str]:

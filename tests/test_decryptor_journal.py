@@ -13,7 +13,7 @@ import lumocrypt
 from conftest import RAW, flip
 from decryptor import ForeignLogError, read_database
 from decryptor.journal import rollback
-from samples import SUITES, connect, content, content_of, copy_database, fill, read, reopened
+from samples import OVERHEAD, SUITES, connect, content, content_of, copy_database, fill, read, reopened
 
 SPILL = "PRAGMA cache_size=5"
 SYNCED = SUITES[::2]
@@ -78,7 +78,7 @@ def test_a_hot_journal(suite: str, page_size: int, tmp_path: Path) -> None:
     # A slot torn by the crash is put right by the rollback.
     torn = max(number for number in found.rolled_back.pages if number <= found.rolled_back.page_count)
     if page_size == 4096:
-        flip(copy, 65536 + (torn - 1) * (4096 + (16 if suite == "checksum" else 40)))
+        flip(copy, 65536 + (torn - 1) * (4096 + OVERHEAD[suite]))
         assert read(copy, suite).image == before
     assert reopened(copy, suite) == expected
     assert content(read(path, suite).image) == after

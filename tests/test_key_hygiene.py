@@ -99,8 +99,10 @@ def _subkeys(header: Header) -> dict[str, bytes]:
     keys = header.keys
     found = {"data key": keys.data_key, "data key PRK": hmac_sha256(keys.uuid, keys.data_key)}
     for name, kind in BLOCK_KINDS.items():
-        info = b"lumocrypt v1 block key" + keys.key_id + struct.pack("<II", keys.suite.id, kind)
-        found[f"{name} key"] = keys.derive(info)
+        key = keys.opener(kind).key
+        found[f"{name} key"] = key[:32]
+        if key[32:]:
+            found[f"{name} tweak key"] = key[32:]
     for name in ("superblock mac", "wal cell mac"):
         mac_key = keys.derive(f"lumocrypt v1 {name}".encode() + keys.key_id)
         found[f"{name} key"] = mac_key

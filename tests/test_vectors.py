@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from decryptor import UnauthenticError
+from decryptor import UnauthenticError, length_preserving
 from decryptor import primitives as p
 from decryptor.header import REGION
-from samples import SUITES, connect, fill, read
+from samples import OVERHEAD, TAGGED, connect, fill, read
 
 VECTORS = Path(__file__).parents[1] / "engine" / "tests" / "vectors"
 
@@ -100,6 +100,28 @@ def test_xaes_256_gcm_accumulated() -> None:
     assert digest.hexdigest(32) == "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
 
 
+@pytest.mark.parametrize("test", load("adiantum"))
+def test_adiantum(test: dict[str, Any]) -> None:
+    key, tweak, message, ciphertext = (bytes.fromhex(test[field]) for field in ("key", "tweak", "msg", "ct"))
+    assert length_preserving.adiantum_open(key, tweak, ciphertext) == message
+
+
+@pytest.mark.parametrize("test", load("nhpoly1305"))
+def test_nhpoly1305(test: dict[str, Any]) -> None:
+    key, message = bytes.fromhex(test["key"]), bytes.fromhex(test["msg"])
+    found = length_preserving.nhpoly1305(key[:16], key[16:], message)
+    assert found.to_bytes(16, "little").hex() == test["hash"]
+
+
+def test_aes_256_xts() -> None:
+    for name in ("cavp-aes-256-xts", "ieee-1619-aes-256-xts"):
+        for test in json.loads((VECTORS / f"{name}.json").read_text(encoding="utf-8"))["tests"]:
+            key, message, ciphertext = (bytes.fromhex(test[field]) for field in ("key", "msg", "ct"))
+            assert length_preserving.aes_256_xts_open(key, test["sector"], ciphertext) == message, test[
+                "name"
+            ]
+
+
 @pytest.mark.parametrize("test", load("wycheproof-hkdf-sha256"))
 def test_hkdf(test: dict[str, Any]) -> None:
     ikm, salt, info, okm = (bytes.fromhex(test[field]) for field in ("ikm", "salt", "info", "okm"))
@@ -170,7 +192,7 @@ SEALS: dict[str, Seal] = {
 }
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize("suite", TAGGED)
 def test_blocks_of_the_engine(suite: str, tmp_path: Path) -> None:
     """Every slot of a database is, byte for byte, what the library makes of the same key, nonce and AAD."""
     path = tmp_path / "app.db"
@@ -180,7 +202,7 @@ def test_blocks_of_the_engine(suite: str, tmp_path: Path) -> None:
     found = read(path, suite)
     assert found.header is not None
     superblock, keys = found.header.superblock, found.header.keys
-    overhead = 16 if suite == "checksum" else 40
+    overhead = OVERHEAD[suite]
     slots = path.read_bytes()[REGION:]
     size = superblock.block_size
     nonces: set[bytes] = set()

@@ -122,12 +122,12 @@ class Superblock:
             block_size,
             tuple(slot for slot in slots if slot is not None),
         )
-        if found.suite.open is None and (found.keyslots or any(found.key_id)):
+        if not found.suite.keyed and (found.keyslots or any(found.key_id)):
             raise MalformedError("a database without a key has a keyslot or a key id")
         return found
 
     def unlock(self, secret: Secret) -> Keys:
-        if self.suite.open is None:
+        if not self.suite.keyed:
             if secret is not None:
                 raise WrongKeyError("the database has no key; whatever it says is not protected by yours")
             return Keys(self.suite, self.uuid, self.key_id, b"")

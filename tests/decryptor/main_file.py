@@ -43,7 +43,9 @@ class Geometry:
             first, start = 0, REGION
             physical = min(physical, self.offset(0) + self.below_lock * self.slot)
         whole, rest = divmod(max(physical - start, 0), self.slot)
-        return (first + whole) * self.block_size + max(rest - self.overhead, 0)
+        # Without tags a torn append is told by its not being a page.
+        rest = max(rest - self.overhead, 0) if self.overhead else rest // 512 * 512
+        return (first + whole) * self.block_size + rest
 
 
 class MainFile:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.cmac import CMAC
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from .errors import UnauthenticError, UnsupportedFormatError
+from .length_preserving import adiantum_open, aes_256_xts_open
 
 NONCE = 24
 TAG = 16
@@ -99,15 +100,34 @@ def xaes_256_gcm_open(key: bytes, nonce: bytes, ciphertext: bytes, tag: bytes, a
         raise UnauthenticError("XAES-256-GCM") from None
 
 
+# Each length-preserving cipher: open(key, file kind, block index, ciphertext) -> whatever that decrypts to.
+OpenUntagged = Callable[[bytes, int, int, bytes], bytes]
+
+
+def adiantum_of_a_block(key: bytes, kind: int, index: int, sealed: bytes) -> bytes:
+    return adiantum_open(key, bytes([kind]) + index.to_bytes(8, "big"), sealed)
+
+
+def aes_256_xts_of_a_block(key: bytes, kind: int, index: int, sealed: bytes) -> bytes:
+    return aes_256_xts_open(key, kind << 56 | index, sealed)
+
+
 @dataclass(frozen=True, slots=True)
 class Suite:
     id: int
     name: str
     overhead: int
-    #: None: no key and no cipher, only a checksum.
+    #: None: no AEAD.
     open: Open | None
     #: The stored nonce is completed by the block index.
     long_nonce: bool = False
+    #: None, too: no key and no cipher, only a checksum.
+    open_untagged: OpenUntagged | None = None
+    key_length: int = 32
+
+    @property
+    def keyed(self) -> bool:
+        return self.open is not None or self.open_untagged is not None
 
 
 SUITES = {
@@ -117,9 +137,15 @@ SUITES = {
         Suite(2, "aegis-256x2", NONCE + TAG, aegis256x2_open, long_nonce=True),
         Suite(3, "xchacha20-poly1305", NONCE + TAG, xchacha20_poly1305_open),
         Suite(4, "aes-256-gcm", NONCE + TAG, xaes_256_gcm_open),
+        Suite(5, "adiantum", 0, None, open_untagged=adiantum_of_a_block),
+        Suite(6, "aes-256-xts", 0, None, open_untagged=aes_256_xts_of_a_block, key_length=64),
         Suite(7, "checksum", 16, None),
     )
 }
+#: What logs are sealed by where the main file's blocks have no tags.
+DEFAULT_SUITE = SUITES[2]
+
+SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 def suite_by_id(number: int) -> Suite:
@@ -143,19 +169,22 @@ class Keys:
     #: Empty for the checksum suite.
     data_key: bytes
 
-    def derive(self, info: bytes) -> bytes:
-        return hkdf_sha256(self.data_key, self.uuid, info, 32)
+    def derive(self, info: bytes, length: int = 32) -> bytes:
+        return hkdf_sha256(self.data_key, self.uuid, info, length)
 
     def mac(self, purpose: bytes, data: bytes) -> bytes:
         """HMAC under the key for ``purpose``; a plain digest in a database without a key."""
-        if self.suite.open is None:
+        if not self.suite.keyed:
             return sha256(data)
         return hmac_sha256(self.derive(purpose + self.key_id), data)
 
     def opener(self, kind: int) -> Opener:
-        info = b"lumocrypt v1 block key" + self.key_id + struct.pack("<II", self.suite.id, kind)
-        key = b"" if self.suite.open is None else self.derive(info)
-        return Opener(self.suite, key, self.uuid + self.key_id + struct.pack("<II", kind, 0))
+        suite = self.suite
+        if suite.open_untagged is not None and kind != KIND_MAIN:
+            suite = DEFAULT_SUITE
+        info = b"lumocrypt v1 block key" + self.key_id + struct.pack("<II", suite.id, kind)
+        key = self.derive(info, suite.key_length) if suite.keyed else b""
+        return Opener(suite, key, kind, self.uuid + self.key_id + struct.pack("<II", kind, 0))
 
 
 @dataclass(frozen=True)
@@ -164,6 +193,7 @@ class Opener:
 
     suite: Suite
     key: bytes
+    kind: int
     #: The part of the AAD that all blocks share.
     prefix: bytes
 
@@ -179,6 +209,8 @@ class Opener:
         length = len(sealed) - self.overhead
         if length < 0:
             raise UnauthenticError("shorter than its overhead")
+        if self.suite.open_untagged is not None:
+            return self._open_untagged(self.suite.open_untagged, index, sealed)
         if self.suite.open is None:
             plaintext = sealed[:length]
             if checksum(aad, plaintext) != sealed[length:]:
@@ -188,3 +220,12 @@ class Opener:
         if self.suite.long_nonce:
             nonce += place
         return self.suite.open(self.key, nonce, sealed[:length], tag, aad)
+
+    def _open_untagged(self, open_: OpenUntagged, index: int, sealed: bytes) -> bytes:
+        """Nothing is checked but what can be: that there is a block, and how a database begins."""
+        if not any(sealed):
+            raise UnauthenticError("never written")
+        plaintext = open_(self.key, self.kind, index, sealed)
+        if index == 0 and plaintext[:16] not in (SQLITE_MAGIC, bytes(16)):
+            raise UnauthenticError("not the beginning of a database")
+        return plaintext

@@ -17,6 +17,7 @@ mod nh;
 pub mod nonce;
 pub mod secret;
 pub mod suite;
+mod untagged;
 pub mod wrap;
 mod xaes;
 mod xchacha;

@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use super::aegis::Aegis;
 use super::checksum::Checksum;
+use super::length_preserving::LengthPreserving;
 use super::secret::Secret;
+use super::untagged::Untagged;
 use super::xaes::XAes256Gcm;
 use super::xchacha::XChaCha20Poly1305;
 use crate::error::{Fault, FaultClass, Result};
 
 /// Length of the associated data of every block (`docs/format.md`, section 1).
 pub const AAD_LEN: usize = 64;
-/// Where the associated data holds the block index.
+/// Where the associated data holds the kind of file and the block index.
+const AAD_KIND: std::ops::Range<usize> = 32..36;
 const AAD_INDEX: std::ops::Range<usize> = 40..48;
 /// Stored nonce bytes of a sealed block.
 pub(super) const NONCE_LEN: usize = 24;
@@ -30,9 +33,9 @@ pub enum SuiteId {
     XChaCha20Poly1305 = 3,
     /// XAES-256-GCM (C2SP), for those who need AES-GCM.
     Aes256Gcm = 4,
-    /// Length-preserving Adiantum; reserved.
+    /// Length-preserving Adiantum, for the main file alone: authenticates nothing.
     Adiantum = 5,
-    /// Length-preserving AES-256-XTS; reserved.
+    /// Length-preserving AES-256-XTS, likewise.
     Aes256Xts = 6,
     /// No key: finds damage and misplaced blocks, not tampering.
     Checksum = 7,
@@ -92,9 +95,23 @@ impl SuiteId {
         self != SuiteId::Checksum
     }
 
-    /// Whether this version can use it.
-    pub fn is_available(self) -> bool {
-        !matches!(self, SuiteId::Adiantum | SuiteId::Aes256Xts)
+    /// Whether a sealed block carries something to tell damage by.
+    pub fn has_tags(self) -> bool {
+        self.overhead() > 0
+    }
+
+    /// The suite of the logs of a database of this suite. A recovery has to tell what is torn from what is not, so
+    /// where blocks have no tags logs are of another suite.
+    pub fn for_logs(self) -> SuiteId {
+        if self.has_tags() { self } else { SuiteId::DEFAULT }
+    }
+
+    /// Bytes of the key of its blocks.
+    pub fn key_len(self) -> usize {
+        match self {
+            SuiteId::Aes256Xts => LengthPreserving::Aes256Xts.key_len(),
+            _ => 32,
+        }
     }
 }
 
@@ -152,26 +169,31 @@ pub trait Suite: Send + Sync {
     }
 }
 
-/// The suite `id` under `key`, which the `checksum` suite ignores.
-pub fn instantiate(id: SuiteId, key: &Secret<32>) -> Result<Arc<dyn Suite>> {
+/// The suite `id` under `key`, of which it needs [`SuiteId::key_len`] bytes, and which the `checksum` suite ignores.
+pub fn instantiate<const N: usize>(id: SuiteId, key: &Secret<N>) -> Result<Arc<dyn Suite>> {
+    let short = || {
+        Secret::<32>::from_slice(key.expose())
+            .ok_or_else(|| Fault::new(FaultClass::Internal, "A suite was given a key of the wrong length."))
+    };
     Ok(match id {
-        SuiteId::Aegis256 => Arc::new(Aegis::single(key)),
-        SuiteId::Aegis256x2 => Arc::new(Aegis::double(key)),
-        SuiteId::XChaCha20Poly1305 => Arc::new(XChaCha20Poly1305::new(key)),
-        SuiteId::Aes256Gcm => Arc::new(XAes256Gcm::new(key)),
+        SuiteId::Aegis256 => Arc::new(Aegis::single(&short()?)),
+        SuiteId::Aegis256x2 => Arc::new(Aegis::double(&short()?)),
+        SuiteId::XChaCha20Poly1305 => Arc::new(XChaCha20Poly1305::new(&short()?)),
+        SuiteId::Aes256Gcm => Arc::new(XAes256Gcm::new(&short()?)),
+        SuiteId::Adiantum => Arc::new(Untagged::new(LengthPreserving::Adiantum, key.expose())?),
+        SuiteId::Aes256Xts => Arc::new(Untagged::new(LengthPreserving::Aes256Xts, key.expose())?),
         SuiteId::Checksum => Arc::new(Checksum),
-        SuiteId::Adiantum | SuiteId::Aes256Xts => {
-            return Err(Fault::new(
-                FaultClass::UnsupportedFormat,
-                format!("The suite {} is not available in this version of lumocrypt.", id.name()),
-            ));
-        }
     })
 }
 
+/// The kind of file inside the associated data.
+pub(super) fn kind_bytes(aad: &[u8; AAD_LEN]) -> &[u8; 4] {
+    aad[AAD_KIND].first_chunk().expect("four bytes")
+}
+
 /// The block index inside the associated data, as the bytes that complete a 32-byte nonce.
-pub(super) fn index_bytes(aad: &[u8; AAD_LEN]) -> &[u8] {
-    &aad[AAD_INDEX]
+pub(super) fn index_bytes(aad: &[u8; AAD_LEN]) -> &[u8; 8] {
+    aad[AAD_INDEX].first_chunk().expect("eight bytes")
 }
 
 /// `ciphertext ‖ nonce ‖ tag`, as places to write to. `None` if the lengths do not fit.

@@ -274,8 +274,10 @@ impl MainFile {
         // file decides.
         let mut open = |sealed: &[u8]| sealer.open(index, &NO_CONTEXT, sealed, out).is_ok();
         // Nothing is read ahead while blocks wait: the file has older ones in their places.
+        // Nor where nothing tells a last block that is shorter than its slot from a whole one.
         if opened
             || self.run.is_empty()
+                && sealer.overhead() > 0
                 && self.ahead.open(
                     storage,
                     index,
@@ -357,6 +359,10 @@ impl MainFile {
     /// the only thing that makes reuse safe; a lock or an unchanged counter is not.
     fn cache_still_holds(&mut self, storage: &mut dyn Storage, index: u64) -> bool {
         let overhead = self.sealer.overhead();
+        if overhead == 0 {
+            // Without them there is nothing to compare.
+            return false;
+        }
         let block_size = self.geometry.block_size as usize;
         let end = self.geometry.slot_offset(index) + block_size as u64;
         let mut trailer = [0u8; 64];

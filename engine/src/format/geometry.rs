@@ -10,6 +10,9 @@ pub const LOCK_PAGE_OFFSET: u64 = 1 << 30;
 /// The physical offset of the first slot behind the lock bytes.
 const SECOND_RUN_OFFSET: u64 = LOCK_PAGE_OFFSET + 65536;
 
+/// SQLite's smallest page.
+const SMALLEST_PAGE: u64 = 512;
+
 /// The block size and overhead of a database, and the arithmetic that follows from them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
@@ -42,7 +45,8 @@ impl Geometry {
     }
 
     /// The logical size of a file of `physical` bytes. A remainder too short to hold a sealed byte is a torn
-    /// append and counts for nothing; so does what lies in the gap around the lock bytes.
+    /// append and counts for nothing; so does what lies in the gap around the lock bytes. Without tags nothing else
+    /// could tell it, and what is not as long as a page counts for nothing.
     pub fn logical_size(&self, physical: u64) -> u64 {
         let before = self.slots_before_lock_page();
         if physical < SECOND_RUN_OFFSET {
@@ -86,7 +90,16 @@ impl Geometry {
     /// Logical bytes in `physical` bytes of consecutive slots.
     fn run_logical(&self, physical: u64) -> u64 {
         let (whole, rest) = (physical / self.slot(), physical % self.slot());
-        whole * u64::from(self.block_size) + rest.saturating_sub(u64::from(self.overhead))
+        let rest = match self.overhead {
+            0 => rest - rest % SMALLEST_PAGE,
+            overhead => rest.saturating_sub(u64::from(overhead)),
+        };
+        whole * u64::from(self.block_size) + rest
+    }
+
+    /// Whether a database of `logical` bytes can be stored: without tags one of whole pages.
+    pub fn takes(&self, logical: u64) -> bool {
+        self.overhead > 0 || logical.is_multiple_of(SMALLEST_PAGE)
     }
 }
 
@@ -114,6 +127,7 @@ mod tests {
     proptest! {
         #[test]
         fn physical_size_is_inverted_by_logical_size(geometry in geometries(), logical in sizes()) {
+            let logical = if geometry.takes(logical) { logical } else { logical / 512 * 512 };
             prop_assert_eq!(geometry.logical_size(geometry.physical_size(logical)), logical);
         }
 
@@ -130,7 +144,8 @@ mod tests {
         #[test]
         fn a_shorter_file_is_never_larger_inside(geometry in geometries(), physical in sizes()) {
             let (less, more) = (geometry.logical_size(physical), geometry.logical_size(physical + 1));
-            prop_assert!(less <= more && more - less <= 1);
+            let step = if geometry.overhead == 0 { 512 } else { 1 };
+            prop_assert!(less <= more && more - less <= step);
             // A cut anywhere leaves a logical size whose own end is not behind the cut.
             if less > 0 {
                 prop_assert!(geometry.physical_size(less) <= physical);
@@ -164,7 +179,8 @@ mod tests {
             }
             let overhead = u64::from(geometry.overhead);
             assert_eq!(geometry.logical_size(GIB + 65_536 + overhead), full);
-            assert_eq!(geometry.logical_size(GIB + 65_536 + overhead + 1), full + 1);
+            let more = u64::from(overhead > 0);
+            assert_eq!(geometry.logical_size(GIB + 65_536 + overhead + 1), full + more);
         }
     }
 
@@ -175,6 +191,14 @@ mod tests {
             assert_eq!(geometry.logical_size(physical), 0);
         }
         assert_eq!(geometry.logical_size(65_577), 1);
+        // Without tags, what is no whole page.
+        let geometry = Geometry::new(4096, 0);
+        for physical in [0, 65_536, 65_537, 65_536 + 511] {
+            assert_eq!(geometry.logical_size(physical), 0);
+        }
+        assert_eq!(geometry.logical_size(65_536 + 512), 512);
+        assert_eq!(geometry.logical_size(65_536 + 4096 + 1023), 4096 + 512);
+        assert!(geometry.takes(4096 + 512) && !geometry.takes(4096 + 513));
     }
 
     #[test]

@@ -313,15 +313,6 @@ fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
 }
 
 fn check_options(options: &CreateOptions) -> Result<()> {
-    if !options.suite.is_available() {
-        let available: Vec<_> =
-            SuiteId::ALL.into_iter().filter(|suite| suite.is_available()).map(SuiteId::name).collect();
-        return Err(invalid(format!(
-            "The suite {} is not available in this version of lumocrypt; choose one of {}.",
-            options.suite.name(),
-            available.join(", ")
-        )));
-    }
     if !is_block_size(options.block_size) {
         return Err(invalid(format!(
             "A block size of {} is not possible; choose a power of two from 512 to 65536.",

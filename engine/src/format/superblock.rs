@@ -128,9 +128,6 @@ impl Superblock {
         }
         let suite = u32_at(bytes, SUITE);
         let suite = SuiteId::from_id(suite).ok_or_else(|| format!("unknown suite {suite}"))?;
-        if !suite.is_available() {
-            return Err(format!("the suite {}", suite.name()));
-        }
         let block_size = u32_at(bytes, BLOCK_SIZE);
         if !is_block_size(block_size) {
             return Err(format!("a block size of {block_size}"));

@@ -8,6 +8,7 @@ use crate::crypto::nonce;
 use crate::crypto::secret::Secret;
 use crate::crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate};
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::format::header::SQLITE_MAGIC;
 
 // The `info` strings of `docs/format.md`, section 1: one context each, so that no key serves two purposes.
 const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
@@ -57,11 +58,15 @@ impl FileKeys {
     }
 
     fn cipher(&self, kind: FileKind) -> Result<Arc<dyn Suite>> {
-        let suite_id = (self.suite as u32).to_le_bytes();
+        let suite = if kind == FileKind::MainDb { self.suite } else { self.suite.for_logs() };
+        let suite_id = (suite as u32).to_le_bytes();
         let kind_id = (kind as u32).to_le_bytes();
+        let info: &[&[u8]] = &[BLOCK_KEY, &self.key_id, &suite_id, &kind_id];
         // An unkeyed suite ignores its key; the all-zero one says so.
-        let key = self.subkey(&[BLOCK_KEY, &self.key_id, &suite_id, &kind_id]).unwrap_or_else(Secret::zeroed);
-        instantiate(self.suite, &key)
+        match suite.key_len() {
+            64 => instantiate(suite, &self.subkey::<64>(info).unwrap_or_else(Secret::zeroed)),
+            _ => instantiate(suite, &self.subkey::<32>(info).unwrap_or_else(Secret::zeroed)),
+        }
     }
 
     /// The MAC of a superblock copy.
@@ -80,13 +85,13 @@ impl FileKeys {
     }
 
     fn mac(&self, purpose: &[u8], bytes: &[u8]) -> [u8; 32] {
-        match self.subkey(&[purpose, &self.key_id]) {
+        match self.subkey::<32>(&[purpose, &self.key_id]) {
             Some(key) => hmac_sha256(key.expose(), bytes),
             None => sha256(bytes),
         }
     }
 
-    fn subkey(&self, info: &[&[u8]]) -> Option<Secret<32>> {
+    fn subkey<const N: usize>(&self, info: &[&[u8]]) -> Option<Secret<N>> {
         let data_key = self.data_key.as_ref()?;
         let mut key = Secret::zeroed();
         hkdf_sha256(data_key.expose(), &self.uuid, info, key.expose_mut());
@@ -115,11 +120,11 @@ impl Sealer {
     pub fn temporary(suite: SuiteId, kind: FileKind) -> Result<Self> {
         // Without a key there is nothing to keep temporary content secret with, and without a tag nothing to
         // tell damage by; the default suite has both and costs a temporary file nothing that lasts.
-        let authenticated = suite.is_keyed() && suite.overhead() > 0;
+        let authenticated = suite.is_keyed() && suite.has_tags();
         let suite = if authenticated { suite } else { SuiteId::DEFAULT };
         let mut uuid = [0; 16];
         nonce::random(&mut uuid)?;
-        Ok(Sealer { suite: instantiate(suite, &Secret::random()?)?, uuid, key_id: [0; 16], kind })
+        Ok(Sealer { suite: instantiate(suite, &Secret::<32>::random()?)?, uuid, key_id: [0; 16], kind })
     }
 
     /// Bytes that a sealed block is longer than its plaintext.
@@ -146,7 +151,12 @@ impl Sealer {
         sealed: &[u8],
         out: &mut [u8],
     ) -> std::result::Result<(), Unauthentic> {
-        self.suite.open(&self.aad(index, context), sealed, out)
+        self.suite.open(&self.aad(index, context), sealed, out)?;
+        if index == 0 && self.overhead() == 0 && !may_begin_a_database(out) {
+            out.fill(0);
+            return Err(Unauthentic);
+        }
+        Ok(())
     }
 
     /// As [`Sealer::seal`], of a plaintext in two parts. `scratch` is as long as both.
@@ -184,6 +194,12 @@ impl Sealer {
     }
 }
 
+/// The first block is the one whose content is known: SQLite's magic, or zeros where pages behind it were written
+/// first. Without a tag this is what tells it from noise.
+fn may_begin_a_database(block: &[u8]) -> bool {
+    block.starts_with(SQLITE_MAGIC) || block.iter().take(SQLITE_MAGIC.len()).all(|byte| *byte == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_block_opens_only_at_its_own_place() {
-        for suite in SuiteId::ALL.into_iter().filter(|suite| suite.is_available()) {
+        for suite in SuiteId::ALL.into_iter().filter(|suite| suite.has_tags()) {
             let sealer = keys(1, 2, suite, 3).sealer(FileKind::MainDb).unwrap();
             let plain = [7; 100];
             let mut sealed = vec![0; 100 + sealer.overhead()];
@@ -244,8 +260,32 @@ mod tests {
     }
 
     #[test]
+    fn hazard_14_only_the_main_file_goes_without_tags() {
+        for suite in [SuiteId::Adiantum, SuiteId::Aes256Xts] {
+            let (one, other) = (keys(1, 2, suite, 3), keys(9, 2, suite, 3));
+            assert_eq!(one.sealer(FileKind::MainDb).unwrap().overhead(), 0);
+            for kind in [FileKind::MainJournal, FileKind::Wal] {
+                let sealer = one.sealer(kind).unwrap();
+                let mut sealed = vec![0; 100 + sealer.overhead()];
+                sealer.seal(5, &[4; 16], &[7; 100], &mut sealed).unwrap();
+                sealed[50] ^= 1;
+                assert!(sealer.open(5, &[4; 16], &sealed, &mut [0; 100]).is_err());
+            }
+            // UUID, and by the key id the data key, are in no tweak: the key is bound to them.
+            let sealed = |keys: &FileKeys| {
+                let mut sealed = [0; 512];
+                keys.sealer(FileKind::MainDb).unwrap().seal(5, &[0; 16], &[7; 512], &mut sealed).unwrap();
+                sealed
+            };
+            assert_ne!(sealed(&one), sealed(&other));
+            assert_ne!(sealed(&one), sealed(&keys(1, 9, suite, 3)));
+            assert_eq!(sealed(&one), sealed(&keys(1, 2, suite, 3)));
+        }
+    }
+
+    #[test]
     fn temporary_files_share_nothing() {
-        for suite in [SuiteId::Aegis256, SuiteId::Checksum] {
+        for suite in [SuiteId::Aegis256, SuiteId::Checksum, SuiteId::Adiantum, SuiteId::Aes256Xts] {
             let one = Sealer::temporary(suite, FileKind::TempDb).unwrap();
             let two = Sealer::temporary(suite, FileKind::TempDb).unwrap();
             assert_eq!(one.overhead(), SuiteId::DEFAULT.overhead());

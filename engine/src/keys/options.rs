@@ -87,12 +87,10 @@ impl OpenOptions {
 }
 
 fn suite(value: &Value) -> Result<SuiteId> {
-    let usable = |suite: &SuiteId| suite.is_available();
-    let known = || SuiteId::ALL.into_iter().filter(usable).map(SuiteId::name).collect::<Vec<_>>().join(", ");
+    let known = || SuiteId::ALL.map(SuiteId::name).join(", ");
     value
         .as_str()
         .and_then(SuiteId::from_name)
-        .filter(usable)
         .ok_or_else(|| invalid(format!("There is no suite {value}; choose one of {}.", known())))
 }
 

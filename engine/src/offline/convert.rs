@@ -60,6 +60,16 @@ pub fn encrypt<'a>(
     let (region, keys, superblock) = header::create(options.key.as_deref(), &create)?;
     let sealer = keys.sealer(FileKind::MainDb)?;
     let geometry = Geometry::new(superblock.block_size, sealer.overhead());
+    if !geometry.takes(size) {
+        return Err(Fault::new(
+            FaultClass::InvalidArgument,
+            format!(
+                "the file has {size} bytes, and {} stores whole pages only, multiples of 512 bytes; VACUUM the database \
+                 first, or choose another cipher",
+                superblock.suite.name()
+            ),
+        ));
+    }
     destination.write(&region, 0)?;
 
     let block_size = superblock.block_size as usize;

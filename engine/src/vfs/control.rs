@@ -286,9 +286,8 @@ fn cipher_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
     let Content::Main(database) = &mut open.content else { return Ok("none".to_owned()) };
     if let Some(value) = value {
         let name = String::from_utf8_lossy(value).into_owned();
-        let suite = SuiteId::from_name(&name).filter(|suite| suite.is_available()).ok_or_else(|| {
-            let known: Vec<_> =
-                SuiteId::ALL.iter().filter(|suite| suite.is_available()).map(|suite| suite.name()).collect();
+        let suite = SuiteId::from_name(&name).ok_or_else(|| {
+            let known: Vec<_> = SuiteId::ALL.into_iter().map(SuiteId::name).collect();
             Fault::new(
                 FaultClass::InvalidArgument,
                 format!("unknown cipher {name:?}; the ciphers are {}", known.join(", ")),

@@ -211,12 +211,6 @@ impl Database {
     }
 
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
-        if !superblock.suite.is_available() {
-            return Err(Fault::new(
-                FaultClass::UnsupportedFormat,
-                format!("this build cannot use the cipher {}", superblock.suite.name()),
-            ));
-        }
         let file = MainFile::new(keys, superblock.block_size)?;
         // The cell is read with every WAL; a header without one is better refused at once.
         file.read_cell(base)?;

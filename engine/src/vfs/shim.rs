@@ -281,7 +281,7 @@ unsafe fn main_content(
         });
     }
     if let Some(cipher) = parameter(c"lumo_cipher") {
-        let suite = SuiteId::from_name(&cipher).filter(|suite| suite.is_available());
+        let suite = SuiteId::from_name(&cipher);
         options.open.suite =
             Some(suite.ok_or_else(|| bad_parameter("lumo_cipher", &cipher, "the name of a cipher"))?);
     }

@@ -5,16 +5,27 @@ use proptest::prelude::*;
 use super::*;
 use crate::crypto::nonce;
 
-fn usable() -> impl Iterator<Item = SuiteId> {
-    SuiteId::ALL.into_iter().filter(|id| id.is_available())
+/// Those that tell damage.
+fn tagged() -> impl Iterator<Item = SuiteId> {
+    SuiteId::ALL.into_iter().filter(|id| id.has_tags())
 }
 
-fn keyed() -> impl Iterator<Item = SuiteId> {
-    usable().filter(|id| id.is_keyed())
+fn untagged() -> impl Iterator<Item = SuiteId> {
+    SuiteId::ALL.into_iter().filter(|id| !id.has_tags())
+}
+
+/// Those that tell tampering.
+fn authenticated() -> impl Iterator<Item = SuiteId> {
+    tagged().filter(|id| id.is_keyed())
 }
 
 fn suite_under(id: SuiteId, key: u8) -> Arc<dyn Suite> {
-    instantiate(id, &Secret::from_slice(&[key; 32]).unwrap()).unwrap()
+    // The halves of a key of 64 bytes must differ.
+    let long: [u8; 64] = std::array::from_fn(|i| key ^ (i / 32) as u8);
+    match id.key_len() {
+        64 => instantiate(id, &Secret::<64>::from_slice(&long).unwrap()).unwrap(),
+        _ => instantiate(id, &Secret::<32>::from_slice(&long[..32]).unwrap()).unwrap(),
+    }
 }
 
 /// AAD laid out as in `docs/format.md`, section 1.
@@ -50,20 +61,59 @@ fn names_and_numbers_lead_back_to_the_suite() {
     assert_eq!(SuiteId::from_id(0), None);
     assert_eq!(SuiteId::from_id(8), None);
     assert_eq!(SuiteId::from_name("AEGIS-256"), None);
-    assert!(SuiteId::DEFAULT.is_available() && SuiteId::DEFAULT.is_keyed());
+    assert!(SuiteId::DEFAULT.has_tags() && SuiteId::DEFAULT.is_keyed());
 }
 
 #[test]
-fn hazard_14_reserved_suites_are_refused() {
-    for id in [SuiteId::Adiantum, SuiteId::Aes256Xts] {
-        let fault = instantiate(id, &Secret::zeroed()).err().expect("refused");
-        assert_eq!(fault.class, FaultClass::UnsupportedFormat);
+fn hazard_14_logs_have_tags_and_a_key_where_their_database_has_one() {
+    for id in SuiteId::ALL {
+        assert!(id.for_logs().has_tags());
+        assert_eq!(id.for_logs().is_keyed(), id.is_keyed());
+        assert!(!id.has_tags() || id.for_logs() == id);
+    }
+}
+
+#[test]
+fn hazard_14_a_block_without_a_tag_opens_to_something_but_never_elsewhere_to_the_same() {
+    let plaintext: Vec<u8> = (0..512).map(|i| (i % 251) as u8).collect();
+    for id in untagged() {
+        let suite = suite_under(id, 1);
+        let good = sealed(&*suite, &aad(1, 5, 0), &plaintext);
+        let opened = |suite: &dyn Suite, aad: &[u8; AAD_LEN]| {
+            let mut out = vec![0xAA; 512];
+            suite.open(aad, &good, &mut out).unwrap();
+            out
+        };
+        assert_eq!(opened(&*suite, &aad(1, 5, 0)), plaintext, "{}", id.name());
+        assert_ne!(opened(&*suite, &aad(1, 6, 0)), plaintext, "{} index", id.name());
+        assert_ne!(opened(&*suite, &aad(2, 5, 0)), plaintext, "{} kind", id.name());
+        assert_ne!(opened(&*suite_under(id, 2), &aad(1, 5, 0)), plaintext, "{} key", id.name());
+    }
+}
+
+#[test]
+fn hazard_14_a_block_of_zeros_was_never_sealed() {
+    for id in untagged() {
+        assert_shut(&*suite_under(id, 1), &aad(1, 5, 0), &[0; 512], 512, id.name());
+        let zeros = sealed(&*suite_under(id, 1), &aad(1, 5, 0), &[0; 512]);
+        assert_ne!(zeros, [0; 512], "{}", id.name());
+    }
+}
+
+#[test]
+fn a_key_of_the_wrong_length_is_refused() {
+    for id in SuiteId::ALL.into_iter().filter(|id| id.is_keyed()) {
+        let fault = match id.key_len() {
+            64 => instantiate(id, &Secret::<32>::zeroed()).err(),
+            _ => instantiate(id, &Secret::<64>::zeroed()).err(),
+        };
+        assert!(fault.is_some(), "{}", id.name());
     }
 }
 
 #[test]
 fn overhead_of_the_id_is_that_of_the_suite() {
-    for id in usable() {
+    for id in SuiteId::ALL {
         assert_eq!(id.overhead(), suite_under(id, 1).overhead(), "{}", id.name());
     }
 }
@@ -72,7 +122,7 @@ fn overhead_of_the_id_is_that_of_the_suite() {
 fn every_flipped_bit_is_found() {
     let plaintext: Vec<u8> = (0..37).map(|i| i + 1).collect();
     let aad = aad(1, 5, 0);
-    for id in usable() {
+    for id in tagged() {
         let suite = suite_under(id, 1);
         let good = sealed(&*suite, &aad, &plaintext);
         for bit in 0..good.len() * 8 {
@@ -87,7 +137,7 @@ fn every_flipped_bit_is_found() {
 fn every_bit_of_the_associated_data_counts() {
     let plaintext = [7; 40];
     let good_aad = aad(1, 5, 0);
-    for id in usable() {
+    for id in tagged() {
         let suite = suite_under(id, 1);
         let good = sealed(&*suite, &good_aad, &plaintext);
         for bit in 0..AAD_LEN * 8 {
@@ -101,7 +151,7 @@ fn every_bit_of_the_associated_data_counts() {
 #[test]
 fn a_block_opens_only_in_its_place() {
     let plaintext = [7; 4096];
-    for id in usable() {
+    for id in tagged() {
         let suite = suite_under(id, 1);
         let good = sealed(&*suite, &aad(1, 5, 0), &plaintext);
         for (other, what) in [(aad(1, 6, 0), "index"), (aad(2, 5, 0), "kind"), (aad(1, 5, 9), "context")] {
@@ -114,10 +164,10 @@ fn a_block_opens_only_in_its_place() {
 fn a_block_opens_only_under_its_key_and_suite() {
     let plaintext = [7; 100];
     let aad = aad(1, 5, 0);
-    for id in keyed() {
+    for id in authenticated() {
         let good = sealed(&*suite_under(id, 1), &aad, &plaintext);
         assert_shut(&*suite_under(id, 2), &aad, &good, plaintext.len(), id.name());
-        for other in keyed().filter(|&other| other != id) {
+        for other in authenticated().filter(|&other| other != id) {
             let what = format!("{} as {}", id.name(), other.name());
             assert_shut(&*suite_under(other, 1), &aad, &good, plaintext.len(), &what);
         }
@@ -127,7 +177,7 @@ fn a_block_opens_only_under_its_key_and_suite() {
 #[test]
 fn wrong_lengths_fail_without_a_panic() {
     let aad = aad(1, 5, 0);
-    for id in usable() {
+    for id in tagged() {
         let suite = suite_under(id, 1);
         let good = sealed(&*suite, &aad, &[7; 64]);
         for len in (0..200).filter(|&len| len != 64) {
@@ -146,7 +196,7 @@ fn wrong_lengths_fail_without_a_panic() {
 #[test]
 fn equal_blocks_seal_differently() {
     let aad = aad(1, 5, 0);
-    for id in keyed() {
+    for id in authenticated() {
         let suite = suite_under(id, 1);
         let (a, b) = (sealed(&*suite, &aad, &[0; 64]), sealed(&*suite, &aad, &[0; 64]));
         assert_ne!(a[..64], b[..64], "{} ciphertext", id.name());
@@ -157,7 +207,7 @@ fn equal_blocks_seal_differently() {
 #[test]
 fn hazard_11_without_randomness_nothing_is_sealed() {
     let aad = aad(1, 5, 0);
-    for id in keyed() {
+    for id in authenticated() {
         let suite = suite_under(id, 1);
         let mut out = vec![0; 64 + suite.overhead()];
         nonce::fail_rng_for_tests(true);
@@ -193,7 +243,7 @@ proptest! {
     fn what_was_sealed_opens(len in 0usize..70_000, seed: u8, index: u64, kind in 1u32..7, context: u8) {
         let plaintext: Vec<u8> = (0..len).map(|i| (i as u8).wrapping_mul(31).wrapping_add(seed)).collect();
         let aad = aad(kind, index, context);
-        for id in usable() {
+        for id in tagged() {
             let suite = suite_under(id, seed);
             let block = sealed(&*suite, &aad, &plaintext);
             let mut out = vec![0xAA; len];
@@ -227,7 +277,7 @@ proptest! {
     ) {
         let plaintext = vec![0x42; len];
         let aad = aad(1, 5, 0);
-        for id in usable() {
+        for id in tagged() {
             let suite = suite_under(id, 1);
             let mut block = sealed(&*suite, &aad, &plaintext);
             let at = at.index(block.len());

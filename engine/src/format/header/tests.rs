@@ -71,7 +71,6 @@ fn impossible_databases_are_refused() {
     let refusals = [
         (Some(&key), options(SuiteId::Checksum), FaultClass::InvalidArgument),
         (None, options(SuiteId::DEFAULT), FaultClass::KeyRequired),
-        (Some(&key), options(SuiteId::Adiantum), FaultClass::InvalidArgument),
         (
             Some(&key),
             CreateOptions { block_size: 256, ..options(SuiteId::DEFAULT) },
