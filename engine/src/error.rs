@@ -21,6 +21,21 @@ pub enum FileKind {
 }
 
 impl FileKind {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [FileKind; 6] = [
+        FileKind::MainDb,
+        FileKind::MainJournal,
+        FileKind::Wal,
+        FileKind::TempDb,
+        FileKind::TempJournal,
+        FileKind::SubJournal,
+    ];
+
+    /// Its place in [`FileKind::ALL`].
+    pub fn index(self) -> usize {
+        self as usize - 1
+    }
+
     /// The stable name used in error reports and metrics.
     pub fn name(self) -> &'static str {
         match self {

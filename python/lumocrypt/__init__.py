@@ -68,12 +68,15 @@ from .errors import (
     WrongKeyError,
 )
 from .header import RestoredHeader, backup_header, restore_header
+from .gosqlite import CryptoVFS, crypto_vfs
 from .info import DatabaseInfo, Keyslot, info
 from .kdf import PROFILES, Argon2id
 from .keys import Key
 from .keyslots import add_key, change_key, keyslots, label_key, remove_key
 from .kms import KmsKey
+from .metrics import stats, stats_prometheus
 from .native import Progress
+from .recorder import LoggingRecorder, Recorder, file_kind_name
 from .registration import install, load, loadable_path
 from .salvage import SalvagedTable, SalvageResult, salvage
 from .unlocking import lock, unlock
@@ -82,11 +85,6 @@ from .verify import VerifyResult, verify
 __version__ = _version("lumocrypt")
 
 translation.install(native.take_failure)
-
-
-def stats() -> dict[str, Any]:
-    """Counters of the engine in this process: opened files, reads, writes, failures of authentication."""
-    return native.stats()
 
 
 def __getattr__(name: str) -> Any:
@@ -108,6 +106,7 @@ __all__ = [
     "Connection",
     "Conversion",
     "CryptError",
+    "CryptoVFS",
     "Cursor",
     "DamagedPage",
     "DataError",
@@ -127,6 +126,7 @@ __all__ = [
     "KeySourceError",
     "Keyslot",
     "KmsKey",
+    "LoggingRecorder",
     "NotEncryptedError",
     "NotSupportedError",
     "OperationalError",
@@ -134,6 +134,7 @@ __all__ = [
     "ProgrammingError",
     "Progress",
     "RestoredHeader",
+    "Recorder",
     "Row",
     "SalvageResult",
     "SalvagedTable",
@@ -158,9 +159,11 @@ __all__ = [
     "complete_statement",
     "connect",
     "converters",
+    "crypto_vfs",
     "decrypt",
     "enable_callback_tracebacks",
     "encrypt",
+    "file_kind_name",
     "info",
     "install",
     "keyslots",
@@ -177,6 +180,7 @@ __all__ = [
     "sqlite_version",
     "sqlite_version_info",
     "stats",
+    "stats_prometheus",
     "threadsafety",
     "unlock",
     "verify",

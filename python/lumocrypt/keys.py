@@ -235,10 +235,15 @@ class Hidden:
 
     def raw(self) -> bytes | bytearray | memoryview:
         """The bytes of a raw key. Raises TypeError for text, ValueError for another length."""
+        return self.sized(RAW_KEY_BYTES, "a raw key")
+
+    def sized(self, size: int, what: str) -> bytes | bytearray | memoryview:
+        """The ``size`` bytes of a key that is named ``what`` in errors. Raises as :meth:`raw`."""
         if not self._is_binary():
-            raise TypeError(f"Key.raw() takes {RAW_KEY_BYTES} bytes, not {self._type_name()}")
-        if len(self._value) != RAW_KEY_BYTES:
-            raise ValueError(f"a raw key is {RAW_KEY_BYTES} bytes, not {len(self._value)}")
+            raise TypeError(f"{what} is {size} bytes, not {self._type_name()}")
+        given = memoryview(self._value).nbytes
+        if given != size:
+            raise ValueError(f"{what} is {size} bytes, not {given}")
         return self._value
 
     def _is_binary(self) -> bool:

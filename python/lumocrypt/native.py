@@ -359,6 +359,44 @@ def bench(options: dict[str, Any], seconds: float) -> dict[str, Any]:
     return _json(answer)
 
 
+# VFSs of the gosqlite format
+
+
+def recorder_callback(function: Callable[[int, int, int, int, int, int, int], None]) -> Any:
+    """A C function that the engine can report reads and writes to; it must not raise."""
+    return _ffi.callback("void(uint64_t, int, int, int64_t, int64_t, uint64_t, int)", function)
+
+
+def recorders_stop() -> None:
+    """No recorder is called from now on."""
+    _lib.lumo_recorders_stop()
+
+
+def gosqlite_open(
+    host: int,
+    base_vfs: str | None,
+    cipher: str,
+    key: bytes | bytearray | memoryview,
+    page_size: int,
+    recorder: Any,
+    context: int,
+) -> tuple[int, int, str]:
+    """Status, number and name of a VFS; for a status that is not 0 see :func:`key_failure`."""
+    number, name = _ffi.new("uint64_t *"), _ffi.new("char **")
+    base = _ffi.NULL if base_vfs is None else base_vfs.encode()
+    function = _ffi.NULL if recorder is None else recorder
+    with _ffi.from_buffer("uint8_t[]", key) as buffer:
+        status = _lib.lumo_gosqlite_open(
+            host, base, cipher.encode(), buffer, len(buffer), page_size, function, context, number, name
+        )
+    return int(status), int(number[0]), _take_string(name[0]) or ""
+
+
+def gosqlite_close(number: int) -> None:
+    """Unregisters a VFS and wipes its key."""
+    _check(_lib.lumo_gosqlite_close(number))
+
+
 def stats() -> dict[str, Any]:
     """The engine's counters."""
     text = _take_string(_lib.lumo_stats())

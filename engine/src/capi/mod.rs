@@ -11,6 +11,7 @@ pub mod bench;
 pub mod commands;
 pub mod extension;
 pub mod files;
+pub mod gosqlite;
 pub mod header;
 pub mod image;
 mod input;

@@ -1,5 +1,6 @@
 //! The files of a database, one module per kind, over [`storage::Storage`] and free of SQLite.
 
+pub mod gosqlite;
 pub mod header_region;
 pub mod journal;
 pub mod main_db;

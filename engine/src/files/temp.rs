@@ -50,6 +50,11 @@ impl TempFile {
         })
     }
 
+    /// The kind of file.
+    pub fn kind(&self) -> FileKind {
+        self.kind
+    }
+
     /// The logical size in bytes.
     pub fn size(&self) -> u64 {
         self.size

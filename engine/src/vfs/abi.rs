@@ -26,6 +26,7 @@ pub const SQLITE_OK_LOAD_PERMANENTLY: c_int = 1 << 8;
 pub const SQLITE_OPEN_READONLY: c_int = 0x0000_0001;
 pub const SQLITE_OPEN_READWRITE: c_int = 0x0000_0002;
 pub const SQLITE_OPEN_URI: c_int = 0x0000_0040;
+pub const SQLITE_OPEN_CREATE: c_int = 0x0000_0004;
 pub const SQLITE_OPEN_MAIN_DB: c_int = 0x0000_0100;
 pub const SQLITE_OPEN_TEMP_DB: c_int = 0x0000_0200;
 pub const SQLITE_OPEN_TRANSIENT_DB: c_int = 0x0000_0400;

@@ -15,6 +15,7 @@ pub struct Api {
     pub(super) libversion_number: unsafe extern "C" fn() -> c_int,
     pub(super) vfs_find: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_vfs,
     pub(super) vfs_register: unsafe extern "C" fn(*mut sqlite3_vfs, c_int) -> c_int,
+    pub(super) vfs_unregister: unsafe extern "C" fn(*mut sqlite3_vfs) -> c_int,
     pub(super) mprintf: unsafe extern "C" fn(*const c_char, ...) -> *mut c_char,
     pub(super) log: unsafe extern "C" fn(c_int, *const c_char, ...),
     pub(super) file_control: unsafe extern "C" fn(*mut sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
@@ -53,6 +54,7 @@ const FILE_CONTROL: Symbol = Symbol { name: c"sqlite3_file_control", position: 1
 const OPEN_V2: Symbol = Symbol { name: c"sqlite3_open_v2", position: 135 };
 const VFS_FIND: Symbol = Symbol { name: c"sqlite3_vfs_find", position: 141 };
 const VFS_REGISTER: Symbol = Symbol { name: c"sqlite3_vfs_register", position: 142 };
+const VFS_UNREGISTER: Symbol = Symbol { name: c"sqlite3_vfs_unregister", position: 143 };
 const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
 const URI_PARAMETER: Symbol = Symbol { name: c"sqlite3_uri_parameter", position: 189 };
 const FILENAME_JOURNAL: Symbol = Symbol { name: c"sqlite3_filename_journal", position: 247 };
@@ -122,6 +124,7 @@ impl Api {
                 libversion_number,
                 vfs_find: std::mem::transmute(find(&VFS_FIND)?),
                 vfs_register: std::mem::transmute(find(&VFS_REGISTER)?),
+                vfs_unregister: std::mem::transmute(find(&VFS_UNREGISTER)?),
                 mprintf: std::mem::transmute(find(&MPRINTF)?),
                 log: std::mem::transmute(find(&LOG)?),
                 file_control: std::mem::transmute(find(&FILE_CONTROL)?),

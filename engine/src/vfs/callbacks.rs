@@ -6,6 +6,7 @@ use super::abi::*;
 use super::base::BaseFile;
 use super::control;
 use super::file::{OpenFile, ShimFile};
+use super::observe::Operation;
 use super::report::guard;
 use super::wal_index::WalIndex;
 use crate::error::{Fault, FaultClass, Result};
@@ -65,7 +66,12 @@ unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_in
     let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes a buffer of that length.
     let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.max(0) as usize) };
-    guard_state(open, |open| open.read(buf, offset as u64))
+    let (watch, len) = (open.operation_begins(), buf.len());
+    let code = guard_state(open, |open| open.read(buf, offset as u64));
+    if let Some(tell) = open.operation_ended(Operation::Read, watch, offset, len, code) {
+        tell();
+    }
+    code
 }
 
 unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: c_int, offset: i64) -> c_int {
@@ -73,7 +79,12 @@ unsafe extern "C" fn x_write(file: *mut sqlite3_file, data: *const c_void, len: 
     let open = unsafe { open_of(file) };
     // SAFETY: SQLite passes a buffer of that length.
     let data = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len.max(0) as usize) };
-    given_up(guard_state(open, |open| open.write(data, offset as u64)))
+    let watch = open.operation_begins();
+    let code = given_up(guard_state(open, |open| open.write(data, offset as u64)));
+    if let Some(tell) = open.operation_ended(Operation::Write, watch, offset, data.len(), code) {
+        tell();
+    }
+    code
 }
 
 /// The code of a failed write, cut or sync, after which what waited is dropped: the pager gives a transaction up for

@@ -22,22 +22,29 @@ const KEPT: c_int = SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN | SQLITE_IOCAP_IMMUTABLE;
 
 /// Device characteristics of `open`.
 pub fn device_characteristics(open: &OpenFile) -> c_int {
-    let below = match open.base.methods().device_characteristics {
-        // SAFETY: an open file below.
-        Some(characteristics) => unsafe { characteristics(open.base.as_ptr()) },
-        None => 0,
-    };
+    let below = characteristics_below(open);
     // Said of the main file, and meant of its journal: what is appended counts from when all of it is there, because
     // reading a journal stops at the first extent that does not authenticate. SQLite then need not write, and sync in
     // between, how many records there are.
     let kept = below & KEPT | SQLITE_IOCAP_SAFE_APPEND;
     match &open.content {
         Content::Plain => below,
+        // A block is rewritten as a whole, the WAL's last one, too, while others rely on it: SQLite is to know that and
+        // fill sectors up. Nothing tells how much of what was appended is there.
+        Content::Gosqlite(_) => below & KEPT,
         // While POWERSAFE_OVERWRITE is set SQLite journals 512-byte sectors and never asks for the sector
         // size, so a block larger than a page would be rewritten without its neighbours being journaled.
         // The WAL decides by it whether to split frames at sector boundaries: there the base's answer holds.
         Content::Main(_) if open.wal.is_null() => kept,
         _ => kept | below & SQLITE_IOCAP_POWERSAFE_OVERWRITE,
+    }
+}
+
+fn characteristics_below(open: &OpenFile) -> c_int {
+    match open.base.methods().device_characteristics {
+        // SAFETY: an open file below.
+        Some(characteristics) => unsafe { characteristics(open.base.as_ptr()) },
+        None => 0,
     }
 }
 
@@ -48,8 +55,14 @@ pub fn sector_size(open: &mut OpenFile) -> c_int {
         Some(sector_size) => unsafe { sector_size(open.base.as_ptr()) },
         None => 4096,
     };
+    let powersafe = characteristics_below(open) & SQLITE_IOCAP_POWERSAFE_OVERWRITE != 0;
     match &mut open.content {
         Content::Main(database) => database.sector_size(&mut open.base) as c_int,
+        Content::Gosqlite(file) => {
+            let block = file.block_size() as c_int;
+            // The medium's own sectors matter where it does not keep writes apart.
+            if powersafe { block } else { block.max(below) }
+        }
         _ => below,
     }
 }
@@ -141,7 +154,9 @@ unsafe fn prefix_vfs_name(open: &OpenFile, name: *mut *mut c_char) {
 /// `connection` points at SQLite's connection.
 unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3) -> Result<()> {
     let this = std::ptr::from_mut(open);
-    let Content::Main(database) = &mut open.content else { return Ok(()) };
+    if !matches!(open.content, Content::Main(_) | Content::Gosqlite(_)) {
+        return Ok(());
+    }
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
     let connection = unsafe { *connection };
     let host = open.shim.host();
@@ -168,20 +183,29 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         // The connection's own main database. A new one without a key stays plain, where that is allowed.
         return Ok(());
     }
+    // SQLite puts the temporary files of a whole connection through its main database's VFS.
     // SAFETY: SQLite's answer.
-    if !unsafe { is_our_vfs(vfs) } && !database.may_stay_plain {
-        // SQLite puts the temporary files of a whole connection through its main database's VFS.
-        database.phase = Phase::Refused(
-            Fault::new(
-                FaultClass::InUse,
-                "an encrypted database cannot be attached to a connection whose main database is on another VFS: \
-                 SQLite would sort its rows into clear temporary files. Open the main database through lumocrypt \
-                 (vfs=lumocrypt) and attach to that",
-            )
-            .at_path(&database.path),
-        );
-        return Ok(());
-    }
+    let foreign = (!unsafe { is_our_vfs(vfs) }).then(|| {
+        Fault::new(
+            FaultClass::InUse,
+            "an encrypted database cannot be attached to a connection whose main database is on another VFS: \
+             SQLite would sort its rows into clear temporary files. Open the main database through lumocrypt \
+             (vfs=lumocrypt) and attach to that",
+        )
+        .at_path(&open.path)
+    });
+    let database = match (&mut open.content, foreign) {
+        (Content::Gosqlite(file), Some(fault)) => {
+            file.refuse(fault);
+            return Ok(());
+        }
+        (Content::Main(database), Some(fault)) if !database.may_stay_plain => {
+            database.phase = Phase::Refused(fault);
+            return Ok(());
+        }
+        (Content::Main(database), _) => database,
+        _ => return Ok(()),
+    };
     // SAFETY: a file object that SQLite handed out, and another one than this.
     let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) = (unsafe { ours_of(main) })
     else {
@@ -240,6 +264,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
         "lumo_status" => Ok(match &open.content {
             Content::Main(database) => database.status(),
+            Content::Gosqlite(file) => file.status(),
             _ => r#"{"state":"plain","encrypted":false}"#.to_owned(),
         }),
         _ => return Ok(None),
@@ -271,6 +296,10 @@ fn key_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
     };
     let key = Key::parse(text)?;
     match &mut open.content {
+        Content::Gosqlite(_) => Err(Fault::new(
+            FaultClass::InvalidArgument,
+            "this VFS was made with its key; make another one with lumocrypt.crypto_vfs for another key",
+        )),
         Content::Main(database) => {
             database.offer_key(&mut open.base, key)?;
             Ok("ok".to_owned())
@@ -283,7 +312,17 @@ fn key_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
 }
 
 fn cipher_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
-    let Content::Main(database) = &mut open.content else { return Ok("none".to_owned()) };
+    let database = match &mut open.content {
+        Content::Main(database) => database,
+        Content::Gosqlite(file) if value.is_none() => return Ok(file.cipher_name().to_owned()),
+        Content::Gosqlite(_) => {
+            return Err(Fault::new(
+                FaultClass::InvalidArgument,
+                "this VFS was made with its cipher; make another one with lumocrypt.crypto_vfs for another cipher",
+            ));
+        }
+        _ => return Ok("none".to_owned()),
+    };
     if let Some(value) = value {
         let name = String::from_utf8_lossy(value).into_owned();
         let suite = SuiteId::from_name(&name).ok_or_else(|| {

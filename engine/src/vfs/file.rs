@@ -8,7 +8,9 @@ use super::base::BaseFile;
 use super::checkpoint::Checkpoint;
 use super::database::{Database, Link, News, Phase};
 use super::evidence;
+use super::gosqlite::GosqliteContent;
 use super::host::Shim;
+use super::observe::tally_of;
 use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
@@ -18,7 +20,7 @@ use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
-use crate::stats::{STATS, Stats};
+use crate::stats::{STATS, Tally};
 
 /// What SQLite allocates for us: its own first member, ours, and the file below behind them.
 #[repr(C)]
@@ -53,6 +55,8 @@ pub struct OpenFile {
     level: c_int,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
     pub(super) busy: bool,
+    /// Its counters; none of what was passed through from the beginning.
+    pub(super) tally: Option<Tally>,
 }
 
 /// What a file is to us.
@@ -67,6 +71,8 @@ pub enum Content {
     Wal(Box<WalFile>, *mut OpenFile),
     /// A temporary file.
     Temp(Box<TempFile>),
+    /// Any file of the gosqlite format but a super-journal.
+    Gosqlite(Box<GosqliteContent>),
 }
 
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
@@ -79,6 +85,7 @@ const WAL_FIRST_READ_LOCK: c_int = 3;
 impl OpenFile {
     /// A file just opened below.
     pub fn new(shim: &'static Shim, path: String, base: BaseFile, content: Content) -> Box<Self> {
+        let tally = tally_of(&content);
         Box::new(OpenFile {
             shim,
             path,
@@ -92,6 +99,7 @@ impl OpenFile {
             read_only: false,
             level: SQLITE_LOCK_NONE,
             busy: false,
+            tally,
         })
     }
 
@@ -171,23 +179,19 @@ impl OpenFile {
             Content::Plain => self.base.read(buf, offset)?,
             Content::Temp(file) => file.read(&mut self.base, buf, offset)?,
             Content::Journal(file, _) => {
-                Stats::count(&STATS.reads);
                 let complete = file.read(&mut self.base, buf, offset)?;
                 evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
                 complete
             }
             Content::Wal(file, main) => {
-                Stats::count(&STATS.reads);
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
                 let complete = file.read(&mut self.base, &mut link, buf, offset)?;
                 evidence::keep(&self.shim.host().api, &self.path, file.take_loss());
                 complete
             }
-            Content::Main(database) => {
-                Stats::count(&STATS.reads);
-                read_main(database, &mut self.base, buf, offset)?
-            }
+            Content::Main(database) => read_main(database, &mut self.base, buf, offset)?,
+            Content::Gosqlite(file) => file.read(self.shim, &mut self.base, &self.path, buf, offset)?,
         };
         Ok(if complete { SQLITE_OK } else { SQLITE_IOERR_SHORT_READ })
     }
@@ -199,18 +203,13 @@ impl OpenFile {
         match &mut self.content {
             Content::Plain => self.base.write(data, offset)?,
             Content::Temp(file) => file.write(&mut self.base, data, offset)?,
-            Content::Journal(file, _) => {
-                Stats::count(&STATS.writes);
-                file.write(&mut self.base, data, offset)?;
-            }
+            Content::Journal(file, _) => file.write(&mut self.base, data, offset)?,
             Content::Wal(file, main) => {
-                Stats::count(&STATS.writes);
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
                 file.write(&mut self.base, &mut link, data, offset)?;
             }
             Content::Main(database) => {
-                Stats::count(&STATS.writes);
                 if database.may_stay_plain {
                     self.content = Content::Plain;
                     return self.write(data, offset);
@@ -228,6 +227,7 @@ impl OpenFile {
                 file.set_combine(!self.journal.is_null() || self.checkpoint == Checkpoint::Combining);
                 file.write(&mut self.base, data, offset)?;
             }
+            Content::Gosqlite(file) => file.write(self.shim, &mut self.base, &self.path, data, offset)?,
         }
         Ok(SQLITE_OK)
     }
@@ -250,6 +250,7 @@ impl OpenFile {
                 Phase::New if size == 0 => {}
                 _ => database.ready()?.truncate(&mut self.base, size)?,
             },
+            Content::Gosqlite(file) => file.truncate(&mut self.base, size)?,
         }
         Ok(SQLITE_OK)
     }
@@ -257,7 +258,7 @@ impl OpenFile {
     pub(super) fn sync(&mut self, flags: c_int) -> Result<c_int> {
         self.refuse_failed_checkpoint()?;
         match &mut self.content {
-            Content::Plain => self.base.sync(flags)?,
+            Content::Plain | Content::Gosqlite(_) => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
             Content::Journal(file, _) => file.sync(&mut self.base, flags)?,
             Content::Wal(file, _) => file.sync(&mut self.base, flags)?,
@@ -291,6 +292,7 @@ impl OpenFile {
                 // Never zero for a file with content: SQLite would delete its logs.
                 _ => self.base.size(),
             },
+            Content::Gosqlite(file) => file.size(&mut self.base),
         }
     }
 
@@ -326,19 +328,27 @@ impl OpenFile {
             let settled = database
                 .settle(&mut self.base, news)
                 .and_then(|()| self.shim.check_companions(database, &self.path));
-            if let Err(fault) = settled {
-                // Only these two can be gone back to; where SQLite has more already, it keeps what it was not told of.
-                if let Some(unlock) = self.base.methods().unlock
-                    && before <= SQLITE_LOCK_SHARED
-                {
-                    self.level = before;
-                    // SAFETY: gives back the lock that SQLite is told it did not get.
-                    unsafe { unlock(self.base.as_ptr(), before) };
-                }
-                return Err(fault);
+            settled.inspect_err(|_| self.give_back(before))?;
+        } else if let Content::Gosqlite(database) = &mut self.content {
+            if level == SQLITE_LOCK_SHARED {
+                failure::clear();
             }
+            let judged = database.judge(self.shim, &mut self.base, &self.path);
+            judged.inspect_err(|_| self.give_back(before))?;
         }
         Ok(SQLITE_OK)
+    }
+
+    /// Gives back a lock that SQLite is told it did not get. Only these two can be gone back to; where SQLite has more
+    /// already, it keeps what it was not told of.
+    fn give_back(&mut self, before: c_int) {
+        if let Some(unlock) = self.base.methods().unlock
+            && before <= SQLITE_LOCK_SHARED
+        {
+            self.level = before;
+            // SAFETY: an open file below.
+            unsafe { unlock(self.base.as_ptr(), before) };
+        }
     }
 
     pub(super) fn unlock(&mut self, level: c_int) -> Result<c_int> {
@@ -421,7 +431,7 @@ impl OpenFile {
                 }
                 STATS.open.fetch_sub(1, Ordering::Relaxed);
             }
-            Content::Main(_) | Content::Plain | Content::Temp(_) => {}
+            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
         }
         if matches!(self.content, Content::Main(_)) {
             self.shim.forget_log_names(std::ptr::from_mut(self));

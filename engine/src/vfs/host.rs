@@ -9,6 +9,7 @@ use super::api::Api;
 use super::base::BaseFile;
 use super::database::{Database, Link, Phase};
 use super::file::{Content, OpenFile};
+use super::gosqlite::{self, Gosqlite};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
@@ -37,6 +38,8 @@ pub struct Shim {
     name: CString,
     /// Plaintext databases pass through (`lumocrypt.install`).
     pub pass_through: bool,
+    /// Files are of the gosqlite format.
+    pub(super) gosqlite: Option<Gosqlite>,
 }
 
 // SAFETY: SQLite's VFS objects are shared between threads by design; ours are never changed once registered.
@@ -121,7 +124,7 @@ pub fn hosts() -> Vec<&'static Host> {
 pub(crate) fn hold() -> Box<dyn Any> {
     let hosts = locked(&HOSTS);
     let shims: Vec<_> = hosts.iter().map(|host| locked(&host.shims)).collect();
-    Box::new((locked(&LOG_NAMES), shims, hosts))
+    Box::new((locked(&LOG_NAMES), gosqlite::hold(), shims, hosts))
 }
 
 /// Is this VFS one of ours, in any library?
@@ -161,18 +164,23 @@ impl Host {
         if self.vfs_names().contains(&name) {
             return Ok(name);
         }
-        let c_base = CString::new(base)
+        self.add(self.find_base(base)?, &name, false)?;
+        Ok(name)
+    }
+
+    /// The VFS called `name`, which is none of ours.
+    pub(super) fn find_base(&self, name: &str) -> Result<*mut sqlite3_vfs> {
+        let c_name = CString::new(name)
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
-        let below = self.api.find_vfs(Some(&c_base));
+        let below = self.api.find_vfs(Some(&c_name));
         // SAFETY: SQLite's answer.
         if below.is_null() || unsafe { is_our_vfs(below) } {
             return Err(Fault::new(
                 FaultClass::InvalidArgument,
-                format!("this SQLite has no VFS called {base:?} to encrypt"),
+                format!("this SQLite has no VFS called {name:?} to encrypt"),
             ));
         }
-        self.add(below, &name, false)?;
-        Ok(name)
+        Ok(below)
     }
 
     /// A library that is not among those served.
@@ -214,12 +222,31 @@ impl Host {
     }
 
     fn add(&'static self, base: *mut sqlite3_vfs, name: &str, pass_through: bool) -> Result<&'static Shim> {
+        let shim = self.register(base, name, pass_through, None)?;
+        locked(&self.shims).push(shim);
+        Ok(shim)
+    }
+
+    /// Registers a VFS object, which lives for ever: SQLite may hold on to it after it is unregistered.
+    pub(super) fn register(
+        &'static self,
+        base: *mut sqlite3_vfs,
+        name: &str,
+        pass_through: bool,
+        gosqlite: Option<Gosqlite>,
+    ) -> Result<&'static Shim> {
         let c_name = CString::new(name)
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
         // SAFETY: a VFS of the library.
         let vfs = unsafe { shim::vfs_over(&*base) };
-        let shim =
-            Box::leak(Box::new(Shim { host: self, base, vfs: Box::new(vfs), name: c_name, pass_through }));
+        let shim = Box::leak(Box::new(Shim {
+            host: self,
+            base,
+            vfs: Box::new(vfs),
+            name: c_name,
+            pass_through,
+            gosqlite,
+        }));
         shim.vfs.name = shim.name.as_ptr();
         shim.vfs.app_data = std::ptr::from_ref::<Shim>(shim).cast_mut().cast();
         let vfs: *mut sqlite3_vfs = &mut *shim.vfs;
@@ -228,8 +255,6 @@ impl Host {
         if code != SQLITE_OK {
             return Err(Fault::new(FaultClass::Io, "SQLite refused to register the VFS").with_code(code));
         }
-        let shim: &'static Shim = shim;
-        locked(&self.shims).push(shim);
         Ok(shim)
     }
 }
@@ -378,13 +403,13 @@ const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 impl OwnFile {
     /// Opens `path` for reading. `None`: there is no such file.
     pub fn open(host: &'static Host, path: &str) -> Result<Option<OwnFile>> {
-        OwnFile::open_with(host, path, SQLITE_OPEN_READONLY)
+        Self::open_through(host.base_of_default(), path)
     }
 
     /// Opens `path`, which exists, for writing, and takes SQLite's EXCLUSIVE lock on it, which no connection that is in a
     /// transaction or in WAL mode lets it have. The lock goes with the file.
     pub fn open_exclusively(host: &'static Host, path: &str) -> Result<OwnFile> {
-        let file = OwnFile::open_with(host, path, SQLITE_OPEN_READWRITE)?;
+        let file = Self::open_with(host.base_of_default(), path, SQLITE_OPEN_READWRITE)?;
         let file = file
             .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(SQLITE_CANTOPEN))?;
         let Some(lock) = file.base.methods().lock else { return Ok(file) };
@@ -411,8 +436,12 @@ impl OwnFile {
         Ok(file)
     }
 
-    fn open_with(host: &'static Host, path: &str, access: c_int) -> Result<Option<OwnFile>> {
-        let base_vfs = host.base_of_default();
+    /// As `open`, through a VFS that is not one of ours.
+    pub(super) fn open_through(base_vfs: *mut sqlite3_vfs, path: &str) -> Result<Option<OwnFile>> {
+        Self::open_with(base_vfs, path, SQLITE_OPEN_READONLY)
+    }
+
+    fn open_with(base_vfs: *mut sqlite3_vfs, path: &str, access: c_int) -> Result<Option<OwnFile>> {
         // SAFETY: a registered VFS.
         let vfs = unsafe { &*base_vfs };
         let mut name = vec![0; NAME_PADDING];

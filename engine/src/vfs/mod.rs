@@ -5,8 +5,9 @@
 //! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
 //! is read from; [`report`] turns faults into codes; [`checkpoint`] says when blocks of the main file may wait for each
 //! other; [`command`] carries out what a connection is told to do beyond SQL, and [`header_edit`] writes what that changes
-//! in the header; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose. All
-//! `unsafe` of the VFS is here.
+//! in the header; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is
+//! SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the
+//! headerless format; [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
 
 pub mod abi;
 pub mod api;
@@ -18,9 +19,11 @@ pub mod control;
 pub mod database;
 pub mod evidence;
 pub mod file;
+pub mod gosqlite;
 pub mod header_edit;
 pub mod host;
 pub mod map;
+pub mod observe;
 pub mod own_connection;
 pub mod passphrase;
 pub mod probe;

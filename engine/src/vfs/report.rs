@@ -7,7 +7,7 @@ use super::abi::*;
 use super::api::Api;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
-use crate::stats::{STATS, Stats};
+use crate::stats::STATS;
 
 /// The code that a class travels as (docs/c-abi.md).
 fn code_of(fault: &Fault) -> c_int {
@@ -32,7 +32,7 @@ pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
         return code;
     }
     if fault.class == FaultClass::Tampered {
-        Stats::count(&STATS.unauthentic);
+        STATS.count_unauthentic(fault.kind);
     }
     let fault = fault.at_path(path).with_code(code);
     api.write_log(code, &format!("lumocrypt: {fault}"));

@@ -7,6 +7,7 @@ use super::base::BaseFile;
 use super::callbacks::{methods_for, ours_of};
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile, ShimFile};
+use super::gosqlite;
 use super::host::Shim;
 use super::report::guard;
 use crate::crypto::suite::SuiteId;
@@ -169,7 +170,7 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
                     }
                 }
             }
-            Content::Plain | Content::Temp(_) => {}
+            Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
         }
     }
 }
@@ -185,6 +186,10 @@ unsafe fn content_of(
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
+    if let Some(gosqlite) = &shim.gosqlite {
+        // SAFETY: as the caller promises.
+        return unsafe { gosqlite::content_of(shim, gosqlite, name, path, base, flags) };
+    }
     // A super-journal holds names of journals, and SQLite reads other databases' journals under this flag to
     // find the names that those end in: both are clear.
     if flags & SQLITE_OPEN_SUPER_JOURNAL != 0 {

@@ -134,6 +134,9 @@ fn api() -> Api {
     unsafe extern "C" fn register(_: *mut sqlite3_vfs, _: c_int) -> c_int {
         SQLITE_OK
     }
+    unsafe extern "C" fn unregister(_: *mut sqlite3_vfs) -> c_int {
+        SQLITE_OK
+    }
     unsafe extern "C" fn control(_: *mut sqlite3, _: *const c_char, _: c_int, _: *mut c_void) -> c_int {
         SQLITE_NOTFOUND
     }
@@ -173,6 +176,7 @@ fn api() -> Api {
         libversion_number: version,
         vfs_find: find,
         vfs_register: register,
+        vfs_unregister: unregister,
         // SAFETY: a function that ignores what comes behind its named parameters is called as one that is
         // variadic on every platform served.
         mprintf: unsafe { std::mem::transmute(no_string as unsafe extern "C" fn(_) -> _) },

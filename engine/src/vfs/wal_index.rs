@@ -1,6 +1,8 @@
 //! What the engine reads in SQLite's wal-index (wal.c, WalIndexHdr and WalCkptInfo; the layout is the same in every
 //! version and part of SQLite's file format).
 
+/// Offset of the page size (szPage): two bytes, 1 for 65536.
+const PAGE_SIZE: usize = 14;
 /// Offset of the last valid frame's number (mxFrame).
 const MAX_FRAME: usize = 16;
 /// Offset of the salts (aSalt), copied there from the WAL header.
@@ -32,6 +34,21 @@ impl WalIndex {
             *salt = unsafe { self.0.add(SALTS + offset).read_volatile() };
         }
         salts
+    }
+
+    /// The number of the last committed frame.
+    pub fn last_frame(self) -> u32 {
+        self.word(MAX_FRAME)
+    }
+
+    /// The size in bytes of the pages in the WAL; `None` where the wal-index was not filled yet.
+    pub fn page_size(self) -> Option<usize> {
+        // SAFETY: within the mapping and aligned.
+        match unsafe { self.0.add(PAGE_SIZE).cast::<u16>().read_volatile() } {
+            0 => None,
+            1 => Some(65536),
+            size => Some(usize::from(size)),
+        }
     }
 
     /// Will a checkpoint that begins now copy the whole WAL? Not if a reader holds an older mark: SQLite has just

@@ -1,0 +1,505 @@
+//! VFSs of the gosqlite format: each has its own key, and lives from a call that makes it to one that closes it.
+
+use std::any::Any;
+use std::ffi::{c_char, c_int};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::abi::*;
+use super::base::BaseFile;
+use super::callbacks::ours_of;
+use super::evidence;
+use super::file::{Content, OpenFile};
+use super::host::{Host, OwnFile, Shim};
+use super::observe::Recorder;
+use crate::crypto::{LengthPreserving, instantiate_length_preserving, nonce};
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::gosqlite::log::{self, Beginning};
+use crate::files::gosqlite::{BLOCK_SIZES, GosqliteFile, SharedCipher, header, is_block_size};
+use crate::files::memory;
+use crate::files::storage::Storage;
+use crate::stats::{STATS, Stats};
+
+/// What the names of these VFSs begin with; 16 random hex digits follow.
+const NAME: &str = "lumocrypt-go-";
+/// In place of the number of open files: the VFS is closed.
+const CLOSED: usize = usize::MAX;
+/// SQLite's `sqlite3_open` reads this much from the beginning, without a lock, to guess the page size.
+const HEADER_PROBE: usize = 100;
+/// How often something is looked at that another process may be writing just then, and the pause in between.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// How a VFS of this format is made.
+pub struct Options {
+    /// The cipher.
+    pub cipher: LengthPreserving,
+    /// The size of a block in bytes: SQLite's page size.
+    pub block_size: usize,
+    /// What is told of reads and writes.
+    pub recorder: Option<Recorder>,
+}
+
+/// What makes a VFS object one of this format. Like the object it lives for ever; the key does not.
+pub struct Gosqlite {
+    id: u64,
+    options: Options,
+    /// Open files, or [`CLOSED`].
+    files: AtomicUsize,
+}
+
+/// A VFS that is not closed.
+struct Registered {
+    id: u64,
+    shim: &'static Shim,
+    cipher: SharedCipher,
+}
+
+static REGISTERED: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+
+fn registered() -> MutexGuard<'static, Vec<Registered>> {
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps everybody else out of what is kept here until the result is dropped.
+pub(super) fn hold() -> Box<dyn Any> {
+    Box::new(registered())
+}
+
+/// Registers a VFS with `host` over the VFS called `base`, or over the default one; returns its number and its name.
+pub fn register(
+    host: &'static Host,
+    base: Option<&str>,
+    options: Options,
+    key: &[u8],
+) -> Result<(u64, String)> {
+    if !is_block_size(options.block_size) {
+        return Err(Fault::new(
+            FaultClass::InvalidArgument,
+            format!(
+                "page_size={}: it must be a power of two from {} to {}, and the same as PRAGMA page_size",
+                options.block_size,
+                BLOCK_SIZES.start(),
+                BLOCK_SIZES.end()
+            ),
+        ));
+    }
+    let cipher: SharedCipher = Arc::from(instantiate_length_preserving(options.cipher, key)?);
+    let below = match base {
+        Some(name) => host.find_base(name)?,
+        None => host.base_of_default(),
+    };
+    let mut random = [0; 8];
+    nonce::random(&mut random)?;
+    let id = u64::from_ne_bytes(random);
+    let name = format!("{NAME}{id:016x}");
+    let gosqlite = Gosqlite { id, options, files: AtomicUsize::new(0) };
+    let shim = host.register(below, &name, false, Some(gosqlite))?;
+    registered().push(Registered { id, shim, cipher });
+    Ok((id, name))
+}
+
+/// Unregisters the VFS with that number and wipes its key. Refused while files are open through it; again, it does
+/// nothing.
+pub fn close(id: u64) -> Result<()> {
+    let mut registered = registered();
+    let Some(place) = registered.iter().position(|vfs| vfs.id == id) else { return Ok(()) };
+    let shim = registered[place].shim;
+    let Some(gosqlite) = &shim.gosqlite else { return Ok(()) };
+    if let Err(open) = gosqlite.files.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
+        return Err(Fault::new(
+            FaultClass::InUse,
+            format!(
+                "{open} file(s) are still open through the VFS {}; close every connection that uses it first",
+                shim.name()
+            ),
+        ));
+    }
+    registered.swap_remove(place);
+    drop(registered);
+    // SAFETY: the object that was registered; it stays where it is, should a connection without files know it.
+    unsafe { (shim.host().api.vfs_unregister)(std::ptr::from_ref(&*shim.vfs).cast_mut()) };
+    Ok(())
+}
+
+impl Shim {
+    /// What is told of reads and writes through this VFS.
+    pub(super) fn recorder(&self) -> Option<Recorder> {
+        self.gosqlite.as_ref().and_then(|gosqlite| gosqlite.options.recorder)
+    }
+}
+
+/// An open file, counted as long as this lives.
+struct Counted {
+    vfs: &'static Gosqlite,
+    is_main: bool,
+}
+
+impl Counted {
+    fn new(vfs: &'static Gosqlite, kind: FileKind) -> Result<Counted> {
+        let one_more = |open| (open != CLOSED).then(|| open + 1);
+        if vfs.files.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_err() {
+            return Err(closed());
+        }
+        let is_main = kind == FileKind::MainDb;
+        match kind {
+            FileKind::MainDb => {
+                Stats::count(&STATS.opened);
+                Stats::count(&STATS.open);
+            }
+            FileKind::MainJournal | FileKind::Wal => {}
+            _ => Stats::count(&STATS.temporary),
+        }
+        Ok(Counted { vfs, is_main })
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.vfs.files.fetch_sub(1, Ordering::AcqRel);
+        if self.is_main {
+            STATS.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn closed() -> Fault {
+    Fault::new(FaultClass::InvalidArgument, "the VFS is closed; make another one with lumocrypt.crypto_vfs")
+}
+
+/// An open file of this format.
+pub struct GosqliteContent {
+    file: GosqliteFile,
+    cipher: SharedCipher,
+    role: Role,
+    counted: Counted,
+}
+
+enum Role {
+    Main(Judgement),
+    /// A WAL and the main database it belongs to.
+    Wal(*mut OpenFile),
+    Other,
+}
+
+/// What is known of a main database.
+#[derive(Default)]
+struct Judgement {
+    /// The key was seen to be right.
+    is_right: bool,
+    /// The page size in the file's header, where that was there when the file was first looked at.
+    page_size: Option<usize>,
+    /// Why the file must not be used.
+    refused: Option<Fault>,
+}
+
+/// The kind of a file that SQLite opens with `flags`; `None` for super-journals, which are clear.
+fn kind_of(flags: c_int) -> Option<FileKind> {
+    [
+        (SQLITE_OPEN_MAIN_DB, FileKind::MainDb),
+        (SQLITE_OPEN_MAIN_JOURNAL, FileKind::MainJournal),
+        (SQLITE_OPEN_WAL, FileKind::Wal),
+        // The original leaves transient databases in clear.
+        (SQLITE_OPEN_TEMP_DB | SQLITE_OPEN_TRANSIENT_DB, FileKind::TempDb),
+        (SQLITE_OPEN_TEMP_JOURNAL, FileKind::TempJournal),
+        (SQLITE_OPEN_SUBJOURNAL, FileKind::SubJournal),
+    ]
+    .into_iter()
+    .find_map(|(flag, kind)| (flags & flag != 0).then_some(kind))
+}
+
+/// What the file being opened is.
+///
+/// # Safety
+/// `name` is what SQLite passed to `xOpen` with `flags`.
+pub(super) unsafe fn content_of(
+    shim: &'static Shim,
+    vfs: &'static Gosqlite,
+    name: *const c_char,
+    path: &str,
+    base: &mut BaseFile,
+    flags: c_int,
+) -> Result<Content> {
+    let (cipher, block_size) = (vfs.cipher()?, vfs.options.block_size);
+    let open = |kind| -> Result<GosqliteContent> {
+        let file = GosqliteFile::new(Arc::clone(&cipher), kind, block_size)?;
+        let role = if kind == FileKind::MainDb { Role::Main(Judgement::default()) } else { Role::Other };
+        Ok(GosqliteContent { file, cipher: Arc::clone(&cipher), role, counted: Counted::new(vfs, kind)? })
+    };
+    let Some(kind) = kind_of(flags) else {
+        // SQLite reads the journals that a super-journal names as if they were super-journals, to find the name that
+        // they end in. Taken for one without, the super-journal would go, and with it the other database's rollback.
+        let mut journal = open(FileKind::MainJournal)?;
+        return Ok(match log::beginning(&mut journal.file, base)? {
+            Beginning::Log => Content::Gosqlite(Box::new(journal)),
+            _ => Content::Plain,
+        });
+    };
+    let mut content = open(kind)?;
+    if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
+        // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
+        let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
+        let Some(main) = main else {
+            return Err(Fault::new(FaultClass::Internal, "a log without its database"));
+        };
+        if kind == FileKind::Wal {
+            content.role = Role::Wal(std::ptr::from_mut(main));
+        }
+        if let OpenFile { content: Content::Gosqlite(database), base: main_base, path: main_path, .. } = main
+        {
+            database.judge(shim, main_base, main_path)?;
+        }
+        // A journal that is being made holds nothing that counts.
+        if kind == FileKind::Wal || flags & SQLITE_OPEN_CREATE == 0 {
+            content.look_at_log(shim, base, path)?;
+        }
+    }
+    Ok(Content::Gosqlite(Box::new(content)))
+}
+
+impl Gosqlite {
+    fn cipher(&self) -> Result<SharedCipher> {
+        let registered = registered();
+        let own = registered.iter().find(|vfs| vfs.id == self.id);
+        own.map(|vfs| Arc::clone(&vfs.cipher)).ok_or_else(closed)
+    }
+}
+
+impl GosqliteContent {
+    /// The kind of file.
+    pub(super) fn kind(&self) -> FileKind {
+        self.file.kind()
+    }
+
+    /// The size of a block in bytes.
+    pub(super) fn block_size(&self) -> usize {
+        self.file.block_size()
+    }
+
+    /// The name of the cipher.
+    pub(super) fn cipher_name(&self) -> &'static str {
+        self.counted.vfs.options.cipher.name()
+    }
+
+    /// Refuses the file from now on.
+    pub(super) fn refuse(&mut self, fault: Fault) {
+        if let Role::Main(judgement) = &mut self.role {
+            judgement.refused = Some(fault);
+        }
+    }
+
+    /// Makes sure, before anything depends on it, that the key opens the main database: SQLite takes logs that it
+    /// cannot make sense of for finished ones, and deletes them.
+    pub(super) fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
+        let (block_size, cipher_name) = (self.file.block_size(), self.counted.vfs.options.cipher);
+        let Role::Main(judgement) = &mut self.role else { return Ok(()) };
+        if let Some(fault) = &judgement.refused {
+            return Err(fault.clone());
+        }
+        let size = base.size()?;
+        if judgement.is_right || size == 0 {
+            return Ok(());
+        }
+        let mut head = memory::zeroed(size.min(*BLOCK_SIZES.end() as u64) as usize)?;
+        let judged = look(|| {
+            base.read(&mut head, 0)?;
+            header::judge(&self.cipher, cipher_name, &head, block_size)
+        });
+        let fault = match judged {
+            Ok(page_size) => {
+                judgement.is_right = true;
+                judgement.page_size = Some(page_size);
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        // A crash may have torn the first page, which the log that says so restores.
+        for (suffix, kind) in [("-journal", FileKind::MainJournal), ("-wal", FileKind::Wal)] {
+            let Some(mut log) = OwnFile::open_through(shim.base, &format!("{path}{suffix}"))? else {
+                continue;
+            };
+            let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
+            if log::beginning(&mut file, &mut log.base)? == Beginning::Log {
+                return Ok(());
+            }
+        }
+        Err(fault.in_file(FileKind::MainDb).at_path(path))
+    }
+
+    /// A log is opened. One in clear is not this database's; one that begins like none is kept in copy, because SQLite
+    /// is about to take it for nothing.
+    fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
+        let kind = self.kind();
+        let unknown = Fault::new(FaultClass::WrongKey, "");
+        let beginning = look(|| match log::beginning(&mut self.file, base)? {
+            Beginning::Unknown => Err(unknown.clone()),
+            known => Ok(known),
+        });
+        let log = if kind == FileKind::Wal { "write-ahead log" } else { "rollback journal" };
+        match beginning {
+            Ok(Beginning::Plaintext) => Err(Fault::new(
+                FaultClass::Tampered,
+                format!(
+                    "a plaintext {log} lies beside the encrypted database; it was left by another database or put \
+                     there. Move it away to open the database"
+                ),
+            )
+            .in_file(kind)
+            .at_path(path)),
+            Ok(_) => Ok(()),
+            Err(fault) if fault == unknown => {
+                let loss = format!(
+                    "the {log} does not begin as one under this key: a crash tore its beginning, it is damaged, or it \
+                     was written with another key, cipher or page size. SQLite will ignore it"
+                );
+                evidence::keep(&shim.host().api, path, Some(loss));
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// `xRead`.
+    pub(super) fn read(
+        &mut self,
+        shim: &'static Shim,
+        base: &mut BaseFile,
+        path: &str,
+        buf: &mut [u8],
+        offset: u64,
+    ) -> Result<bool> {
+        match self.role {
+            // Nothing depends on that but a guess at the page size.
+            Role::Main(_) if offset == 0 && buf.len() == HEADER_PROBE => self.file.read(base, buf, offset),
+            Role::Main(_) => {
+                self.judge(shim, base, path)?;
+                self.file.read(base, buf, offset)
+            }
+            Role::Wal(main) => {
+                // SAFETY: SQLite closes a WAL before its main database.
+                let last = unsafe { main.as_ref() }.and_then(last_frame_of_others);
+                match last {
+                    Some((last, page_size)) => self.read_wal(base, buf, offset, last, page_size),
+                    None => self.file.read(base, buf, offset),
+                }
+            }
+            Role::Other => self.file.read(base, buf, offset),
+        }
+    }
+
+    /// Reads from a WAL to which another connection may be adding. The block in which the last committed frame ends is
+    /// written again by whoever adds the next, and nothing keeps a read from seeing half of such a write; so what is
+    /// read of it must have the checksum that SQLite gave the frame.
+    fn read_wal(
+        &mut self,
+        base: &mut BaseFile,
+        buf: &mut [u8],
+        offset: u64,
+        last: u32,
+        page_size: usize,
+    ) -> Result<bool> {
+        let number = log::frame_of(offset, page_size);
+        let within = (offset.saturating_sub(log::frame_at(number, page_size))) as usize;
+        let end = within + buf.len();
+        if offset < log::frame_at(1, page_size)
+            || offset + buf.len() as u64 > log::frame_at(number.saturating_add(1), page_size)
+            || !log::is_rewritten(number, last, page_size, self.block_size())
+        {
+            return self.file.read(base, buf, offset);
+        }
+        let frame = look(|| {
+            log::whole_frame(&mut self.file, base, number, page_size)?.ok_or_else(|| {
+                Fault::new(
+                    FaultClass::Tampered,
+                    "a committed frame of the write-ahead log does not have its checksum",
+                )
+                .in_file(FileKind::Wal)
+                .at_page(u64::from(number - 1))
+            })
+        })?;
+        buf.copy_from_slice(&frame[within..end]);
+        Ok(true)
+    }
+
+    /// `xWrite`.
+    pub(super) fn write(
+        &mut self,
+        shim: &'static Shim,
+        base: &mut BaseFile,
+        path: &str,
+        data: &[u8],
+        offset: u64,
+    ) -> Result<()> {
+        self.judge(shim, base, path)?;
+        if offset == 0
+            && let Role::Main(judgement) = &self.role
+            && let Some(page_size) = header::page_size(data)
+            && page_size != self.file.block_size()
+            && judgement.page_size != Some(page_size)
+        {
+            let given = self.file.block_size();
+            return Err(Fault::new(
+                FaultClass::UnsupportedFormat,
+                format!(
+                    "the database's pages would have {page_size} bytes, and the VFS was made with page_size={given}: \
+                     run PRAGMA page_size = {given} before the first table is made, or make the VFS with \
+                     page_size={page_size}"
+                ),
+            )
+            .in_file(FileKind::MainDb));
+        }
+        self.file.write(base, data, offset)
+    }
+
+    /// `xTruncate`.
+    pub(super) fn truncate(&mut self, base: &mut BaseFile, size: u64) -> Result<()> {
+        self.file.truncate(base, size)
+    }
+
+    /// `xFileSize`.
+    pub(super) fn size(&mut self, base: &mut BaseFile) -> Result<u64> {
+        self.file.size(base)
+    }
+
+    /// `PRAGMA lumo_status`: one JSON object.
+    pub(super) fn status(&self) -> String {
+        let state = match &self.role {
+            Role::Main(Judgement { refused: Some(_), .. }) => "refused",
+            Role::Main(Judgement { is_right: true, .. }) => "unlocked",
+            _ => "new",
+        };
+        serde_json::json!({
+            "state": state,
+            "encrypted": true,
+            "cipher": self.cipher_name(),
+            "block_size": self.block_size(),
+            "format": "gosqlite",
+            "engine_version": env!("CARGO_PKG_VERSION"),
+        })
+        .to_string()
+    }
+}
+
+/// The last committed frame of a database's WAL and the size of its pages, if others may be adding to it.
+fn last_frame_of_others(main: &OpenFile) -> Option<(u32, usize)> {
+    let index = main.wal_index.filter(|_| !main.excludes_writers)?;
+    Some((index.last_frame(), index.page_size()?))
+}
+
+/// Looks at something until it is well, for as long as another process may be in the middle of writing it.
+fn look<T>(mut glance: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut looks = 1;
+    loop {
+        match glance() {
+            Err(fault)
+                if looks < LOOKS && matches!(fault.class, FaultClass::WrongKey | FaultClass::Tampered) =>
+            {
+                looks += 1;
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
+}
