@@ -56,6 +56,7 @@ from .bench import Bench, CipherSpeed, KdfTime, bench
 from .connection import connect
 from .convert import Conversion, decrypt, encrypt
 from .damage import DamagedPage
+from .derivation import derive_key
 from .errors import (
     CryptError,
     HeaderDamagedError,
@@ -69,6 +70,7 @@ from .errors import (
 )
 from .header import RestoredHeader, backup_header, restore_header
 from .gosqlite import CryptoVFS, crypto_vfs
+from .importing import Import, import_sqlcipher
 from .info import DatabaseInfo, Keyslot, info
 from .kdf import PROFILES, Argon2id
 from .keys import Key
@@ -116,6 +118,7 @@ __all__ = [
     "DateFromTicks",
     "Error",
     "HeaderDamagedError",
+    "Import",
     "InUseError",
     "IntegrityError",
     "InterfaceError",
@@ -161,9 +164,11 @@ __all__ = [
     "converters",
     "crypto_vfs",
     "decrypt",
+    "derive_key",
     "enable_callback_tracebacks",
     "encrypt",
     "file_kind_name",
+    "import_sqlcipher",
     "info",
     "install",
     "keyslots",

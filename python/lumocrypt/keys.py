@@ -193,7 +193,7 @@ class Hidden:
     __slots__ = ("_value",)
 
     def __init__(self, value: object) -> None:
-        self._value: Any = value
+        self._value: Any = value._value if isinstance(value, Hidden) else value
 
     def __repr__(self) -> str:
         return "<hidden>"
@@ -245,6 +245,17 @@ class Hidden:
         if given != size:
             raise ValueError(f"{what} is {size} bytes, not {given}")
         return self._value
+
+    def material(self) -> bytes | bytearray | memoryview:
+        """The bytes of a passphrase: binary as it is, text as UTF-8.
+
+        Raises TypeError for anything else, ValueError as :meth:`utf8`.
+        """
+        if self._is_binary():
+            return self._value
+        if not isinstance(self._value, str):
+            raise TypeError(f"a passphrase is text or bytes, not {self._type_name()}")
+        return self.utf8()
 
     def _is_binary(self) -> bool:
         return isinstance(self._value, bytes | bytearray | memoryview)

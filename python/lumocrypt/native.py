@@ -23,6 +23,9 @@ ABI_VERSION = 1
 #: Threads for operations on whole files; one per core if it is not set.
 THREADS_VARIABLE = "LUMO_THREADS"
 
+#: Bytes that the engine reads where they are.
+Material = bytes | bytearray | memoryview
+
 #: ``progress(done_bytes, total_bytes)``; raise from it to stop.
 Progress = Callable[[int, int], object]
 
@@ -199,6 +202,16 @@ def key_failure(status: int) -> Exception:
     return exception_from(failure or Failure(status, "the key is malformed"))
 
 
+def derive_key(passphrase: Material, salt: Material, length: int) -> bytes:
+    """A key of 32 or 64 bytes for the gosqlite format."""
+    key = _ffi.new("uint8_t[]", length)
+    with _ffi.from_buffer("uint8_t[]", passphrase) as secret, _ffi.from_buffer("uint8_t[]", salt) as buffer:
+        _check(_lib.lumo_derive_key(secret, len(secret), buffer, len(buffer), key, length))
+    derived = bytes(_ffi.buffer(key))
+    _ffi.memmove(key, bytes(length), length)
+    return derived
+
+
 def key_free(number: int) -> None:
     """Wipes a key; connections that use it keep their own."""
     _lib.lumo_key_free(number)
@@ -272,6 +285,41 @@ def encrypt_file(
             host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
         ),
     )
+
+
+def encrypt_stream(
+    destination: str,
+    size: int,
+    key: int,
+    options: dict[str, Any],
+    source: Callable[[int, int], bytes],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Encrypts ``size`` bytes into an empty file; ``source(offset, length)`` hands them out in clear."""
+    raised: list[BaseException] = []
+
+    def fill(offset: int, target: Any, length: int, _context: Any) -> int:
+        content = source(int(offset), int(length))
+        _ffi.memmove(target, content, len(content))
+        return 0
+
+    def failed(_type: Any, error: BaseException, _traceback: Any) -> int:
+        raised.append(error)
+        return 1
+
+    callback = _ffi.callback("int(uint64_t, uint8_t *, uintptr_t, void *)", fill, error=1, onerror=failed)
+    settings = _options(options)
+
+    def call(step: Any, answer: Any) -> int:
+        status = _lib.lumo_encrypt_stream(
+            _path(destination), size, key, settings, callback, step, _ffi.NULL, answer
+        )
+        if raised:
+            take_failure()
+            raise raised[0]
+        return int(status)
+
+    return _with_progress(progress, call)
 
 
 def decrypt_file(

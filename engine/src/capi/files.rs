@@ -170,7 +170,7 @@ pub(super) unsafe fn open_options(options: *const c_char, key: u64) -> Result<Op
     Ok(open)
 }
 
-fn reporter(progress: LumoProgress, context: *mut c_void) -> Box<Report<'static>> {
+pub(super) fn reporter(progress: LumoProgress, context: *mut c_void) -> Box<Report<'static>> {
     match progress {
         // SAFETY: the caller of the exported function promised that the function accepts the context.
         Some(progress) => Box::new(move |done, total| unsafe { progress(done, total, context) == 0 }),
@@ -178,7 +178,7 @@ fn reporter(progress: LumoProgress, context: *mut c_void) -> Box<Report<'static>
     }
 }
 
-fn describe(done: &Converted) -> String {
+pub(super) fn describe(done: &Converted) -> String {
     json!({
         "cipher": done.suite.name(),
         "uuid": hex(&done.uuid),

@@ -5,6 +5,7 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use super::{call, owned, required, text};
+use crate::crypto::kdf::{Argon2Cost, argon2id};
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::header;
 use crate::keys::cache;
@@ -58,6 +59,46 @@ pub unsafe extern "C" fn lumo_key_random(key: *mut u64) -> c_int {
 pub extern "C" fn lumo_key_free(key: u64) {
     // Wiping cannot panic; if it did, there would be nobody to tell.
     let _ = catch_unwind(|| registry::drop_key(key));
+}
+
+/// The shortest salt of [`lumo_derive_key`], in bytes: RFC 9106 recommends 16 (section 3.1).
+const MIN_SALT: usize = 16;
+
+/// Derives a key for the gosqlite format: Argon2id with 3 passes, 64 MiB and 4 lanes, into the 32 or 64 bytes of `key`.
+///
+/// # Safety
+/// `passphrase` and `salt` point to as many readable bytes as said, `key` to `key_len` writable ones.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_derive_key(
+    passphrase: *const u8,
+    passphrase_len: usize,
+    salt: *const u8,
+    salt_len: usize,
+    key: *mut u8,
+    key_len: usize,
+) -> c_int {
+    call(|| {
+        // SAFETY: passed on from the caller.
+        let (passphrase, salt) = unsafe { (bytes(passphrase, passphrase_len)?, bytes(salt, salt_len)?) };
+        if passphrase.is_empty() {
+            return Err(Fault::new(FaultClass::InvalidArgument, "The passphrase is empty; give one."));
+        }
+        if salt.len() < MIN_SALT {
+            let message = format!("A salt of {} bytes is too short; use {MIN_SALT} random ones.", salt.len());
+            return Err(Fault::new(FaultClass::InvalidArgument, message));
+        }
+        if key.is_null() {
+            return Err(null_result());
+        }
+        // SAFETY: passed on from the caller.
+        let out = unsafe { std::slice::from_raw_parts_mut(key, key_len) };
+        match out.len() {
+            32 => out.copy_from_slice(argon2id::<32>(passphrase, salt, Argon2Cost::INTERACTIVE)?.expose()),
+            64 => out.copy_from_slice(argon2id::<64>(passphrase, salt, Argon2Cost::INTERACTIVE)?.expose()),
+            _ => return Err(Fault::new(FaultClass::InvalidArgument, "A derived key has 32 or 64 bytes.")),
+        }
+        Ok(())
+    })
 }
 
 /// Makes a single-use handle for an open; `key` 0 means options only.

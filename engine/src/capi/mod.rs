@@ -18,6 +18,7 @@ mod input;
 pub mod keys;
 pub mod registration;
 pub mod report;
+pub mod stream;
 
 /// The version of this ABI. It changes with every incompatible change of a function or of its JSON.
 pub const ABI_VERSION: u32 = 1;

@@ -29,10 +29,10 @@ impl Argon2Cost {
     pub const SENSITIVE: Argon2Cost = Argon2Cost { t: 3, m_kib: 1 << 20, p: 4 };
 }
 
-/// Argon2id, version 0x13, 32 bytes. Costs out of the algorithm's range and salts under 8 bytes are refused as
+/// Argon2id, version 0x13, `N` bytes. Costs out of the algorithm's range and salts under 8 bytes are refused as
 /// invalid arguments; policy on what is too little or too much is the caller's.
-pub fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Secret<32>> {
-    let params = Params::new(cost.m_kib, cost.t, cost.p, Some(32)).map_err(refused)?;
+pub fn argon2id<const N: usize>(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Secret<N>> {
+    let params = Params::new(cost.m_kib, cost.t, cost.p, Some(N)).map_err(refused)?;
     run_argon2(&Argon2::new(Algorithm::Argon2id, Version::V0x13, params), passphrase, salt)
 }
 
@@ -40,12 +40,12 @@ pub fn argon2id(passphrase: &[u8], salt: &[u8], cost: Argon2Cost) -> Result<Secr
 const STACK_USED: usize = 64 * 1024;
 
 /// Runs `hasher` in memory that is wiped afterwards.
-fn run_argon2(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Secret<32>> {
+fn run_argon2<const N: usize>(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Secret<N>> {
     let params = hasher.params();
     let mut memory = Zeroizing::new(Vec::new());
     memory.try_reserve_exact(params.block_count()).map_err(|_| out_of_memory(params))?;
     memory.resize(params.block_count(), Block::new());
-    let mut key = Secret::<32>::zeroed();
+    let mut key = Secret::<N>::zeroed();
     // Threads of its own, gone afterwards: the lanes would otherwise run in a process-wide pool, which has
     // no threads in a forked child, where the derivation would then wait for ever.
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get()).min(params.p_cost() as usize);

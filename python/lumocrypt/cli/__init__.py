@@ -14,6 +14,7 @@ from .. import __version__
 from . import exitcodes
 from .conversion import decrypt, encrypt
 from .header import header
+from .importing import import_sqlcipher
 from .inspection import info, verify
 from .keyslots import key
 from .keysource import KeyEnvironment
@@ -38,7 +39,7 @@ def cli() -> None:
     """
 
 
-for _command in (encrypt, decrypt, verify, salvage, info, key, header, shell, bench):
+for _command in (encrypt, decrypt, verify, salvage, info, key, header, shell, bench, import_sqlcipher):
     cli.add_command(_command)
 
 

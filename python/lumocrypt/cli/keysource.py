@@ -14,9 +14,9 @@ from typing import Any
 
 import click
 
-from .. import kdf
+from .. import kdf, keyring
 from ..errors import KeySourceError, make
-from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, Key, RemoteKey
+from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, Hidden, Key, RemoteKey
 from ..kms import KmsKey
 from . import keytext
 
@@ -113,19 +113,37 @@ class KeySource:
         ``new`` says that the key is to open the database from now on, and asks twice at the prompt. Raises
         KeySourceError if the source has no usable key.
         """
-        if self.descriptor is not None:
-            text = self.environment.read(self.descriptor, self.role)
-            return keytext.decode(text, keytext.descriptor_name(self.descriptor))
-        if self.file is not None:
-            return keytext.decode(keytext.read_file(self.file), self.file)
         if self.keyring is not None:
             service, user = split_keyring(self.keyring)
             return Key.from_keyring(service, user)
         if self.kms is not None:
             return KmsKey(self.kms)
+        return keytext.parse(*self._read(new))
+
+    def text(self, *, new: bool = False) -> Hidden:
+        """The text of a key that is for another program's format, from the same sources.
+
+        Raises KeySourceError, for a key-management service too, which gives out none.
+        """
+        if self.kms is not None:
+            raise make(
+                KeySourceError,
+                f"{self.role.option('kms')} unwraps keys of lumocrypt's own format only; name another source",
+            )
+        if self.keyring is not None:
+            return Hidden(keyring.get(*split_keyring(self.keyring)))
+        return Hidden(self._read(new)[0])
+
+    def _read(self, new: bool) -> tuple[str, str]:
+        """The text, and what messages call the place that it came from."""
+        if self.descriptor is not None:
+            name = keytext.descriptor_name(self.descriptor)
+            return keytext.decode(self.environment.read(self.descriptor, self.role), name), name
+        if self.file is not None:
+            return keytext.decode(keytext.read_file(self.file), self.file), self.file
         text = self.environment.texts.get(self.role.variable)
         if text is not None:
-            return keytext.parse(text, self.role.variable)
+            return text, self.role.variable
         if not keytext.has_terminal():
             role = self.role
             raise make(
@@ -134,7 +152,7 @@ class KeySource:
                 f"use {role.option('key-file')}, {role.option('key-fd')} or {role.option('key-stdin')}, "
                 f"or set {role.variable}",
             )
-        return keytext.ask(new=new)
+        return keytext.ask(new=new), "the terminal"
 
 
 def split_keyring(name: str) -> tuple[str, str]:

@@ -51,16 +51,16 @@ def read_file(path: str) -> bytes:
         raise make(KeySourceError, f"cannot read the key from {path}: {error.strerror}") from None
 
 
-def decode(text: bytes, source: str) -> Key:
-    """The key in what a text source gave: UTF-8, one trailing newline being no part of it.
+def decode(text: bytes, source: str) -> str:
+    """What a text source gave: UTF-8, one trailing newline being no part of it.
 
-    Raises KeySourceError, which names ``source``, if it is no key.
+    Raises KeySourceError, which names ``source``, if it can be no key.
     """
     if len(text) > _MAX_TEXT_BYTES:
         raise make(KeySourceError, f"what {source} holds is too long for a key")
     text = text[: -2 if text.endswith(b"\r\n") else -1] if text.endswith(b"\n") else text
     try:
-        return parse(text.decode("utf-8"), source)
+        return text.decode("utf-8")
     except UnicodeDecodeError:
         raise make(KeySourceError, f"the key from {source} is not UTF-8 text") from None
 
@@ -83,15 +83,15 @@ def has_terminal() -> bool:
     return True
 
 
-def ask(*, new: bool) -> Key:
-    """A key that somebody types at the terminal, without echo; twice if it is ``new``.
+def ask(*, new: bool) -> str:
+    """What somebody types at the terminal, without echo; twice if it is ``new``.
 
     Raises KeySourceError if nothing usable is typed, or not the same twice.
     """
     text = _ask("New passphrase: " if new else "Passphrase: ")
     if new and text != _ask("Repeat the passphrase: "):
         raise make(KeySourceError, "the two passphrases differ")
-    return parse(text, "the terminal")
+    return text
 
 
 def _ask(prompt: str) -> str:

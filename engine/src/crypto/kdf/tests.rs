@@ -149,7 +149,7 @@ fn argon2id_of_rfc_9106() {
         .build()
         .unwrap();
     let hasher = Argon2::new_with_secret(&[3; 8], Algorithm::Argon2id, Version::V0x13, params).unwrap();
-    let key = run_argon2(&hasher, &[1; 32], &[2; 16]).unwrap();
+    let key: Secret<32> = run_argon2(&hasher, &[1; 32], &[2; 16]).unwrap();
     assert_eq!(key.expose()[..], hex("0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659"));
 }
 
@@ -161,7 +161,7 @@ fn argon2id_of_the_reference_implementation() {
         (2, "6d093c501fd5999645e0ea3bf620d7b8be7fd2db59c20d9fff9539da2bf57037"),
     ];
     for (p, expected) in cases {
-        let key = argon2id(b"password", b"somesalt", Argon2Cost { t: 2, m_kib: 256, p }).unwrap();
+        let key = argon2id::<32>(b"password", b"somesalt", Argon2Cost { t: 2, m_kib: 256, p }).unwrap();
         assert_eq!(key.expose()[..], hex(expected), "{p} lanes");
     }
 }
@@ -169,8 +169,8 @@ fn argon2id_of_the_reference_implementation() {
 #[test]
 fn impossible_costs_are_refused() {
     let good = Argon2Cost { t: 1, m_kib: 64, p: 2 };
-    let class = |salt: &[u8], cost| argon2id(b"x", salt, cost).unwrap_err().class;
-    assert!(argon2id(b"", &[0; 16], good).is_ok());
+    let class = |salt: &[u8], cost| argon2id::<32>(b"x", salt, cost).unwrap_err().class;
+    assert!(argon2id::<32>(b"", &[0; 16], good).is_ok());
     assert_eq!(class(&[0; 7], good), FaultClass::InvalidArgument);
     for bad in [Argon2Cost { t: 0, ..good }, Argon2Cost { p: 0, ..good }, Argon2Cost { m_kib: 15, ..good }] {
         assert_eq!(class(&[0; 16], bad), FaultClass::InvalidArgument, "{bad:?}");
@@ -182,7 +182,7 @@ fn impossible_costs_are_refused() {
 #[cfg(target_os = "linux")]
 fn a_forked_child_can_derive_keys() {
     let cost = Argon2Cost { t: 1, m_kib: 64, p: 2 };
-    let expected = *argon2id(b"x", &[0; 16], cost).unwrap().expose();
+    let expected = *argon2id::<32>(b"x", &[0; 16], cost).unwrap().expose();
     // SAFETY: the C library's own locks are safe across `fork`; the child leaves with `_exit`, and an alarm
     // ends it if it hangs.
     let status = unsafe {
@@ -190,7 +190,7 @@ fn a_forked_child_can_derive_keys() {
         assert!(child >= 0);
         if child == 0 {
             libc::alarm(20);
-            let same = argon2id(b"x", &[0; 16], cost).is_ok_and(|key| *key.expose() == expected);
+            let same = argon2id::<32>(b"x", &[0; 16], cost).is_ok_and(|key| *key.expose() == expected);
             libc::_exit(if same { 0 } else { 1 });
         }
         let mut status = 0;

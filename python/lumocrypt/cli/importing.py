@@ -1,0 +1,62 @@
+"""``lumocrypt import-sqlcipher``."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import KeySourceError, make
+from ..importing import import_sqlcipher as run_import
+from ..kdf import parse as parse_kdf
+from ..paths import absolute, existing_file, refuse_existing
+from ..sqlcipher import SqlcipherKey
+from .keysource import KeySource, key_options, new_key_options
+from .output import print_json, progress_bar
+
+
+@click.command("import-sqlcipher")
+@click.argument("source", type=click.Path())
+@click.argument("destination", type=click.Path())
+@click.option("--cipher", metavar="NAME", help="The suite of the new database.")
+@click.option(
+    "--kdf",
+    metavar="PROFILE",
+    default="interactive",
+    show_default=True,
+    help="Cost of the new passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@key_options
+@new_key_options
+def import_sqlcipher(
+    source: str,
+    destination: str,
+    cipher: str | None,
+    kdf: str,
+    as_json: bool,
+    key_source: KeySource,
+    new_key_source: KeySource,
+) -> None:
+    """Copy the SQLCipher 4 database SOURCE to the new database DESTINATION.
+
+    The key is SQLCipher's: a passphrase, x'<64 hex digits>', or x'<96 hex digits>' with the salt. The new
+    key is that of DESTINATION.
+    """
+    costs = parse_kdf(kdf)
+    # Before anything is asked for.
+    existing_file(source)
+    refuse_existing(absolute(destination))
+    source_key = key_source.text()
+    try:
+        SqlcipherKey(source_key)
+    except ValueError as error:
+        raise make(KeySourceError, str(error)) from None
+    key = new_key_source.obtain(new=True)
+    with progress_bar("importing", quiet=as_json) as progress:
+        done = run_import(
+            source, destination, source_key=source_key, key=key, cipher=cipher, kdf=costs, progress=progress
+        )
+    if as_json:
+        print_json(done, ok=True, operation="import-sqlcipher")
+    else:
+        sizes = f"{done.source_size:,} -> {done.destination_size:,} bytes"
+        click.echo(f"imported {done.source} to {done.destination} with {done.cipher}: {sizes}")
