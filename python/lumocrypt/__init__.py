@@ -54,7 +54,7 @@ from . import native, translation
 from .attach import attach
 from .bench import Bench, CipherSpeed, KdfTime, bench
 from .connection import connect
-from .convert import Conversion, decrypt, encrypt
+from .convert import Conversion, convert, decrypt, encrypt
 from .damage import DamagedPage
 from .derivation import derive_key
 from .errors import (
@@ -161,6 +161,7 @@ __all__ = [
     "change_key",
     "complete_statement",
     "connect",
+    "convert",
     "converters",
     "crypto_vfs",
     "decrypt",

@@ -1,32 +1,35 @@
-"""``encrypt`` and ``decrypt``: whole files, in place or to another name."""
+"""``encrypt``, ``decrypt`` and ``convert``: whole files, in place or to another name."""
 
 from __future__ import annotations
 
 import os
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import native
-from .connection import CHECKSUM, handle_uri, open_options
-from .creation import new_key
+from .connection import CHECKSUM, open_options
+from .contentcheck import check_content
+from .creation import new_key as new_key_of
 from .errors import CryptError, NotEncryptedError, make
+from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
 from .info import inspect
 from .kdf import Kdf, KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
 from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links
-from .quiesce import LOCK_WAIT, Open, Snapshot, Takeover
+from .quiesce import Open, Snapshot, Takeover
 from .registration import stdlib_host
 from .unlocking import resolve_key
-from .uri import parse
+
+#: A key of lumocrypt's own format, or the bytes of one of gosqlite's.
+AnyKey = KeyLike | native.Material
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What :func:`encrypt` or :func:`decrypt` did."""
+    """What :func:`encrypt`, :func:`decrypt` or :func:`convert` did."""
 
     source: str
     #: The same as ``source`` if it was done in place.
@@ -41,11 +44,13 @@ def encrypt(
     source: StrPath,
     destination: StrPath | None = None,
     *,
-    key: KeyLike | None,
+    key: AnyKey | None,
     cipher: str | None = None,
     kdf: Kdf = "interactive",
     kdf_limit: KdfLimit | None = None,
     block_size: int | None = None,
+    format: Format = NATIVE,
+    page_size: int | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Encrypts a plaintext database, in place if there is no ``destination``.
@@ -60,6 +65,11 @@ def encrypt(
     have the database open. With a destination, which must not exist, the source is left as it is, except that
     a WAL is checkpointed. After a failure the source is as it was and nothing else is left behind.
 
+    With ``format="gosqlite"`` the result is what gosqlite's ``vfs/crypto`` reads: ``key`` is then 32 bytes
+    for ``cipher="adiantum"``, the default, or 64 for ``"aes-256-xts"``, ``page_size`` is checked to be that
+    of the database, and the other options are not for it. The result is read back and compared before it
+    gets its name.
+
     The blocks of the disk that held the plaintext are freed, not wiped.
 
     Raises FileNotFoundError, FileExistsError, PermissionError, OSError(ENOSPC), InUseError, CryptError for
@@ -68,12 +78,18 @@ def encrypt(
     """
     hidden = Hidden(key)
     del key
+    if _is_gosqlite(format, page_size):
+        _refuse_options(kdf_limit=kdf_limit, block_size=block_size)
+        new = Gosqlite(hidden, cipher, page_size)
+        path = existing_file(source)
+        _refuse_encrypted(path)
+        return _transcode(path, destination, Plain(), new, progress)
     given = None if hidden.remote() else hidden.key()
     options = open_options(hidden.remote() or given, cipher, kdf, kdf_limit, block_size=block_size)
     path = existing_file(source)
     _refuse_encrypted(path)
     if hidden.remote():
-        given, identity = new_key(hidden)
+        given, identity = new_key_of(hidden)
         options |= identity
     if cipher != CHECKSUM:
         given = resolve_key(path, given)
@@ -83,15 +99,19 @@ def encrypt(
     def write(new: str) -> dict[str, Any]:
         return native.encrypt_file(host.number, path, new, number, options, progress)
 
-    return _convert(path, destination, _plaintext_opener(path), write)
+    with Plain().opener(path) as opener:
+        return _convert(path, destination, opener, write)
 
 
 def decrypt(
     source: StrPath,
     destination: StrPath | None = None,
     *,
-    key: KeyLike | None,
+    key: AnyKey | None,
     kdf_limit: KdfLimit | None = None,
+    format: Format = NATIVE,
+    cipher: str | None = None,
+    page_size: int | None = None,
     progress: Progress | None = None,
 ) -> Conversion:
     """Decrypts a database, in place if there is no ``destination``.
@@ -99,6 +119,8 @@ def decrypt(
     The result is the database as SQLite sees it; of a file made by :func:`encrypt` and not written to
     since, it is the original bit for bit. ``key=None`` takes the key of :func:`lumocrypt.unlock` or
     ``LUMO_KEY``. ``kdf_limit``, ``progress``, locks and failures are as for :func:`encrypt`.
+    With ``format="gosqlite"`` ``key`` and ``cipher`` are as for :func:`encrypt`, and ``page_size`` is found
+    out if it is not given.
 
     Raises WrongKeyError, KeyRequiredError, NotEncryptedError, TamperedError, HeaderDamagedError,
     UnsupportedFormatError, and what encrypt raises.
@@ -106,8 +128,11 @@ def decrypt(
     hidden = Hidden(key)
     del key
     path = existing_file(source)
-    given = hidden.key(path)
-    given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
+    if _is_gosqlite(format, page_size):
+        _refuse_options(kdf_limit=kdf_limit)
+        return _transcode(path, destination, Gosqlite(hidden, cipher, page_size), Plain(), progress)
+    _refuse_options(cipher=cipher)
+    given = _existing_key(path, hidden)
     number = 0 if given is None else given.number
     options = {"kdf_limit": resolve_limit(kdf_limit)}
     host = stdlib_host()
@@ -115,7 +140,99 @@ def decrypt(
     def write(new: str) -> dict[str, Any]:
         return native.decrypt_file(host.number, path, new, number, options, progress)
 
-    return _convert(path, destination, _encrypted_opener(path, given, options), write)
+    with Native(given, options).opener(path) as opener:
+        return _convert(path, destination, opener, write)
+
+
+def convert(
+    source: StrPath,
+    destination: StrPath | None = None,
+    *,
+    format: Format,
+    key: AnyKey | None,
+    new_format: Format,
+    new_key: AnyKey | None,
+    cipher: str | None = None,
+    page_size: int | None = None,
+    new_cipher: str | None = None,
+    kdf: Kdf = "interactive",
+    kdf_limit: KdfLimit | None = None,
+    block_size: int | None = None,
+    progress: Progress | None = None,
+) -> Conversion:
+    """Moves an encrypted database to another format or key, in place if there is no ``destination``.
+
+    ``format`` and ``key`` are those of the source, ``new_format`` and ``new_key`` of the result:
+    ``"lumocrypt"`` with a key as for :func:`lumocrypt.connect`, or ``"gosqlite"`` with the bytes of one.
+    ``cipher`` and ``page_size`` are the source's if it is in the gosqlite format; the page size is found out
+    if it is not given. ``new_cipher`` is for both formats, ``kdf``, ``kdf_limit`` and ``block_size`` as for
+    :func:`encrypt`. Within the gosqlite format this is how a key is replaced.
+
+    Nothing is on disk in clear. The result is read back, compared byte by byte with the source as SQLite sees
+    it, and checked by SQLite's quick_check before it gets its name; the rest is as for :func:`encrypt`.
+
+    Raises WrongKeyError, UnsupportedFormatError for another page size, NotEncryptedError, TamperedError, and
+    what :func:`encrypt` raises.
+    """
+    hidden, hidden_new = Hidden(key), Hidden(new_key)
+    del key, new_key
+    path = existing_file(source)
+    old: Side
+    if _is_gosqlite(format, page_size):
+        old = Gosqlite(hidden, cipher, page_size)
+    else:
+        _refuse_options(cipher=cipher)
+        old = Native(_existing_key(path, hidden), {"kdf_limit": resolve_limit(kdf_limit)})
+    new: Side
+    if _is_gosqlite(new_format, None):
+        _refuse_options(block_size=block_size)
+        new = Gosqlite(hidden_new, new_cipher, None)
+    else:
+        given, identity = new_key_of(hidden_new)
+        if given is None and new_cipher != CHECKSUM:
+            raise TypeError("convert() needs a new_key for the result")
+        options = open_options(given, new_cipher, kdf, kdf_limit, block_size=block_size)
+        new = Native(given, options | identity)
+    return _transcode(path, destination, old, new, progress)
+
+
+def _existing_key(path: str, hidden: Hidden) -> Key | None:
+    given = hidden.key(path)
+    return None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
+
+
+def _is_gosqlite(format: str, page_size: int | None) -> bool:
+    if format not in (NATIVE, GOSQLITE):
+        raise ValueError(f"format={format!r}: the formats are {NATIVE} and {GOSQLITE}")
+    if format == NATIVE and page_size is not None:
+        raise ValueError("page_size is for the gosqlite format; lumocrypt's own takes block_size")
+    return format == GOSQLITE
+
+
+def _refuse_options(**options: object) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise ValueError(f"{name} is not for this format")
+
+
+def _transcode(
+    path: str, destination: StrPath | None, old: Side, new: Side, progress: Progress | None
+) -> Conversion:
+    host = stdlib_host()
+
+    def write(target: str) -> dict[str, Any]:
+        native.convert_file(
+            host.number,
+            (path, old.options, old.number, old.secret),
+            (target, new.options, new.number, new.secret),
+            progress,
+        )
+        with new.reader(target) as reader:
+            check_content(reader, source=path)
+        return {"cipher": new.cipher_of(target)}
+
+    with old.opener(path) as opener:
+        return _convert(path, destination, opener, write)
 
 
 def _convert(
@@ -145,19 +262,3 @@ def _refuse_encrypted(path: str) -> None:
     except NotEncryptedError:
         return
     raise make(CryptError, f"the database is encrypted already (with {cipher})", path=path)
-
-
-def _plaintext_opener(path: str) -> Open:
-    mode = "rw" if os.access(path, os.W_OK) else "ro"
-    # By name: lumocrypt.install() may have made ours the default.
-    uri = parse(path, uri=False).build(stdlib_host().base_vfs, mode=mode, cache="private")
-    return lambda: _plain_connection(uri)
-
-
-def _encrypted_opener(path: str, key: Key | None, options: dict[str, Any]) -> Open:
-    mode = "rw" if os.access(path, os.W_OK) else "ro"
-    return lambda: _plain_connection(handle_uri(path, key, options, mode=mode, cache="private"))
-
-
-def _plain_connection(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=LOCK_WAIT)

@@ -10,10 +10,11 @@ import importlib
 import json
 import os
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, final
 
 from .errors import CryptError, Failure, exception_from
 
@@ -320,6 +321,64 @@ def encrypt_stream(
         return int(status)
 
     return _with_progress(progress, call)
+
+
+@final
+class Secret:
+    """The bytes of a key of another program's format, out of sight; wiped when nobody needs them any more."""
+
+    __slots__ = ("__weakref__", "_bytes")
+
+    def __init__(self, material: Material) -> None:
+        self._bytes: Any = _ffi.new("uint8_t[]", len(material))
+        _ffi.memmove(self._bytes, material, len(material))
+        weakref.finalize(self, _wipe, self._bytes)
+
+    @property
+    def argument(self) -> tuple[Any, int]:
+        """As C functions take it."""
+        return self._bytes, len(self._bytes)
+
+    def view(self) -> memoryview:
+        """The bytes where they are."""
+        return memoryview(_ffi.buffer(self._bytes))
+
+
+def _wipe(content: Any) -> None:
+    _ffi.memmove(content, bytes(len(content)), len(content))
+
+
+_NO_SECRET = (_ffi.NULL, 0)
+
+
+def convert_file(
+    host: int,
+    source: tuple[str, dict[str, Any], int, Secret | None],
+    destination: tuple[str, dict[str, Any], int, Secret | None],
+    progress: Progress | None,
+) -> dict[str, Any]:
+    """Writes a quiescent database to an empty file in another format and reads it back.
+
+    Each file is a path, options with its format, the number of its key, and its key where it has no number.
+    """
+
+    def side(file: tuple[str, dict[str, Any], int, Secret | None]) -> tuple[Any, ...]:
+        path, options, key, secret = file
+        argument = _NO_SECRET if secret is None else secret.argument
+        return (_path(path), _file_options(options), key, *argument)
+
+    old, new = side(source), side(destination)
+    return _with_progress(
+        progress,
+        lambda callback, answer: _lib.lumo_convert_file(host, *old, *new, callback, _ffi.NULL, answer),
+    )
+
+
+def gosqlite_page_size(host: int, path: str, options: dict[str, Any], secret: Secret) -> int:
+    """The page size in bytes of a database in the gosqlite format."""
+    found = _ffi.new("uint32_t *")
+    _check(_lib.lumo_gosqlite_page_size(host, _path(path), _options(options), *secret.argument, found))
+    return int(found[0])
 
 
 def decrypt_file(

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod registration;
 pub mod report;
 pub mod stream;
+pub mod transcode;
 
 /// The version of this ABI. It changes with every incompatible change of a function or of its JSON.
 pub const ABI_VERSION: u32 = 1;

@@ -1,4 +1,4 @@
-//! Files of the gosqlite format (docs/format.md): no header, nothing stored beside the content, every file a run of
+//! Files of the gosqlite format (docs/gosqlite.md): no header, nothing stored beside the content, every file a run of
 //! blocks under a length-preserving cipher, whose tweak is the kind of file and the block's number.
 //!
 //! Nothing here can notice that a block was changed. What can be noticed is what SQLite itself writes: the header of a

@@ -79,13 +79,10 @@ pub fn encrypt<'a>(
     // As when a transaction starts.
     nonce::discard_pool();
     let target = &*destination;
-    let stopped = !convert(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
+    let stopped = !all(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
         let (plain, sealed) = (&mut desk.plain[..piece.plain_len], &mut desk.sealed[..piece.sealed_len]);
         if !desk.input.read(plain, piece.start)? {
-            return Err(Fault::new(
-                FaultClass::InUse,
-                "the database became shorter while it was being encrypted; something else writes to it",
-            ));
+            return Err(became_shorter());
         }
         let slots = sealed.chunks_mut(geometry.slot_len());
         for ((block, slot), index) in plain.chunks(block_size).zip(slots).zip(piece.first..) {
@@ -118,8 +115,28 @@ pub fn create(destination: &mut DiskFile, options: &OpenOptions) -> Result<()> {
     destination.sync(0)
 }
 
+pub(super) fn became_shorter() -> Fault {
+    Fault::new(
+        FaultClass::InUse,
+        "the database became shorter while it was being encrypted; something else writes to it",
+    )
+}
+
+/// A block that does not authenticate.
+pub(super) fn unauthentic(index: u64) -> Fault {
+    Fault::new(
+        FaultClass::Tampered,
+        format!(
+            "block {index} of the database does not authenticate: it was changed, moved or damaged; \
+             `lumocrypt verify` lists every such block"
+        ),
+    )
+    .in_file(FileKind::MainDb)
+    .at_page(index)
+}
+
 /// Converts all pieces. `false`: stopped.
-fn convert(mut workers: Workers<'_>, mut progress: Progress<'_>, work: &Work<'_>) -> Result<bool> {
+pub(super) fn all(mut workers: Workers<'_>, mut progress: Progress<'_>, work: &Work<'_>) -> Result<bool> {
     while let Some(done) = workers.round(work)? {
         if !progress.advance(done) {
             return Ok(false);
@@ -153,22 +170,12 @@ pub fn decrypt<'a>(
     let blocks = file.pieces().most_blocks();
     let workers = Workers::new(file.pieces(), source, options.threads, blocks)?;
     let target = &*destination;
-    let stopped = !convert(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
+    let stopped = !all(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
         let (plain, sealed) = (&mut desk.plain[..piece.plain_len], &mut desk.sealed[..piece.sealed_len]);
         desk.input.read(sealed, piece.offset)?;
         let slots = sealed.chunks(geometry.slot_len());
         for ((block, slot), index) in plain.chunks_mut(block_size).zip(slots).zip(piece.first..) {
-            file.sealer.open(index, &NO_CONTEXT, slot, block).map_err(|_| {
-                Fault::new(
-                    FaultClass::Tampered,
-                    format!(
-                        "block {index} of the database does not authenticate: it was changed, moved or damaged; \
-                         `lumocrypt verify` lists every such block"
-                    ),
-                )
-                .in_file(FileKind::MainDb)
-                .at_page(index)
-            })?;
+            file.sealer.open(index, &NO_CONTEXT, slot, block).map_err(|_| unauthentic(index))?;
         }
         target.write_at(plain, piece.start)
     })?;

@@ -11,7 +11,9 @@ pub mod pieces;
 pub mod progress;
 pub mod replay;
 pub mod slots;
+pub mod transcode;
 pub mod verify;
+pub mod view;
 pub mod workers;
 
 use std::sync::Arc;

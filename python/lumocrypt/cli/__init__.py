@@ -12,7 +12,7 @@ import click
 
 from .. import __version__
 from . import exitcodes
-from .conversion import decrypt, encrypt
+from .conversion import convert, decrypt, encrypt
 from .header import header
 from .importing import import_sqlcipher
 from .inspection import info, verify
@@ -39,7 +39,9 @@ def cli() -> None:
     """
 
 
-for _command in (encrypt, decrypt, verify, salvage, info, key, header, shell, bench, import_sqlcipher):
+for _command in (
+    encrypt, decrypt, convert, verify, salvage, info, key, header, shell, bench, import_sqlcipher
+):
     cli.add_command(_command)
 
 

@@ -1,0 +1,117 @@
+//! From one format to another, bit for bit, and never in clear in between.
+
+use super::convert;
+use super::disk::DiskFile;
+use super::pieces::{Piece, Pieces};
+use super::progress::{Progress, Report};
+use super::view::{Format, View};
+use super::workers::{Desk, Workers};
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::memory;
+use crate::files::storage::{LONGEST_TRANSFER, Storage};
+use crate::format::geometry::Geometry;
+
+/// Writes the database in `source` to the empty `destination`, which is synced, in the format `new`. `false`: stopped.
+///
+/// Errors: those of reading the source; `InvalidArgument` if the gosqlite format is asked for with another page size than
+/// the database has.
+pub fn transcode<'a>(
+    source: &mut View,
+    destination: &mut DiskFile,
+    new: &Format,
+    threads: Option<usize>,
+    report: &'a mut Report<'a>,
+) -> Result<bool> {
+    let page_size = source.page_size();
+    match new {
+        Format::Native(options) => {
+            let done = convert::encrypt(source, destination, options, report)?;
+            return Ok(!done.stopped);
+        }
+        Format::Plain => write(source, destination, page_size, threads, report, &|_, _| {})?,
+        Format::Gosqlite(gosqlite) => {
+            if gosqlite.page_size.is_some_and(|asked| asked != page_size) {
+                return Err(Fault::new(
+                    FaultClass::InvalidArgument,
+                    format!("the database has pages of {page_size} bytes, which is the page size to give"),
+                ));
+            }
+            if !source.size()?.is_multiple_of(u64::from(page_size)) {
+                let message = "the database is no whole number of pages: it was cut, or is damaged";
+                return Err(Fault::new(FaultClass::InvalidArgument, message));
+            }
+            let cipher = gosqlite.keyed.as_ref();
+            write(source, destination, page_size, threads, report, &|index, block| {
+                cipher.encrypt(FileKind::MainDb as u8, index, block);
+            })?
+        }
+    }
+    .then(|| destination.sync(0))
+    .transpose()
+    .map(|synced| synced.is_some())
+}
+
+/// Writes all blocks, which `transform` changes, to where they are in the database. `false`: stopped.
+fn write<'a>(
+    source: &mut View,
+    destination: &DiskFile,
+    block_size: u32,
+    threads: Option<usize>,
+    report: &'a mut Report<'a>,
+    transform: &(dyn Fn(u64, &mut [u8]) + Sync),
+) -> Result<bool> {
+    let size = source.size()?;
+    let pieces = Pieces::new(Geometry::new(block_size, 0), size);
+    let blocks = pieces.most_blocks();
+    let workers = Workers::new(pieces, source, threads, blocks)?;
+    convert::all(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
+        let plain = &mut desk.plain[..piece.plain_len];
+        if !desk.input.read(plain, piece.start)? {
+            return Err(convert::became_shorter());
+        }
+        for (block, index) in plain.chunks_mut(block_size as usize).zip(piece.first..) {
+            transform(index, block);
+        }
+        destination.write_at(plain, piece.start)
+    })
+}
+
+/// Reads both databases from end to end. `false`: stopped.
+///
+/// Errors: `Io` if they differ, which says that the disk or the memory is failing; those of reading.
+pub fn compare<'a>(old: &mut View, new: &mut View, report: &'a mut Report<'a>) -> Result<bool> {
+    let size = old.size()?;
+    if new.size()? != size {
+        return Err(differs(size.min(new.size()?)));
+    }
+    let mut progress = Progress::new(size, report);
+    let (mut left, mut right) = (memory::zeroed(LONGEST_TRANSFER)?, memory::zeroed(LONGEST_TRANSFER)?);
+    let mut offset = 0;
+    while offset < size {
+        let len = (size - offset).min(LONGEST_TRANSFER as u64) as usize;
+        let whole = old.read(&mut left[..len], offset)? && new.read(&mut right[..len], offset)?;
+        if let Some(at) = left[..len].iter().zip(&right[..len]).position(|(a, b)| a != b) {
+            return Err(differs(offset + at as u64));
+        }
+        if !whole {
+            return Err(differs(offset));
+        }
+        offset += len as u64;
+        if !progress.advance(len as u64) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn differs(offset: u64) -> Fault {
+    Fault::new(
+        FaultClass::Io,
+        format!(
+            "the new file does not read back as the source does, from byte {offset} of the database on; the source was kept"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests;
