@@ -31,7 +31,7 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults fuzz demo test lint build clean
+.PHONY: crash faults fuzz interop golden-gosqlite demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -62,6 +62,15 @@ fuzz:
 	        -max_total_time=$$(($(MINUTES) * 60)) -max_len=1024 -len_control=0 -timeout=30 -print_final_stats=1 \
 	        || exit 1; \
 	done
+
+# The gosqlite format against a program in Go; a part of make test. Needs Go, and its module proxy the first time.
+interop: $(VENV)/.package $(VENV)/.tools
+	cd tests/interop && go vet . && test -z "$$(gofmt -l .)"
+	$(BIN)/python -m pytest -n $(JOBS) tests/test_interop_go.py tests/test_golden_gosqlite.py
+
+# Makes the samples anew, which is needed only for more of them.
+golden-gosqlite: $(VENV)/.package $(VENV)/.tools
+	$(BIN)/python tests/make_golden_gosqlite.py
 
 # Everything that docs/speed.md has, on an otherwise idle machine; about three hours. Whatever a busy machine made
 # void is said and does not keep the rest from running; the single targets, or python -m benchmarks, repeat a part.
