@@ -4,7 +4,8 @@ The property, for every damage below and a database that is opened by a raw key:
 
 - With the right key the outcome is all rows, or an error for damage: HeaderDamagedError, TamperedError, or
   NotEncryptedError where not even the beginning says what the file was. A file that is cut between two slots
-  may be SQLite's to notice (SQLITE_CORRUPT), and one cut to nothing is a new database, as for SQLite. It is never WrongKeyError, and never other rows.
+  may be SQLite's to notice (SQLITE_CORRUPT), and one cut to nothing is a new database, as for SQLite. It is
+  never WrongKeyError, and never other rows.
 - With another key the outcome is WrongKeyError if the header can still be read, whatever else is damaged. If
   it cannot, nobody can say which key is right: then the error is the same as with the right key, or none.
 """
@@ -103,7 +104,8 @@ def lengthen(draw: random.Random, content: bytearray) -> None:
 
 
 KINDS: list[Damage] = [
-    flip_bits, flip_bits, flip_bits_of_both_copies, erase_the_beginning, zero, zero, garble, swap, swap, cut, lengthen,
+    flip_bits, flip_bits, flip_bits_of_both_copies, erase_the_beginning, zero, zero, garble, swap, swap, cut,
+    lengthen,
 ]  # fmt: skip
 
 

@@ -18,6 +18,8 @@ pub enum FileKind {
     TempJournal = 5,
     /// A statement journal.
     SubJournal = 6,
+    /// The blocks that a change of the data key is writing.
+    Redo = 7,
 }
 
 impl FileKind {
@@ -45,6 +47,7 @@ impl FileKind {
             FileKind::TempDb => "temp",
             FileKind::TempJournal => "temp-journal",
             FileKind::SubJournal => "sub-journal",
+            FileKind::Redo => "rekey",
         }
     }
 }

@@ -34,6 +34,10 @@ pub enum Sabotage {
     StaleFrame,
     /// The main file's size is remembered across locks.
     StaleSize,
+    /// A change of the data key writes blocks in their places that are not kept elsewhere.
+    Redo,
+    /// A writer does not look whether the data key was changed.
+    StaleKey,
 }
 
 /// Is the engine to do `what`?
@@ -69,6 +73,8 @@ fn named(name: &str) -> Option<Sabotage> {
         "stale-log" => Sabotage::StaleLog,
         "stale-frame" => Sabotage::StaleFrame,
         "stale-size" => Sabotage::StaleSize,
+        "redo" => Sabotage::Redo,
+        "stale-key" => Sabotage::StaleKey,
         _ => {
             eprintln!("LUMO_FAULT names no fault: {name}");
             std::process::abort()

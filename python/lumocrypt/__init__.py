@@ -68,8 +68,8 @@ from .errors import (
     UnsupportedFormatError,
     WrongKeyError,
 )
-from .header import RestoredHeader, backup_header, restore_header
 from .gosqlite import CryptoVFS, crypto_vfs
+from .header import RestoredHeader, backup_header, restore_header
 from .importing import Import, import_sqlcipher
 from .info import DatabaseInfo, Keyslot, info
 from .kdf import PROFILES, Argon2id
@@ -80,6 +80,7 @@ from .metrics import stats, stats_prometheus
 from .native import Progress
 from .recorder import LoggingRecorder, Recorder, file_kind_name
 from .registration import install, load, loadable_path
+from .rekey import Rekeying, rekey
 from .salvage import SalvagedTable, SalvageResult, salvage
 from .unlocking import lock, unlock
 from .verify import VerifyResult, verify
@@ -136,8 +137,9 @@ __all__ = [
     "PrepareProtocol",
     "ProgrammingError",
     "Progress",
-    "RestoredHeader",
     "Recorder",
+    "Rekeying",
+    "RestoredHeader",
     "Row",
     "SalvageResult",
     "SalvagedTable",
@@ -180,6 +182,7 @@ __all__ = [
     "paramstyle",
     "register_adapter",
     "register_converter",
+    "rekey",
     "remove_key",
     "restore_header",
     "salvage",

@@ -17,7 +17,7 @@ from typing import Any, Self, final
 
 from . import native
 from .connection import handle_uri
-from .errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make
+from .errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make, os_error
 from .kdf import KdfLimit, resolve_limit
 from .keys import Key
 
@@ -80,7 +80,16 @@ class Commander:
                     "another connection is writing and does not finish; try again when it has",
                     path=self._path,
                 ) from error
+            system = os_error(str(error), self._path)
+            if system is not None:
+                raise system from error
             if not isinstance(error, CryptError) and error.sqlite_errorcode == SQLITE_ERROR:
                 raise make(CryptError, str(error), path=self._path) from error
             raise
         return json.loads(rows[0][0])
+
+    def checkpoint(self) -> None:
+        """Copies all of a write-ahead log into the database and empties it, as far as others let us."""
+        assert self._connection is not None
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

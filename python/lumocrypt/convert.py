@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from . import native
 from .connection import CHECKSUM, open_options
 from .contentcheck import check_content
 from .creation import new_key as new_key_of
-from .errors import CryptError, NotEncryptedError, make
+from .errors import CryptError, InUseError, NotEncryptedError, make
 from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
 from .info import inspect
 from .kdf import Kdf, KdfLimit, resolve_limit
@@ -241,6 +242,7 @@ def _convert(
     source_size = os.stat(path).st_size
     if destination is None:
         refuse_hard_links(path)
+        _refuse_rekeying(path)
         target = path
         with Takeover(path, opener) as held, NewFileBeside(path) as new:
             answer = write(new)
@@ -262,3 +264,14 @@ def _refuse_encrypted(path: str) -> None:
     except NotEncryptedError:
         return
     raise make(CryptError, f"the database is encrypted already (with {cipher})", path=path)
+
+
+def _refuse_rekeying(path: str) -> None:
+    with contextlib.suppress(NotEncryptedError):
+        if inspect(path).rekeying:
+            raise make(
+                InUseError,
+                "the database's data key is being changed, or the change was interrupted; "
+                "run lumocrypt rekey to its end first",
+                path=path,
+            )

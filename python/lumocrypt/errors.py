@@ -248,21 +248,29 @@ def exception_from(failure: Failure) -> Exception:
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
+def os_error(message: str, path: str | None) -> OSError | None:
+    """The error of the operating system that the engine's ``message`` is about, if it is about one."""
+    found = _OS_ERROR.search(message)
+    if found is None:
+        return None
+    number = int(found[1])
+    return OSError(number, os.strerror(number), path)
+
+
 def _io_error(failure: Failure, message: str) -> Exception:
-    found = _OS_ERROR.search(failure.message)
-    if found is not None:
-        number = int(found[1])
-        return OSError(number, os.strerror(number), failure.path)
+    error = os_error(failure.message, failure.path)
+    if error is not None:
+        return error
     primary = failure.code & 0xFF
     if primary == SQLITE_FULL:
         return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), failure.path)
     if primary == SQLITE_READONLY:
         return PermissionError(errno.EACCES, os.strerror(errno.EACCES), failure.path)
-    error = sqlite3.OperationalError(message)
+    refused = sqlite3.OperationalError(message)
     code = failure.code or SQLITE_IOERR
-    error.sqlite_errorcode = code
-    error.sqlite_errorname = error_name(code)
-    return error
+    refused.sqlite_errorcode = code
+    refused.sqlite_errorname = error_name(code)
+    return refused
 
 
 def _fill(error: CryptError, path: str | None, kind: str | None, page: int | None, code: int) -> None:

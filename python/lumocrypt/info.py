@@ -48,6 +48,8 @@ class DatabaseInfo:
     #: The size of the database as SQLite sees it.
     logical_size: int
     generation: int
+    #: Whether a change of the data key (:func:`lumocrypt.rekey`) has begun and not ended.
+    rekeying: bool
     #: ``"ok"`` or ``"damaged"`` for each copy of the header, ``"a"`` and ``"b"``.
     copies: Mapping[str, str]
     keyslots: tuple[Keyslot, ...]
@@ -84,6 +86,7 @@ def inspect(path: str) -> DatabaseInfo:
         size=found["size"],
         logical_size=found["logical_size"],
         generation=found["generation"],
+        rekeying=found["rekeying"],
         copies=dict(found["copies"]),
         keyslots=tuple(_keyslot(slot) for slot in found["keyslots"]),
     )

@@ -213,6 +213,10 @@ class Hidden:
             return self._value.unwrap(path)
         return Key._make(native.key_parse, self)  # pyright: ignore[reportPrivateUsage]
 
+    def is_given(self) -> bool:
+        """Whether there is any."""
+        return self._value is not None
+
     def remote(self) -> RemoteKey | None:
         """The key if it is kept elsewhere."""
         return self._value if isinstance(self._value, RemoteKey) else None

@@ -8,7 +8,7 @@ import lumocrypt
 
 from .flavour import RAW
 from .header import edit_superblock
-from .recovery import convert_in_place
+from .recovery import change_data_key, convert_in_place
 from .session import OTHER, Session, Statement
 
 _TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, v BLOB, n INTEGER)"
@@ -276,6 +276,16 @@ def conversions(session: Session) -> None:
         session.close(connection)
         convert_in_place(session.path)
         connection = session.connect()
+        _change(session, connection)
+
+
+def rekeying(session: Session) -> None:
+    """The data key is changed between transactions, in many small steps, while a connection stays open."""
+    connection = session.connect()
+    _base(session, connection)
+    for _ in range(2):
+        _change(session, connection)
+        change_data_key(session.path, session.random.choice([1, 3, 8]))
         _change(session, connection)
 
 

@@ -123,3 +123,6 @@ def _files() -> Iterator[Scenario]:
             yield _scenario("header", activities.key_changes, setup)
             yield _scenario("in-place", activities.conversions, replace(setup, in_place=True))
         yield _scenario("copies", activities.copies, Setup(journal, "full"))
+        yield _scenario("rekeying", activities.rekeying, Setup(journal, "full"))
+        pieces = Setup(journal, "normal", Geometry(page=1024, block=4096))
+        yield _scenario("rekeying", activities.rekeying, pieces, "page1024-block4096")

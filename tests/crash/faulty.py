@@ -29,6 +29,8 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "stale-log": ("two_writers-wal-full",),
     "stale-frame": ("by_turns-wal-full",),
     "stale-size": ("by_turns-delete-full",),
+    "redo": ("rekeying-delete-full", "rekeying-wal-full"),
+    "stale-key": ("rekeying-delete-full",),
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 
 import lumocrypt
+from support.rekeying import steps_of
 
 from .flavour import RAW, Either, Flavour
 from .image import Image
@@ -29,8 +30,8 @@ def record_recovery(
     """The first connections after a crash: one recovers and reads, another commits.
 
     What the first one found must not change any more, whenever the power goes again: the recording has that
-    content and the one after the commit. Now and then ``encrypt`` or ``decrypt`` in place comes first; the
-    flavour that is returned can read the outcome.
+    content and the one after the commit. Now and then ``encrypt`` or ``decrypt`` in place comes first, or a
+    change of the data key is taken up again; the flavour that is returned can read the outcome.
     """
     convert = not with_other and random.random() < 0.25 and _is_convertible(folder / NAME, image)
     recorder.start(folder)
@@ -38,6 +39,8 @@ def record_recovery(
         if convert:
             convert_in_place(folder / NAME)
             flavour = Either()
+        if is_rekeying(folder / NAME) and random.random() < 0.5:
+            change_data_key(folder / NAME, random.choice([1, 4]))
         found = recover(folder, flavour, allowed, random, with_other=with_other)
         with contextlib.closing(flavour.open(folder / NAME, random)) as connection:
             if with_other:
@@ -55,7 +58,21 @@ def record_recovery(
 
 def _is_convertible(path: Path, image: Image) -> bool:
     # Less may be a creation that a crash interrupted.
-    return len(image.files.get(path.name, b"")) > WITHOUT_CONTENT or _is_clear(path)
+    large = len(image.files.get(path.name, b"")) > WITHOUT_CONTENT
+    return _is_clear(path) or (large and not is_rekeying(path))
+
+
+def is_rekeying(path: Path) -> bool:
+    """Has a change of the data key begun and not ended?"""
+    with contextlib.suppress(lumocrypt.Error, OSError):
+        return lumocrypt.info(path).rekeying
+    return False
+
+
+def change_data_key(path: Path, blocks: int) -> None:
+    """Changes the data key, so many blocks at a time, or takes an interrupted change up again."""
+    with steps_of(blocks * 4096):
+        lumocrypt.rekey(path, key=lumocrypt.Key.raw(RAW))
 
 
 def _is_clear(path: Path) -> bool:

@@ -6,6 +6,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from pathlib import Path
 from random import Random
 
 import lumocrypt
+from support.rekeying import steps_of
 
 from .flavour import RAW
 from .ledger import Ledger
@@ -153,6 +155,16 @@ def read(place: Place, _: int, random: Random) -> None:
                 if not _is_busy(error):
                     raise
         connection.close()
+
+
+def change_keys(place: Place, _: int, random: Random) -> None:
+    """Changes the data key for ever, or takes up what another one left."""
+    while True:
+        with steps_of(random.choice([4096, 20000, 1 << 20])):
+            try:
+                lumocrypt.rekey(place.path, key=lumocrypt.Key.raw(RAW), wait=random.choice([0.1, 5]))
+            except lumocrypt.InUseError:
+                time.sleep(0.05)
 
 
 def _is_busy(error: sqlite3.OperationalError) -> bool:

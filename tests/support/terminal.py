@@ -112,8 +112,8 @@ def on_terminal(
 ) -> tuple[int, str]:
     """Runs the command line; for each prompt and answer, waits for the one and types the other.
 
-    With ``stdin``, standard input is a pipe that holds this, and the terminal is only ``/dev/tty``. Returns the
-    exit code and everything that was shown.
+    With ``stdin``, standard input is a pipe that holds this, and the terminal is only ``/dev/tty``. Returns
+    the exit code and everything that was shown.
     """
     reading = None if stdin is None else _pipe(stdin)
     with terminal([*PROGRAM, *map(str, arguments)], env or {}, reading) as one:

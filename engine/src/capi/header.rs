@@ -7,9 +7,9 @@ use serde_json::json;
 use super::files::{beside, open, open_options};
 use super::{call, give, required};
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::disk::DiskFile;
 use crate::files::storage::{Storage, is_zero};
 use crate::format::geometry::HEADER_LEN;
-use crate::offline::disk::DiskFile;
 use crate::offline::header_backup;
 use crate::vfs::host::{self, OwnFile};
 

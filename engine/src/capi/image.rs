@@ -5,8 +5,8 @@ use std::ffi::{c_char, c_int, c_void};
 use super::files::{beside, open, open_options};
 use super::{call, give, required};
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
-use crate::offline::disk::DiskFile;
 use crate::offline::image::{Image, ImageFiles};
 
 /// Opens the database at `path` with the logs beside it for [`lumo_image_page`].

@@ -5,9 +5,9 @@ use std::ffi::{c_char, c_int, c_void};
 use super::files::{LumoProgress, describe, open_options, reporter};
 use super::{call, give, required};
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::offline::convert;
-use crate::offline::disk::DiskFile;
 use crate::offline::workers::Input;
 
 /// Fills `len` bytes at `buf` with the database's content from `offset` on; a non-zero answer stops the operation.

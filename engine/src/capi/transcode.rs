@@ -10,10 +10,10 @@ use super::input::InputFile;
 use super::{call, give, required};
 use crate::crypto::length_preserving::{LengthPreserving, instantiate_length_preserving};
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::format::superblock::is_block_size;
 use crate::keys::registry::{self, OpenOptions};
-use crate::offline::disk::DiskFile;
 use crate::offline::transcode;
 use crate::offline::view::{Format, Gosqlite, View};
 

@@ -121,6 +121,11 @@ impl JournalFile {
         })
     }
 
+    /// The data key is being changed, or was. A journal that has begun goes on under the key that it began with.
+    pub fn set_keys(&mut self, keys: &Arc<FileKeys>) {
+        self.keys = Arc::clone(keys);
+    }
+
     /// The journal is closed; its memory, unless that is unusually large, can be used again.
     pub fn take_buffers(&mut self) -> Buffers {
         let reuse = |buffer: &mut Vec<u8>| {
@@ -306,6 +311,9 @@ impl JournalFile {
     /// A new journal, over whatever is left of an old one.
     fn begin(&mut self) -> Result<()> {
         self.reset();
+        if !self.sealer.is_for(&self.keys.uuid, &self.keys.key_id) {
+            self.sealer = self.keys.sealer(FileKind::MainJournal)?;
+        }
         // From the stock of nonces: a journal has one id, and a system call for it would be one per transaction.
         self.id = nonce::draw()?.first_chunk().copied();
         self.preamble_due = true;

@@ -1,5 +1,6 @@
 //! The main database file: blocks in slots behind the header region.
 
+mod cells;
 mod freelist;
 mod torn;
 
@@ -9,15 +10,15 @@ use std::sync::Arc;
 
 use super::memory;
 use super::readahead::Readahead;
+use super::redo;
 use super::run::SlotRun;
 use super::storage::{Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
-use crate::format::cell::{self, CELL_A_OFFSET, CELL_B_OFFSET, CELL_LEN, Cell};
 use crate::format::geometry::Geometry;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
+pub use torn::LostMarks;
 use torn::Overlay;
-pub use torn::lost_marks;
 
 /// SQLITE_SYNC_NORMAL (sqlite3.h).
 const SYNC_NORMAL: i32 = 2;
@@ -74,7 +75,7 @@ pub struct MainFile {
     /// Slots below this are known to be sealed.
     sealed_to: u64,
     /// The marks of lost units, once a part of a block was read.
-    lost_marks: OnceCell<Vec<[u8; COVER]>>,
+    lost_marks: OnceCell<LostMarks>,
     /// What the cell was last seen to say of synced slots.
     recorded: Option<u64>,
     /// Whole blocks that are sealed and wait to be written together, while `combine` allows it.
@@ -83,6 +84,8 @@ pub struct MainFile {
     ahead: Readahead,
     /// See `read`.
     unlocked: bool,
+    /// Where the database is, to find what a change of the data key is writing; empty if nobody said.
+    path: String,
 }
 
 impl MainFile {
@@ -109,7 +112,32 @@ impl MainFile {
             combine: false,
             ahead: Readahead::default(),
             unlocked: false,
+            path: String::new(),
         })
+    }
+
+    /// Where the database is: beside it lies what a change of the data key was writing when it was interrupted.
+    pub fn set_path(&mut self, path: &str) {
+        path.clone_into(&mut self.path);
+    }
+
+    /// The data key is being changed, or was.
+    pub fn set_keys(&mut self, keys: &Arc<FileKeys>) -> Result<()> {
+        self.sealer = keys.sealer(FileKind::MainDb)?;
+        self.keys = Arc::clone(keys);
+        self.lost_marks = OnceCell::new();
+        self.forget_transaction();
+        Ok(())
+    }
+
+    /// What seals and opens its blocks.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// May slot `index` be an honest hole?
+    pub fn may_be_hole(&self, index: u64) -> bool {
+        self.holes_from.is_some_and(|from| index >= from)
     }
 
     /// The keys that unlocked the file.
@@ -238,7 +266,9 @@ impl MainFile {
         if !self.overlays.is_empty() && self.overlays.contains_key(&index) {
             return Err(self.tampered(index, "is damaged and was only partly rewritten"));
         }
-        let mut tries = if index == 0 { BLOCK_ZERO_TRIES } else { 1 };
+        // A change of the data key seals blocks anew while others read them.
+        let rekeying = self.keys.older().is_some();
+        let mut tries = if index == 0 || rekeying { BLOCK_ZERO_TRIES } else { 1 };
         let mut pause = FIRST_PAUSE;
         loop {
             let fault = match self.try_block(storage, index, out) {
@@ -248,13 +278,31 @@ impl MainFile {
             // The file may become shorter while this waits.
             self.unlocked = true;
             tries -= 1;
-            if tries == 0 || fault.class != FaultClass::Tampered {
+            let tampered = fault.class == FaultClass::Tampered;
+            // Block 0 is read without a lock, and what is found beside the database may be an older one.
+            if tampered
+                && rekeying
+                && (index > 0 || tries == 0)
+                && let Some(have) = self.open_interrupted(index, out)
+            {
+                return Ok(have);
+            }
+            if tries == 0 || !tampered {
                 out.fill(0);
                 return Err(fault);
             }
             std::thread::sleep(pause);
             pause *= 2;
         }
+    }
+
+    /// Opens a block that a change of the data key was writing when it was interrupted; how many bytes it has.
+    fn open_interrupted(&mut self, index: u64, out: &mut [u8]) -> Option<usize> {
+        let len = redo::find(&self.path, &self.keys, &self.geometry, index, &mut self.slot)?;
+        let have = len.checked_sub(self.sealer.overhead())?;
+        self.sealer.open(index, &NO_CONTEXT, &self.slot[..len], &mut out[..have]).ok()?;
+        out[have..].fill(0);
+        Some(have)
     }
 
     fn try_block(&mut self, storage: &mut dyn Storage, index: u64, out: &mut [u8]) -> Result<usize> {
@@ -307,7 +355,7 @@ impl MainFile {
             return Ok(have);
         }
         if is_zero(sealed) {
-            if self.holes_from.is_some_and(|from| index >= from) {
+            if self.may_be_hole(index) {
                 out.fill(0);
                 return Ok(have);
             }
@@ -605,25 +653,6 @@ impl MainFile {
         self.record_synced(storage)
     }
 
-    /// Lets the cell know how many slots are sealed and synced: none of them can be an honest hole any more,
-    /// and a file without any is no new database. It may become durable later than what it says.
-    fn record_synced(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        let recorded = match self.recorded {
-            Some(recorded) => recorded,
-            None => self.read_cell(storage)?.0.synced_slots,
-        };
-        self.recorded = Some(recorded);
-        if recorded > 0 && self.holes_from.is_none() {
-            return Ok(());
-        }
-        let slots = self.geometry.block_count(self.geometry.logical_size(storage.size()?));
-        if slots > recorded {
-            self.write_cell(storage, |cell| cell.synced_slots = slots, None)?;
-            self.recorded = Some(slots);
-        }
-        Ok(())
-    }
-
     fn seal_holes(&mut self, storage: &mut dyn Storage) -> Result<()> {
         let end = self.slots(storage)?;
         let whole = self.size(storage)? / u64::from(self.geometry.block_size);
@@ -636,42 +665,6 @@ impl MainFile {
         }
         self.sealed_to = self.sealed_to.max(end);
         Ok(())
-    }
-
-    /// The current WAL cell and the offset of the copy to overwrite next.
-    pub fn read_cell(&self, storage: &mut dyn Storage) -> Result<(Cell, u64)> {
-        let mut copies = [[0u8; CELL_LEN]; 2];
-        storage.read(&mut copies[0], CELL_A_OFFSET)?;
-        storage.read(&mut copies[1], CELL_B_OFFSET)?;
-        let decode = |copy: &[u8]| Cell::decode(copy, &self.keys);
-        cell::choose(decode(&copies[0]), decode(&copies[1])).ok_or_else(|| {
-            Fault::new(
-                FaultClass::HeaderDamaged,
-                "both copies of the WAL cell in the database header are damaged; restore the file from a backup \
-                 or copy out what is readable",
-            )
-            .in_file(FileKind::MainDb)
-        })
-    }
-
-    /// Writes a successor of the current WAL cell, synced if `flags` says how.
-    pub fn write_cell(
-        &self,
-        storage: &mut dyn Storage,
-        change: impl FnOnce(&mut Cell),
-        flags: Option<i32>,
-    ) -> Result<()> {
-        let (mut cell, offset) = self.read_cell(storage)?;
-        cell.sequence = cell
-            .sequence
-            .checked_add(1)
-            .ok_or_else(|| self.tampered(0, "has a header that counted to its end"))?;
-        change(&mut cell);
-        storage.write(&cell.encode(&self.keys), offset)?;
-        match flags {
-            Some(flags) => storage.sync(flags),
-            None => Ok(()),
-        }
     }
 
     fn tampered(&self, index: u64, what: &str) -> Fault {

@@ -59,8 +59,14 @@ impl Cell {
         out
     }
 
-    /// The cell in `bytes`, if it is authentic and means something to this version.
+    /// The cell in `bytes`, if it is authentic and means something to this version. While the data key is being
+    /// changed it may be the older one's.
     pub fn decode(bytes: &[u8], keys: &FileKeys) -> Option<Cell> {
+        Cell::decode_new(bytes, keys).or_else(|| Cell::decode(bytes, keys.older()?))
+    }
+
+    /// As [`Cell::decode`], of a cell that was written with these very keys.
+    pub fn decode_new(bytes: &[u8], keys: &FileKeys) -> Option<Cell> {
         if bytes.len() < CELL_USED
             || !bytes.starts_with(MAGIC)
             || !equal(&keys.cell_mac(&bytes[..MAC]), &array::<32>(bytes, MAC))

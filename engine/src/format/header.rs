@@ -283,7 +283,7 @@ pub(crate) fn create_at_any_cost(
         key_id: keys.key_id,
         suite,
         block_size: options.block_size,
-        flags: 0,
+        link: None,
         slots,
     };
     Ok((new_region(&superblock, &keys), keys, superblock))
@@ -295,7 +295,8 @@ pub fn create_copy_of(original: &Superblock, keys: &FileKeys) -> Result<(Vec<u8>
     let uuid = draw_id()?;
     let data_key = keys.data_key().map(Secret::duplicate);
     let new_keys = FileKeys::new(uuid, original.key_id, original.suite, data_key)?;
-    let superblock = Superblock { generation: 1, uuid, ..original.clone() };
+    // What is copied is sealed anew: there is nothing under an older key in it.
+    let superblock = Superblock { generation: 1, uuid, link: None, ..original.clone() };
     Ok((new_region(&superblock, &new_keys), new_keys, superblock))
 }
 

@@ -9,6 +9,8 @@ pub mod header;
 pub mod journal_header;
 pub mod keyslot;
 pub mod preamble;
+pub mod redo_header;
+pub mod rekey;
 pub mod superblock;
 pub mod wal_header;
 

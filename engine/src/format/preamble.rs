@@ -11,6 +11,7 @@ pub const PREAMBLE_LEN: usize = 128;
 pub const VERSION: u32 = 1;
 
 const WAL_MAGIC: &[u8; 16] = b"lumocrypt-wal\x00\x0d\x0a";
+const REDO_MAGIC: &[u8; 16] = b"lumocrypt-rky\x00\x0d\x0a";
 const JOURNAL_MAGIC: &[u8; 16] = b"lumocrypt-jnl\x00\x0d\x0a";
 /// What SQLite's own WAL begins with, for either order of its checksums (fileformat2, section 4.1).
 const SQLITE_WAL_MAGICS: [[u8; 4]; 2] = [[0x37, 0x7f, 0x06, 0x82], [0x37, 0x7f, 0x06, 0x83]];
@@ -55,8 +56,8 @@ impl<T> LogPreamble<T> {
     }
 }
 
-/// The fields that WAL and journal have in common. `sequence` is zero in journals; `id` is the WAL's
-/// generation or the journal's id.
+/// The fields that these files have in common. `sequence` is zero in journals; `id` is the WAL's generation or the
+/// journal's id.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Preamble {
     pub kind: FileKind,
@@ -101,7 +102,7 @@ impl Preamble {
         let understood = bytes.starts_with(magic(kind))
             && version == VERSION
             && u32_at(bytes, KIND) == kind as u32
-            && (kind == FileKind::Wal || u64_at(bytes, SEQUENCE) == 0)
+            && (kind != FileKind::MainJournal || u64_at(bytes, SEQUENCE) == 0)
             && all_zero(&bytes[RESERVED..DIGEST]);
         if !understood {
             return LogPreamble::Unsupported(version);
@@ -119,6 +120,7 @@ impl Preamble {
 fn magic(kind: FileKind) -> &'static [u8; 16] {
     match kind {
         FileKind::Wal => WAL_MAGIC,
+        FileKind::Redo => REDO_MAGIC,
         _ => JOURNAL_MAGIC,
     }
 }

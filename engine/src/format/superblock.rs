@@ -2,6 +2,7 @@
 
 use super::bytes::{all_zero, array, put, u32_at, u64_at};
 use super::keyslot::{KEYSLOT_LEN, Keyslot};
+use super::rekey::{LINK_LEN, Link};
 use crate::crypto::kdf::{equal, sha256};
 use crate::crypto::suite::SuiteId;
 use crate::keys::file_keys::FileKeys;
@@ -14,20 +15,28 @@ pub const KEYSLOT_COUNT: usize = 12;
 pub const MAGIC: [u8; 16] = *b"lumocrypt\x00\x0d\x0a\x1a\x0a\x00\x00";
 /// The version that this module reads and writes.
 pub const VERSION: u32 = 1;
+/// The flag of a database whose data key is being changed: there is a link to the key before.
+const REKEYING: u64 = 1;
+
 /// The smallest and largest block: SQLite's own limits on page sizes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=65536;
+
+/// Offset in a copy of its generation: eight bytes, little-endian.
+pub const GENERATION_AT: u64 = 24;
 
 // Offsets within the copy. Magic, version, length, generation and digest keep theirs in every version, so
 // that each version can tell an intact copy of another one from a damaged copy.
 const VERSION_AT: usize = 16;
 const LENGTH: usize = 20;
-const GENERATION: usize = 24;
+const GENERATION: usize = GENERATION_AT as usize;
 const UUID: usize = 32;
 const KEY_ID: usize = 48;
 const SUITE: usize = 64;
 const BLOCK_SIZE: usize = 68;
 const FLAGS: usize = 72;
 const RESERVED: usize = 80;
+const LINK: usize = 512;
+const LINK_END: usize = LINK + LINK_LEN;
 const KEYSLOTS: usize = 1024;
 const KEYSLOTS_END: usize = KEYSLOTS + KEYSLOT_COUNT * KEYSLOT_LEN;
 const MAC: usize = 16320;
@@ -46,8 +55,8 @@ pub struct Superblock {
     pub suite: SuiteId,
     /// Its block size.
     pub block_size: u32,
-    /// Features that a reader must know; none exist in this version.
-    pub flags: u64,
+    /// The data key that this one is taking the place of, while it does.
+    pub link: Option<Link>,
     /// The keyslots.
     pub slots: [Keyslot; KEYSLOT_COUNT],
 }
@@ -82,7 +91,10 @@ impl Superblock {
         put(&mut out, KEY_ID, &self.key_id);
         put(&mut out, SUITE, &(self.suite as u32).to_le_bytes());
         put(&mut out, BLOCK_SIZE, &self.block_size.to_le_bytes());
-        put(&mut out, FLAGS, &self.flags.to_le_bytes());
+        if let Some(link) = &self.link {
+            put(&mut out, FLAGS, &REKEYING.to_le_bytes());
+            put(&mut out, LINK, &link.encode());
+        }
         for (i, slot) in self.slots.iter().enumerate() {
             put(&mut out, KEYSLOTS + i * KEYSLOT_LEN, &slot.encode());
         }
@@ -123,7 +135,7 @@ impl Superblock {
             return Err(format!("format version {version}"));
         }
         let flags = u64_at(bytes, FLAGS);
-        if flags != 0 {
+        if flags & !REKEYING != 0 {
             return Err(format!("unknown feature flags {flags:#x}"));
         }
         let suite = u32_at(bytes, SUITE);
@@ -132,15 +144,25 @@ impl Superblock {
         if !is_block_size(block_size) {
             return Err(format!("a block size of {block_size}"));
         }
-        if !all_zero(&bytes[RESERVED..KEYSLOTS]) || !all_zero(&bytes[KEYSLOTS_END..MAC]) {
+        let reserved = [RESERVED..LINK, LINK_END..KEYSLOTS, KEYSLOTS_END..MAC];
+        if !reserved.into_iter().all(|reserved| all_zero(&bytes[reserved])) {
             return Err("reserved bytes that are not zero".to_owned());
         }
+        let link = match flags & REKEYING {
+            0 if !all_zero(&bytes[LINK..LINK_END]) => {
+                return Err("reserved bytes that are not zero".to_owned());
+            }
+            0 => None,
+            _ => Some(Link::decode(&array(bytes, LINK))?),
+        };
         let mut slots = std::array::from_fn(|_| Keyslot::empty());
         for (i, slot) in slots.iter_mut().enumerate() {
             *slot = Keyslot::decode(&array(bytes, KEYSLOTS + i * KEYSLOT_LEN))?;
         }
         let key_id = array(bytes, KEY_ID);
-        if !suite.is_keyed() && (key_id != [0; 16] || slots.iter().any(|slot| !slot.is_empty())) {
+        if !suite.is_keyed()
+            && (key_id != [0; 16] || link.is_some() || slots.iter().any(|slot| !slot.is_empty()))
+        {
             return Err("keyslots with a suite that has no key".to_owned());
         }
         Ok(Superblock {
@@ -149,7 +171,7 @@ impl Superblock {
             key_id,
             suite,
             block_size,
-            flags,
+            link,
             slots,
         })
     }

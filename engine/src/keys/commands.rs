@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 
 use super::limits::KdfLimits;
 use super::material::Key;
-use super::options::{cost, decode_hex, invalid, label, limits, unknown};
+use super::options::{cost, decode_hex, invalid, label, limits, suite, unknown};
+use super::rekey::{Plan, RekeyCommand};
 use crate::crypto::kdf::Argon2Cost;
 use crate::error::Result;
 use crate::format::keyslot::Draft;
@@ -31,6 +32,8 @@ pub enum Command {
     },
     /// A keyslot gets another label.
     LabelSlot(Which, String),
+    /// A part of a change of the data key.
+    Rekey(RekeyCommand),
 }
 
 /// A keyslot to be, with the key that will open it.
@@ -70,6 +73,9 @@ impl Command {
                 let text = label(&given.take("label").unwrap_or_default())?;
                 Command::LabelSlot(given.which()?, text)
             }
+            Some("rekey_begin") => Command::Rekey(RekeyCommand::Begin(given.plan()?)),
+            Some("rekey_step") => Command::Rekey(RekeyCommand::Step(given.bytes()?)),
+            Some("rekey_finish") => Command::Rekey(RekeyCommand::Finish),
             _ => return Err(invalid("There is no such command.".to_owned())),
         };
         given.nothing_is_left()?;
@@ -127,6 +133,45 @@ impl Given {
         // A slot that its own writer could not open again would lock everybody out.
         caps.check([kdf].iter()).map_err(|fault| invalid(fault.message))?;
         NewSlot::new(key, kdf, text)
+    }
+
+    /// The first key opens the database; the second, if there is a new one, takes its place; the others open other slots.
+    fn plan(&mut self) -> Result<Plan> {
+        let key = self.key()?;
+        let new_key = match self.take("new_key").and_then(|given| given.as_bool()) {
+            Some(true) => Some(self.key()?),
+            _ => None,
+        };
+        let cost = self.take("kdf").as_ref().map(cost).transpose()?;
+        let limits = self.take("kdf_limit").as_ref().map_or(Ok(KdfLimits::default()), limits)?;
+        limits.check(cost.iter()).map_err(|fault| invalid(fault.message))?;
+        Ok(Plan {
+            key,
+            new_key,
+            cost,
+            suite: self.take("cipher").as_ref().map(suite).transpose()?,
+            drop_others: self.take("drop_other_slots").and_then(|given| given.as_bool()).unwrap_or(false),
+            others: std::mem::take(&mut self.keys).collect(),
+            limits,
+            key_id: self
+                .hex("key_id")?
+                .map(|id| id.as_slice().try_into())
+                .transpose()
+                .map_err(|_| invalid("The name of a data key is 16 bytes long.".to_owned()))?,
+            provider: self.hex("provider")?,
+        })
+    }
+
+    fn hex(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let bytes = value.as_str().and_then(decode_hex);
+        bytes.map(Some).ok_or_else(|| invalid(format!("{name} is hexadecimal text.")))
+    }
+
+    fn bytes(&mut self) -> Result<u64> {
+        self.take("bytes")
+            .and_then(|bytes| bytes.as_u64())
+            .ok_or_else(|| invalid("A step needs a number of bytes.".to_owned()))
     }
 
     /// Unknown members are refused: a misspelt one that is ignored is worse than an error.

@@ -14,6 +14,7 @@ use crate::format::header::SQLITE_MAGIC;
 const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
 const SUPERBLOCK_MAC: &[u8] = b"lumocrypt v1 superblock mac";
 const CELL_MAC: &[u8] = b"lumocrypt v1 wal cell mac";
+const LINK_KEY: &[u8] = b"lumocrypt v1 rekey link";
 
 /// What an unlocked database's keys are: the data key and the identity that its subkeys are bound to.
 pub struct FileKeys {
@@ -24,6 +25,8 @@ pub struct FileKeys {
     /// Its suite.
     pub suite: SuiteId,
     data_key: Option<Secret<32>>,
+    /// The keys that these are taking the place of. What they sealed is still opened; nothing new is sealed with them.
+    older: Option<Arc<FileKeys>>,
     /// The cipher of rollback journals, once made: one is opened for every transaction.
     journal: OnceLock<Arc<dyn Suite>>,
 }
@@ -42,7 +45,32 @@ impl FileKeys {
                 "A data key was given for a suite without one, or is missing for a suite that needs it.",
             ));
         }
-        Ok(FileKeys { uuid, key_id, suite, data_key, journal: OnceLock::new() })
+        Ok(FileKeys { uuid, key_id, suite, data_key, older: None, journal: OnceLock::new() })
+    }
+
+    /// The same, while they take the place of `older` ones.
+    #[must_use]
+    pub fn with_older(self, older: Arc<FileKeys>) -> Self {
+        FileKeys { older: Some(older), ..self }
+    }
+
+    /// The keys that these are taking the place of, while they do.
+    pub fn older(&self) -> Option<&Arc<FileKeys>> {
+        self.older.as_ref()
+    }
+
+    /// What opens and seals a log whose preamble has these names. A log is under one key from beginning to end, and while
+    /// the data key is being changed that may be the older one. `None`: the log is another database's.
+    pub fn log_sealer(&self, kind: FileKind, uuid: &[u8; 16], key_id: &[u8; 16]) -> Result<Option<Sealer>> {
+        if self.uuid == *uuid && self.key_id == *key_id {
+            return self.sealer(kind).map(Some);
+        }
+        self.older().map_or(Ok(None), |older| older.log_sealer(kind, uuid, key_id))
+    }
+
+    /// What data keys are wrapped with for a while when one takes the other's place.
+    pub fn link_key(&self) -> Option<Secret<32>> {
+        self.subkey(&[LINK_KEY, &self.key_id])
     }
 
     /// What seals and opens the blocks of this database's files of `kind`.
@@ -54,7 +82,12 @@ impl FileKeys {
         if kind == FileKind::MainJournal {
             let _ = self.journal.set(Arc::clone(&suite));
         }
-        Ok(Sealer { suite, uuid: self.uuid, key_id: self.key_id, kind })
+        // A log is under one key, which it names. The blocks of the main file are changed over one by one.
+        let older = match self.older() {
+            Some(older) if kind == FileKind::MainDb => Some(Arc::new(older.sealer(kind)?)),
+            _ => None,
+        };
+        Ok(Sealer { suite, uuid: self.uuid, key_id: self.key_id, kind, older })
     }
 
     fn cipher(&self, kind: FileKind) -> Result<Arc<dyn Suite>> {
@@ -112,6 +145,8 @@ pub struct Sealer {
     uuid: [u8; 16],
     key_id: [u8; 16],
     kind: FileKind,
+    /// What else opens blocks, while the data key is being changed.
+    older: Option<Arc<Sealer>>,
 }
 
 impl Sealer {
@@ -124,7 +159,8 @@ impl Sealer {
         let suite = if authenticated { suite } else { SuiteId::DEFAULT };
         let mut uuid = [0; 16];
         nonce::random(&mut uuid)?;
-        Ok(Sealer { suite: instantiate(suite, &Secret::<32>::random()?)?, uuid, key_id: [0; 16], kind })
+        let suite = instantiate(suite, &Secret::<32>::random()?)?;
+        Ok(Sealer { suite, uuid, key_id: [0; 16], kind, older: None })
     }
 
     /// Bytes that a sealed block is longer than its plaintext.
@@ -145,6 +181,21 @@ impl Sealer {
 
     /// Opens what [`Sealer::seal`] made, at the same place.
     pub fn open(
+        &self,
+        index: u64,
+        context: &[u8; 16],
+        sealed: &[u8],
+        out: &mut [u8],
+    ) -> std::result::Result<(), Unauthentic> {
+        let opened = self.open_new(index, context, sealed, out);
+        match &self.older {
+            Some(older) if opened.is_err() => older.open(index, context, sealed, out),
+            _ => opened,
+        }
+    }
+
+    /// As [`Sealer::open`], of what was sealed with these keys and not with those before them.
+    pub fn open_new(
         &self,
         index: u64,
         context: &[u8; 16],

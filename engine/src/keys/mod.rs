@@ -7,5 +7,6 @@ pub mod limits;
 pub mod material;
 pub mod options;
 pub mod registry;
+pub mod rekey;
 pub mod slots;
 pub mod unlock;

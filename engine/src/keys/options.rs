@@ -86,7 +86,7 @@ impl OpenOptions {
     }
 }
 
-fn suite(value: &Value) -> Result<SuiteId> {
+pub(super) fn suite(value: &Value) -> Result<SuiteId> {
     let known = || SuiteId::ALL.map(SuiteId::name).join(", ");
     value
         .as_str()

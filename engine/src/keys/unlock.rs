@@ -10,6 +10,7 @@ use crate::crypto::secret::Secret;
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::header::{self, Header};
 use crate::format::keyslot::Keyslot;
+use crate::format::rekey::with_older;
 use crate::format::superblock::Superblock;
 
 /// Opens the database whose header region is `region` with `key`. `path` is for messages only.
@@ -55,15 +56,55 @@ pub fn unlock_relative(
             return Ok(None);
         };
         for (superblock, raw) in copies.into_iter().filter(|copy| related(copy.0)) {
-            let data_key = Some(data_key.duplicate());
-            let keys = FileKeys::new(superblock.uuid, superblock.key_id, superblock.suite, data_key)?;
-            if Superblock::verify_mac(raw, &keys) {
+            if let Some(keys) = keys_of(superblock, raw, Some(data_key.duplicate()))? {
                 return Ok(Some((Arc::new(keys), superblock.clone())));
             }
         }
         Err(altered())
     };
     unlock().map_err(|fault: Fault| fault.at_path(path))
+}
+
+/// The keys for `header`, read again, of a database that was unlocked before, with `known` keys: somebody has changed it
+/// since. Of a database whose data key is being changed, or was, who knows the old one finds the new one; otherwise
+/// `key`, which opened the database, opens it again.
+///
+/// Errors: as [`unlock`]; `WrongKey` if the data key was changed and the key's slot dropped.
+pub fn follow(
+    header: &Header,
+    known: &FileKeys,
+    key: Option<&Key>,
+    limits: &KdfLimits,
+    path: &str,
+) -> Result<(Arc<FileKeys>, Superblock)> {
+    for (superblock, raw) in header.newest_first() {
+        if superblock.uuid != known.uuid {
+            return Err(header::damaged("The header was replaced by another database's").at_path(path));
+        }
+        let same = (superblock.key_id, superblock.suite) == (known.key_id, known.suite);
+        let data_key = match &superblock.link {
+            _ if same => known.data_key().map(Secret::duplicate),
+            Some(link) => link.newer(known, &superblock.key_id),
+            None => None,
+        };
+        if !same && data_key.is_none() {
+            // Nothing links the two any more.
+            break;
+        }
+        if let Some(keys) = keys_of(superblock, raw, data_key)? {
+            return Ok((Arc::new(keys), superblock.clone()));
+        }
+    }
+    unlock_parsed(header, key, limits, path)
+}
+
+/// The keys of the database that a copy of its superblock, stored as `raw`, belongs to. `None`: the copy was altered.
+fn keys_of(superblock: &Superblock, raw: &[u8], data_key: Option<Secret<32>>) -> Result<Option<FileKeys>> {
+    let keys = FileKeys::new(superblock.uuid, superblock.key_id, superblock.suite, data_key)?;
+    if !Superblock::verify_mac(raw, &keys) {
+        return Ok(None);
+    }
+    with_older(keys, superblock.link.as_ref())
 }
 
 /// The keyslot of `superblock` that `key` opens; `None` if it opens none. A slot that the key belongs to and that was
@@ -148,10 +189,9 @@ impl Unlock<'_> {
                 Err(fault) => return Err(fault),
             },
         };
-        let keys = FileKeys::new(superblock.uuid, superblock.key_id, superblock.suite, data_key)?;
-        Ok(match Superblock::verify_mac(raw, &keys) {
-            true => Verdict::Opens(Box::new(keys)),
-            false => Verdict::Altered,
+        Ok(match keys_of(superblock, raw, data_key)? {
+            Some(keys) => Verdict::Opens(Box::new(keys)),
+            None => Verdict::Altered,
         })
     }
 

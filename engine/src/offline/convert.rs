@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::disk::DiskFile;
 use super::pieces::{Piece, Pieces};
 use super::progress::{Progress, Report};
 use super::workers::{Desk, Input, Work, Workers};
@@ -10,6 +9,7 @@ use super::{NO_CONTEXT, Unlocked};
 use crate::crypto::nonce;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::disk::DiskFile;
 use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::format::geometry::Geometry;
@@ -175,7 +175,9 @@ pub fn decrypt<'a>(
         desk.input.read(sealed, piece.offset)?;
         let slots = sealed.chunks(geometry.slot_len());
         for ((block, slot), index) in plain.chunks_mut(block_size).zip(slots).zip(piece.first..) {
-            file.sealer.open(index, &NO_CONTEXT, slot, block).map_err(|_| unauthentic(index))?;
+            if !file.open_slot(index, slot, block) {
+                return Err(unauthentic(index));
+            }
         }
         target.write_at(plain, piece.start)
     })?;

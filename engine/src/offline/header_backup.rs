@@ -10,6 +10,7 @@ use crate::files::storage::Storage;
 use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
 use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, SQLITE_MAGIC};
+use crate::format::rekey::Link;
 use crate::format::superblock::Superblock;
 use crate::keys::file_keys::FileKeys;
 use crate::keys::registry::OpenOptions;
@@ -81,7 +82,9 @@ pub fn restore(
     saved.write(&region, 0)?;
     saved.sync(0)?;
     let newest = [&region[..], backup].into_iter().filter_map(|region| generation(region, &keys)).max();
-    let next = Superblock { generation: newest.unwrap_or(0) + 1, ..superblock };
+    // Whether the data key is being changed now does not follow from a copy of then.
+    let link = current_link(&region, &keys).unwrap_or_else(|| superblock.link.clone());
+    let next = Superblock { generation: newest.unwrap_or(0) + 1, link, ..superblock };
     if new_cells {
         let slots = geometry(&next).block_count(geometry(&next).logical_size(physical));
         write_new_cells(file, &keys, slots)?;
@@ -98,6 +101,13 @@ fn read_region(file: &mut dyn Storage) -> Result<Vec<u8>> {
 
 fn geometry(superblock: &Superblock) -> Geometry {
     Geometry::new(superblock.block_size, superblock.suite.overhead())
+}
+
+/// Whether, and from which key, the data key is being changed, as the header in `region` says. `None`: it says nothing that
+/// can be believed.
+fn current_link(region: &[u8], keys: &FileKeys) -> Option<Option<Link>> {
+    let header = header::parse(region).ok()?;
+    header.authentic(keys).map(|(superblock, _)| superblock.link.clone())
 }
 
 /// The generation of what somebody with these keys wrote into `region` last. Others' numbers do not count.

@@ -5,10 +5,10 @@
 
 use serde_json::{Value, json};
 
+use super::Unlocked;
 use super::replay::{Notes, Replay, Rollback};
-use super::{NO_CONTEXT, Unlocked};
 use crate::error::Result;
-use crate::files::main_db::{COVER, lost_marks};
+use crate::files::main_db::{COVER, LostMarks};
 use crate::files::storage::{Storage, is_zero};
 use crate::format::cell;
 use crate::format::header::{self, SQLITE_MAGIC};
@@ -48,7 +48,7 @@ struct Blocks {
     file: Unlocked,
     holes_from: Option<u64>,
     /// What stands for the units of a block that a recovery could not restore.
-    lost_marks: Vec<[u8; COVER]>,
+    lost_marks: LostMarks,
     sealed: Vec<u8>,
     plain: Vec<u8>,
     /// The block in `plain`.
@@ -72,8 +72,7 @@ impl Blocks {
         self.plain.resize(len, 0);
         self.sealed.resize(len + self.file.sealer.overhead(), 0);
         let whole = self.storage.read(&mut self.sealed, geometry.slot_offset(index))?;
-        let opened =
-            whole && self.file.sealer.open(index, &NO_CONTEXT, &self.sealed, &mut self.plain).is_ok();
+        let opened = whole && self.file.open_slot(index, &self.sealed, &mut self.plain);
         if !opened {
             let hole = self.holes_from.is_some_and(|from| index >= from) && is_zero(&self.sealed);
             if !hole {
@@ -87,11 +86,11 @@ impl Blocks {
 
     /// Does any unit of the loaded block between `within` and `len` bytes on hold nothing but the mark?
     fn is_lost(&self, within: usize, len: usize) -> bool {
-        let units = self.plain.chunks_exact(COVER).zip(&self.lost_marks).enumerate();
+        let units = self.plain.chunks_exact(COVER).enumerate();
         units
             .skip(within / COVER)
             .take_while(|(unit, _)| unit * COVER < within + len)
-            .any(|(_, (content, mark))| content == mark)
+            .any(|(unit, content)| self.lost_marks.says_lost(unit, content))
     }
 
     /// Fills `buf` from logical `offset`. `false`: not all of it authenticates.
@@ -145,7 +144,7 @@ impl Image {
             storage: files.main,
             file,
             holes_from: None,
-            lost_marks: lost_marks(&keys, block_size as usize)?,
+            lost_marks: LostMarks::new(&keys, block_size as usize)?,
             sealed: Vec::new(),
             plain: Vec::new(),
             at: None,

@@ -49,6 +49,7 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
         "version": VERSION,
         "uuid": hex(&superblock.uuid),
         "key_id": hex(&superblock.key_id),
+        "rekeying": superblock.link.is_some(),
         "cipher": superblock.suite.name(),
         "block_size": superblock.block_size,
         "overhead": superblock.suite.overhead(),

@@ -9,7 +9,7 @@ use crate::format::cell::Cell;
 use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,
 };
-use crate::keys::file_keys::FileKeys;
+use crate::keys::file_keys::{FileKeys, Sealer};
 
 /// What is wrong with a log, or noteworthy.
 #[derive(Default)]
@@ -39,21 +39,21 @@ pub fn verify_wal(
         return Ok(report);
     };
     let size = wal.size()?;
-    let sealer = keys.sealer(FileKind::Wal)?;
-    let mut newest: Option<WalHeader> = None;
+    let overhead = keys.sealer(FileKind::Wal)?.overhead();
+    let mut newest: Option<(WalHeader, Sealer)> = None;
     for offset in [WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET] {
-        let mut bytes = vec![0; WalHeader::stored_len(sealer.overhead())];
+        let mut bytes = vec![0; WalHeader::stored_len(overhead)];
         wal.read(&mut bytes, offset)?;
         match WalHeader::parse_preamble(&bytes) {
-            LogPreamble::Valid(preamble) if !sealer.is_for(&preamble.uuid, &preamble.key_id) => {
-                report.damaged.push((None, "it belongs to another database or another key".to_owned()));
-                return Ok(report);
-            }
             LogPreamble::Valid(preamble) => {
+                let Some(sealer) = keys.log_sealer(FileKind::Wal, &preamble.uuid, &preamble.key_id)? else {
+                    report.damaged.push((None, "it belongs to another database or another key".to_owned()));
+                    return Ok(report);
+                };
                 if let Ok(header) = WalHeader::open(preamble, &bytes, &sealer) {
-                    if newest.as_ref().is_none_or(|other| other.preamble.sequence < header.preamble.sequence)
-                    {
-                        newest = Some(header);
+                    let number = header.preamble.sequence;
+                    if newest.as_ref().is_none_or(|(other, _)| other.preamble.sequence < number) {
+                        newest = Some((header, sealer));
                     }
                 } else {
                     report.damaged.push((None, format!("the header at {offset} does not authenticate")));
@@ -67,7 +67,7 @@ pub fn verify_wal(
             _ => report.damaged.push((None, format!("the header at {offset} is damaged"))),
         }
     }
-    let Some(header) = newest else {
+    let Some((header, sealer)) = newest else {
         if active && report.damaged.is_empty() {
             report
                 .damaged
@@ -95,7 +95,7 @@ pub fn verify_wal(
 fn count_frames(
     wal: &mut dyn Storage,
     header: &WalHeader,
-    sealer: &crate::keys::file_keys::Sealer,
+    sealer: &Sealer,
     size: u64,
     report: &mut LogReport,
 ) -> Result<()> {

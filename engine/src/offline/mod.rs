@@ -2,7 +2,6 @@
 //! holds whatever lock keeps the source still.
 
 pub mod convert;
-pub mod disk;
 pub mod header_backup;
 pub mod image;
 pub mod inspect;
@@ -19,6 +18,7 @@ pub mod workers;
 use std::sync::Arc;
 
 use crate::error::{FileKind, Result};
+use crate::files::redo;
 use crate::files::storage::Storage;
 use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, Header};
@@ -47,6 +47,8 @@ pub struct Unlocked {
     pub size: u64,
     /// The size on disk when it was opened.
     pub physical: u64,
+    /// Where it is.
+    path: String,
 }
 
 impl Unlocked {
@@ -71,7 +73,22 @@ impl Unlocked {
             header,
             geometry,
             sealer,
+            path: path.to_owned(),
         })
+    }
+
+    /// Opens slot `index`, all of which is in `sealed`, into `plain`. While the data key is being changed it may be the
+    /// copy of a slot that was torn meanwhile.
+    pub fn open_slot(&self, index: u64, sealed: &[u8], plain: &mut [u8]) -> bool {
+        if self.sealer.open(index, &NO_CONTEXT, sealed, plain).is_ok() {
+            return true;
+        }
+        if self.keys.older().is_none() {
+            return false;
+        }
+        let mut kept = vec![0; sealed.len()];
+        redo::find(&self.path, &self.keys, &self.geometry, index, &mut kept) == Some(sealed.len())
+            && self.sealer.open(index, &NO_CONTEXT, &kept, plain).is_ok()
     }
 
     /// The pieces to work on.

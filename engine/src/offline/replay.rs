@@ -221,10 +221,8 @@ impl Replay {
             }
             return Ok(None);
         };
-        let sealer = keys.sealer(FileKind::Wal)?;
-        let header = newest_header(storage, &sealer)?;
-        let (replay, start) = match (header, cell) {
-            (Some(header), cell) => {
+        let (replay, start) = match (newest_header(storage, keys)?, cell) {
+            (Some((header, sealer)), cell) => {
                 if !counts(&header, cell, notes) {
                     return Ok(None);
                 }
@@ -243,7 +241,7 @@ impl Replay {
                     .done
                     .push("the header of the write-ahead log is damaged; its frames were used".to_owned());
                 let start = Start { sum: None, salts: None, big_endian: None };
-                (Replay::new(sealer, cell.current, page_size, None), start)
+                (Replay::new(keys.sealer(FileKind::Wal)?, cell.current, page_size, None), start)
             }
             (None, Some(_)) => return Ok(None),
             (None, None) => {
@@ -417,15 +415,19 @@ impl Replay {
     }
 }
 
-fn newest_header(storage: &mut dyn Storage, sealer: &Sealer) -> Result<Option<WalHeader>> {
-    let mut newest: Option<WalHeader> = None;
+fn newest_header(storage: &mut dyn Storage, keys: &FileKeys) -> Result<Option<(WalHeader, Sealer)>> {
+    let mut newest: Option<(WalHeader, Sealer)> = None;
+    let overhead = keys.sealer(FileKind::Wal)?.overhead();
     for offset in [WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET] {
-        let mut bytes = vec![0; WalHeader::stored_len(sealer.overhead())];
+        let mut bytes = vec![0; WalHeader::stored_len(overhead)];
         storage.read(&mut bytes, offset)?;
         let LogPreamble::Valid(preamble) = WalHeader::parse_preamble(&bytes) else { continue };
-        let Ok(header) = WalHeader::open(preamble, &bytes, sealer) else { continue };
-        if newest.as_ref().is_none_or(|other| other.preamble.sequence < header.preamble.sequence) {
-            newest = Some(header);
+        let Some(sealer) = keys.log_sealer(FileKind::Wal, &preamble.uuid, &preamble.key_id)? else {
+            continue;
+        };
+        let Ok(header) = WalHeader::open(preamble, &bytes, &sealer) else { continue };
+        if newest.as_ref().is_none_or(|(other, _)| other.preamble.sequence < header.preamble.sequence) {
+            newest = Some((header, sealer));
         }
     }
     Ok(newest)

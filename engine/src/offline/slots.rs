@@ -4,12 +4,12 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use super::Unlocked;
 use super::pieces::Piece;
 use super::progress::Progress;
 use super::workers::{Desk, Input, Workers, locked};
-use super::{NO_CONTEXT, Unlocked};
 use crate::error::Result;
-use crate::files::main_db::{COVER, lost_marks};
+use crate::files::main_db::{COVER, LostMarks};
 use crate::files::storage::is_zero;
 
 /// How often a block that does not authenticate is read again, in case a checkpoint is writing it.
@@ -25,7 +25,7 @@ pub struct Slots<'a> {
     file: &'a Unlocked,
     holes_from: Option<u64>,
     /// What stands for the units of a block that a recovery could not restore.
-    marks: Vec<[u8; COVER]>,
+    marks: LostMarks,
 }
 
 /// A block that did not open when it was first read.
@@ -37,7 +37,7 @@ struct Suspect {
 impl<'a> Slots<'a> {
     /// The slots of `file`; from `holes_from` on they may be zero.
     pub fn new(file: &'a Unlocked, holes_from: Option<u64>) -> Result<Self> {
-        let marks = lost_marks(&file.keys, file.geometry.block_size as usize)?;
+        let marks = LostMarks::new(&file.keys, file.geometry.block_size as usize)?;
         Ok(Slots { file, holes_from, marks })
     }
 
@@ -98,8 +98,11 @@ impl<'a> Slots<'a> {
     /// `None`: the slot does not open. `Some(Some(…))`: it does, and what it says of itself is no good.
     fn open(&self, index: u64, slot: &[u8], plain: &mut [u8]) -> Option<Option<&'static str>> {
         let plain = plain.get_mut(..slot.len().checked_sub(self.file.sealer.overhead())?)?;
-        self.file.sealer.open(index, &NO_CONTEXT, slot, plain).ok()?;
-        let lost = plain.chunks_exact(COVER).zip(&self.marks).any(|(unit, mark)| unit == mark);
+        if !self.file.open_slot(index, slot, plain) {
+            return None;
+        }
+        let lost =
+            plain.chunks_exact(COVER).enumerate().any(|(unit, content)| self.marks.says_lost(unit, content));
         Some(lost.then_some("a part of it was lost and is marked so"))
     }
 

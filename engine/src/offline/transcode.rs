@@ -1,12 +1,12 @@
 //! From one format to another, bit for bit, and never in clear in between.
 
 use super::convert;
-use super::disk::DiskFile;
 use super::pieces::{Piece, Pieces};
 use super::progress::{Progress, Report};
 use super::view::{Format, View};
 use super::workers::{Desk, Workers};
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::disk::DiskFile;
 use crate::files::memory;
 use crate::files::storage::{LONGEST_TRANSFER, Storage};
 use crate::format::geometry::Geometry;

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::base::BaseFile;
-use super::database::Database;
 use super::file::{Content, OpenFile};
 use super::header_edit;
+use super::rekey;
 use crate::error::{Fault, FaultClass, Result};
 use crate::keys::commands::{Command, Which};
 use crate::keys::registry;
@@ -31,24 +30,21 @@ pub fn run(open: &mut OpenFile, command: Command) -> Result<String> {
             "a command needs SQLite's write lock: run it between BEGIN IMMEDIATE and COMMIT",
         ));
     }
-    let OpenFile { content: Content::Main(database), base, .. } = open else {
-        return Err(Fault::new(FaultClass::NotEncrypted, "this database is plaintext: it has no keys"));
-    };
     match command {
-        Command::AddSlot(new) => edit_slots(database, base, |slots| slots.add(&new)),
-        Command::RemoveSlot(which) => edit_slots(database, base, |slots| slots.remove(&which)),
+        Command::AddSlot(new) => edit_slots(open, |slots| slots.add(&new)),
+        Command::RemoveSlot(which) => edit_slots(open, |slots| slots.remove(&which)),
         Command::ChangeSlot { key, new } => {
-            edit_slots(database, base, |slots| slots.change(&Which::OpenedBy(key), &new))
+            edit_slots(open, |slots| slots.change(&Which::OpenedBy(key), &new))
         }
-        Command::LabelSlot(which, label) => edit_slots(database, base, |slots| slots.label(&which, &label)),
+        Command::LabelSlot(which, label) => edit_slots(open, |slots| slots.label(&which, &label)),
+        Command::Rekey(command) => rekey::run(open, &command).map(|answer| answer.to_string()),
     }
 }
 
-fn edit_slots(
-    database: &mut Database,
-    base: &mut BaseFile,
-    change: impl FnOnce(&mut Slots<'_>) -> Result<u32>,
-) -> Result<String> {
+fn edit_slots(open: &mut OpenFile, change: impl FnOnce(&mut Slots<'_>) -> Result<u32>) -> Result<String> {
+    let OpenFile { content: Content::Main(database), base, .. } = open else {
+        return Err(Fault::new(FaultClass::NotEncrypted, "this database is plaintext: it has no keys"));
+    };
     let limits = database.options.limits;
     let index = header_edit::edit(database, base, |superblock, keys| {
         change(&mut Slots { superblock, keys, limits: &limits })

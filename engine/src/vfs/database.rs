@@ -6,14 +6,15 @@ use super::base::BaseFile;
 use super::header_edit;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::header_region::write_copies;
 use crate::files::journal::Buffers;
 use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
-use crate::format::header::{self, CreateOptions};
-use crate::format::superblock::{self, SUPERBLOCK_LEN, Superblock};
+use crate::format::header::{self, CopyState, CreateOptions, Header};
+use crate::format::superblock::{self, GENERATION_AT, SUPERBLOCK_LEN, Superblock};
 use crate::keys::file_keys::FileKeys;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
@@ -26,6 +27,8 @@ const SYNC_NORMAL: i32 = 2;
 
 /// The block size in bytes of a new database until its first page is written: SQLite's default page size.
 const DEFAULT_BLOCK_SIZE: u32 = 4096;
+/// How often the header is read again because it changed meanwhile. Each change of it takes two syncs.
+const OPEN_TRIES: u32 = 10;
 /// Offset of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
 const PAGE_SIZE_AT: u64 = 16;
 
@@ -82,6 +85,11 @@ pub struct Database {
     pub empty_when_read: bool,
     /// Where the superblock copy is that a crash left behind the other.
     pub stale_copy: Option<u64>,
+    /// The generation in superblock copy A when the header was last read, as it is stored: another one says that somebody
+    /// has changed the header since.
+    pub generation_seen: [u8; 8],
+    /// A change of the data key by this connection has come to this block.
+    pub rekeyed_to: u64,
     /// The database is among those that the process has open.
     pub counted: bool,
     /// The memory of the last rollback journal, for the next.
@@ -100,12 +108,29 @@ impl Database {
 
     /// Reads the header of a file that is not empty and unlocks it with the key at hand, if any.
     pub fn unlock(&mut self, base: &mut BaseFile) -> Result<()> {
+        let mut tries = OPEN_TRIES;
+        loop {
+            tries -= 1;
+            match self.try_unlock(base) {
+                // The header is read without a lock, and its parts one after the other: the data key may have been changed
+                // in between.
+                Err(fault)
+                    if fault.class == FaultClass::HeaderDamaged
+                        && tries > 0
+                        && generation_of(base)? != self.generation_seen => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn try_unlock(&mut self, base: &mut BaseFile) -> Result<()> {
         let region = read_header(base)?;
         if header::is_unfinished(&region, base.size()?) {
             return Ok(());
         }
         // The environment's key is for whatever is encrypted.
         let header = header::parse(&region).map_err(|fault| fault.at_path(&self.path))?;
+        self.generation_seen = generation_in(&header);
         let clear = header.newest().is_some_and(|superblock| !superblock.suite.is_keyed());
         let key = if clear && self.key_from_environment { None } else { self.options.key.clone() };
         match unlock::unlock_parsed(&header, key.as_deref(), &self.options.limits, &self.path) {
@@ -123,6 +148,53 @@ impl Database {
         }?;
         self.inherit(base, &region)?;
         self.stale_copy = header.stale_copy();
+        Ok(())
+    }
+
+    /// Somebody may have changed the header since it was last read: a keyslot, or the data key. `always`: it is read
+    /// whatever its generation. Returns whether the data key is another one, or is not being changed any more.
+    ///
+    /// Errors: `WrongKey` if what opened the database opens it no more.
+    pub fn follow(&mut self, base: &mut BaseFile, always: bool) -> Result<bool> {
+        let Phase::Ready(file) = &mut self.phase else { return Ok(false) };
+        if !always && (generation_of(base)? == self.generation_seen || sabotage::is(Sabotage::StaleKey)) {
+            return Ok(false);
+        }
+        let region = read_header(base)?;
+        let header = header::parse(&region).map_err(|fault| fault.at_path(&self.path))?;
+        let before = Arc::clone(file.keys());
+        let (options, path) = (&self.options, &self.path);
+        let (keys, superblock) =
+            unlock::follow(&header, &before, options.key.as_deref(), &options.limits, path)?;
+        self.generation_seen = generation_in(&header);
+        self.stale_copy = header.stale_copy();
+        if superblock.block_size != file.block_size() {
+            // Fitted to the pages of whoever wrote the first of them.
+            self.adopt(base, keys, superblock)?;
+            return Ok(true);
+        }
+        let changed = keys.key_id != before.key_id || keys.older().is_some() != before.older().is_some();
+        if changed {
+            file.set_keys(&keys)?;
+        }
+        self.superblock = Some(superblock);
+        Ok(changed)
+    }
+
+    /// Writes the header's next superblock, copy A and then copy B, each durably, and uses its keys from here on. The
+    /// caller keeps everybody else from writing and has just read the header.
+    pub fn replace_superblock(
+        &mut self,
+        base: &mut BaseFile,
+        keys: &Arc<FileKeys>,
+        superblock: Superblock,
+    ) -> Result<()> {
+        let Phase::Ready(file) = &mut self.phase else { return Err(key_required(&self.path)) };
+        write_copies(base, &superblock.encode(keys))?;
+        self.generation_seen = superblock.generation.to_le_bytes();
+        self.stale_copy = None;
+        file.set_keys(keys)?;
+        self.superblock = Some(superblock);
         Ok(())
     }
 
@@ -206,12 +278,15 @@ impl Database {
             superblock.block_size = page_size;
             Ok(())
         })?;
-        self.phase = Phase::Ready(Box::new(MainFile::new(keys, page_size)?));
+        let mut file = MainFile::new(keys, page_size)?;
+        file.set_path(&self.path);
+        self.phase = Phase::Ready(Box::new(file));
         Ok(())
     }
 
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
-        let file = MainFile::new(keys, superblock.block_size)?;
+        let mut file = MainFile::new(keys, superblock.block_size)?;
+        file.set_path(&self.path);
         // The cell is read with every WAL; a header without one is better refused at once.
         file.read_cell(base)?;
         self.empty_when_read = base.size()? <= HEADER_LEN;
@@ -352,6 +427,7 @@ impl Database {
             "cipher": self.cipher(),
             "uuid": self.superblock.as_ref().map(|superblock| hex(&superblock.uuid)),
             "key_id": self.superblock.as_ref().map(|superblock| hex(&superblock.key_id)),
+            "rekeying": self.superblock.as_ref().is_some_and(|superblock| superblock.link.is_some()),
             "block_size": self.superblock.as_ref().map(|superblock| superblock.block_size),
             "format_version": 1,
             "engine_version": env!("CARGO_PKG_VERSION"),
@@ -370,6 +446,24 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     region.resize(len, 0);
     base.read(&mut region, 0)?;
     Ok(region)
+}
+
+/// The generation in superblock copy A, as it is stored. It decides nothing: whoever finds another one than before reads
+/// the whole header.
+fn generation_of(base: &mut BaseFile) -> Result<[u8; 8]> {
+    let mut generation = [0; 8];
+    if !base.visit_map(GENERATION_AT, generation.len(), &mut |bytes| generation.copy_from_slice(bytes)) {
+        base.read(&mut generation, GENERATION_AT)?;
+    }
+    Ok(generation)
+}
+
+/// The same, of a header that was read; impossible if that copy is damaged or being written, so that it is read again.
+fn generation_in(header: &Header) -> [u8; 8] {
+    match &header.a {
+        CopyState::Intact(superblock) => superblock.generation.to_le_bytes(),
+        _ => [0xff; 8],
+    }
 }
 
 /// What a connection without a key is told.

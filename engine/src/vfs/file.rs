@@ -1,6 +1,7 @@
 //! SQLite's file object and its callbacks: from C's calls to the file modules.
 
 use std::ffi::c_int;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::abi::*;
@@ -20,6 +21,7 @@ use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
+use crate::keys::file_keys::FileKeys;
 use crate::stats::{STATS, Tally};
 
 /// What SQLite allocates for us: its own first member, ours, and the file below behind them.
@@ -154,6 +156,15 @@ impl OpenFile {
         }
     }
 
+    /// The WAL of a database and the file below it, while it is open.
+    pub(super) fn wal_and_base(&mut self) -> Option<(&mut WalFile, &mut BaseFile)> {
+        // SAFETY: as in `wal_file`.
+        match unsafe { self.wal.as_mut() } {
+            Some(OpenFile { content: Content::Wal(file, _), base, .. }) => Some((file, base)),
+            _ => None,
+        }
+    }
+
     /// The WAL of a database, while it is open.
     pub(super) fn wal_file(&mut self) -> Option<&mut WalFile> {
         // SAFETY: set while the WAL is open, cleared by its close.
@@ -174,7 +185,77 @@ impl OpenFile {
         }
     }
 
+    /// For a main database: somebody may have changed its data key; its logs are to know. See [`Database::follow`].
+    pub(super) fn follow(&mut self, always: bool) -> Result<bool> {
+        let Content::Main(database) = &mut self.content else { return Ok(false) };
+        let changed = database.follow(&mut self.base, always)?;
+        if changed {
+            self.pass_on_keys();
+        }
+        Ok(changed)
+    }
+
+    /// For a main database: its logs use its keys from here on.
+    pub(super) fn pass_on_keys(&mut self) {
+        let Some(keys) = self.main_file().map(|(file, _)| file.keys().clone()) else { return };
+        // SAFETY: set while the logs are open, cleared by their close; SQLite uses one connection's files from one
+        // thread at a time.
+        let logs = unsafe { [self.wal.as_mut(), self.journal.as_mut()] };
+        for log in logs.into_iter().flatten() {
+            log.take_over(&keys);
+        }
+    }
+
+    fn take_over(&mut self, keys: &Arc<FileKeys>) {
+        match &mut self.content {
+            Content::Wal(file, _) => file.set_keys(keys),
+            Content::Journal(file, _) => file.set_keys(keys),
+            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
+        }
+    }
+
+    /// Something did not authenticate. Was the data key changed since the header was last read? Then it is worth a second
+    /// look.
+    ///
+    /// Errors: `WrongKey` if what opened the database opens it no more, and nothing else: `fault` says enough.
+    fn explains(&mut self, fault: &Fault) -> Result<bool> {
+        if !matches!(fault.class, FaultClass::Tampered | FaultClass::HeaderDamaged) {
+            return Ok(false);
+        }
+        let known = match &mut self.content {
+            Content::Main(_) => self.follow(true),
+            Content::Wal(_, main) | Content::Journal(_, main) => {
+                // SAFETY: SQLite closes a log before its main database.
+                let Some(OpenFile { content: Content::Main(database), base, .. }) =
+                    (unsafe { main.as_mut() })
+                else {
+                    return Ok(false);
+                };
+                let changed = database.follow(base, true);
+                if changed.is_ok()
+                    && let Phase::Ready(file) = &database.phase
+                {
+                    let keys = file.keys().clone();
+                    self.take_over(&keys);
+                }
+                changed
+            }
+            Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => Ok(false),
+        };
+        match known {
+            Err(unopened) if unopened.class == FaultClass::WrongKey => Err(unopened),
+            known => Ok(known.unwrap_or(false)),
+        }
+    }
+
     pub(super) fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<c_int> {
+        match self.read_once(buf, offset) {
+            Err(fault) if self.explains(&fault)? => self.read_once(buf, offset),
+            result => result,
+        }
+    }
+
+    fn read_once(&mut self, buf: &mut [u8], offset: u64) -> Result<c_int> {
         let complete = match &mut self.content {
             Content::Plain => self.base.read(buf, offset)?,
             Content::Temp(file) => file.read(&mut self.base, buf, offset)?,
@@ -271,6 +352,13 @@ impl OpenFile {
     }
 
     pub(super) fn size(&mut self) -> Result<u64> {
+        match self.size_once() {
+            Err(fault) if self.explains(&fault)? => self.size_once(),
+            result => result,
+        }
+    }
+
+    fn size_once(&mut self) -> Result<u64> {
         match &mut self.content {
             Content::Plain => self.base.size(),
             Content::Temp(file) => Ok(file.size()),
@@ -328,6 +416,13 @@ impl OpenFile {
             let settled = database
                 .settle(&mut self.base, news)
                 .and_then(|()| self.shim.check_companions(database, &self.path));
+            // Whoever writes must know the data key of now. Readers notice when something does not authenticate; where
+            // it costs no system call they look, too.
+            let writes = level >= SQLITE_LOCK_RESERVED && before < SQLITE_LOCK_RESERVED;
+            let settled = match settled {
+                Ok(()) if writes || self.base.is_mapped() => self.follow(false).map(|_| ()),
+                settled => settled,
+            };
             settled.inspect_err(|_| self.give_back(before))?;
         } else if let Content::Gosqlite(database) = &mut self.content {
             if level == SQLITE_LOCK_SHARED {
@@ -387,6 +482,15 @@ impl OpenFile {
             }
         }
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
+            // As in `lock`: a writer of the log, a checkpoint, a recovery.
+            if (flags & SQLITE_SHM_EXCLUSIVE != 0 || self.base.is_mapped())
+                && let Err(fault) = self.follow(false)
+            {
+                let released = flags & !SQLITE_SHM_LOCK | SQLITE_SHM_UNLOCK;
+                // SAFETY: gives back the lock that SQLite is told it did not get.
+                unsafe { shm_lock(self.base.as_ptr(), first, count, released) };
+                return super::report::report(&self.shim.host().api, &self.path, fault);
+            }
             if let Some((file, _)) = self.main_file() {
                 file.lock_taken(flags & SQLITE_SHM_EXCLUSIVE != 0);
             }

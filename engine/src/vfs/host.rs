@@ -13,6 +13,7 @@ use super::gosqlite::{self, Gosqlite};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
+use crate::files::redo::REDO_SUFFIX;
 use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
@@ -296,7 +297,7 @@ impl Shim {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
         }
-        for suffix in ["-wal", "-journal"] {
+        for suffix in ["-wal", "-journal", REDO_SUFFIX] {
             let log = format!("{path}{suffix}");
             if self.exists(&log) && !self.is_finished(&log)? {
                 let fault = Fault::new(

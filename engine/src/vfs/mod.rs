@@ -27,6 +27,7 @@ pub mod observe;
 pub mod own_connection;
 pub mod passphrase;
 pub mod probe;
+pub mod rekey;
 pub mod report;
 pub mod shim;
 pub mod wal_index;

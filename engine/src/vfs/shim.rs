@@ -308,6 +308,8 @@ unsafe fn main_content(
         sector_told: 0,
         empty_when_read: false,
         stale_copy: None,
+        generation_seen: [0xff; 8],
+        rekeyed_to: 0,
         counted: false,
         journal_buffers: Buffers::default(),
     };

@@ -21,6 +21,7 @@ from .keysource import KeyEnvironment
 from .measuring import bench
 from .output import print_error
 from .recovery import salvage
+from .rekeying import rekey
 from .shell import shell
 
 
@@ -40,7 +41,18 @@ def cli() -> None:
 
 
 for _command in (
-    encrypt, decrypt, convert, verify, salvage, info, key, header, shell, bench, import_sqlcipher
+    encrypt,
+    decrypt,
+    convert,
+    verify,
+    salvage,
+    info,
+    key,
+    header,
+    rekey,
+    shell,
+    bench,
+    import_sqlcipher,
 ):
     cli.add_command(_command)
 

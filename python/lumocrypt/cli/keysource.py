@@ -107,6 +107,11 @@ class KeySource:
         """Whether an option names a source."""
         return any(place is not None for place in (self.descriptor, self.file, self.keyring, self.kms))
 
+    @property
+    def given(self) -> bool:
+        """Whether there is a key without asking a person."""
+        return self.named or self.environment.texts.get(self.role.variable) is not None
+
     def obtain(self, *, new: bool = False) -> Key | RemoteKey:
         """The key from the source that was named, else from the environment, else from a prompt.
 

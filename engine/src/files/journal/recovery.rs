@@ -35,14 +35,18 @@ impl JournalFile {
         }
         let mut head = [0u8; JOURNAL_PREAMBLE_LEN];
         storage.read(&mut head, 0)?;
-        self.id = match JournalPreamble::parse(&head) {
+        let preamble = JournalPreamble::parse(&head);
+        let torn = matches!(preamble, LogPreamble::Torn);
+        self.id = match preamble {
             LogPreamble::Valid(preamble) => {
-                if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
+                let names = (&preamble.uuid, &preamble.key_id);
+                let Some(sealer) = self.keys.log_sealer(FileKind::MainJournal, names.0, names.1)? else {
                     return Err(self.fault(
                         "the rollback journal beside the database belongs to another database or another key; move \
                          it away, or put the database that it belongs to back",
                     ));
-                }
+                };
+                self.sealer = sealer;
                 Some(preamble.journal_id)
             }
             LogPreamble::Plaintext => {
@@ -76,6 +80,11 @@ impl JournalFile {
         self.end = JOURNAL_PREAMBLE_LEN as u64;
         if let Some(id) = self.id {
             while self.load_extent(storage, id)? {}
+            if let Some(older) = self.keys.older().filter(|_| torn && self.extents.is_empty()) {
+                // The preamble that is torn would have said whose it is.
+                self.sealer = older.sealer(FileKind::MainJournal)?;
+                while self.load_extent(storage, id)? {}
+            }
             if self.was_durable(storage, id, physical)? {
                 if !self.accept_damage {
                     return Err(self.damaged());

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::files::storage::MemoryFile;
+use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
 use crate::format::header::{self, CreateOptions};
 use crate::keys::material::Key;
 

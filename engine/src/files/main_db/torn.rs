@@ -31,12 +31,45 @@ fn lost_mark(keys: &FileKeys, unit: usize) -> [u8; COVER] {
     mark
 }
 
-/// The marks of all units of a block of `len` bytes.
-pub fn lost_marks(keys: &FileKeys, len: usize) -> Result<Vec<[u8; COVER]>> {
-    let mut marks = Vec::new();
-    memory::reserve(&mut marks, len / COVER)?;
-    marks.extend((0..len / COVER).map(|unit| lost_mark(keys, unit)));
-    Ok(marks)
+/// The marks of all units of a block.
+pub struct LostMarks {
+    own: Vec<[u8; COVER]>,
+    /// Those of the data key before, while it is being changed.
+    older: Vec<[u8; COVER]>,
+}
+
+impl LostMarks {
+    /// The marks in blocks of `len` bytes.
+    pub fn new(keys: &FileKeys, len: usize) -> Result<LostMarks> {
+        let marks = |keys: &FileKeys| -> Result<Vec<[u8; COVER]>> {
+            let mut marks = Vec::new();
+            memory::reserve(&mut marks, len / COVER)?;
+            marks.extend((0..len / COVER).map(|unit| lost_mark(keys, unit)));
+            Ok(marks)
+        };
+        Ok(LostMarks { own: marks(keys)?, older: keys.older().map_or(Ok(Vec::new()), |older| marks(older))? })
+    }
+
+    /// The mark of one unit.
+    #[cfg(test)]
+    pub fn of_unit(&self, unit: usize) -> [u8; COVER] {
+        self.own[unit]
+    }
+
+    /// Does `content`, all of a unit, say that it is lost?
+    pub fn says_lost(&self, unit: usize, content: &[u8]) -> bool {
+        let says = |marks: &[[u8; COVER]]| marks.get(unit).is_some_and(|mark| content == mark);
+        says(&self.own) || says(&self.older)
+    }
+
+    /// Puts the marks of the current data key in the place of older ones in `block`.
+    pub fn renew(&self, block: &mut [u8]) {
+        for ((unit, own), older) in block.chunks_exact_mut(COVER).zip(&self.own).zip(&self.older) {
+            if unit == older {
+                unit.copy_from_slice(own);
+            }
+        }
+    }
 }
 
 impl MainFile {
@@ -94,10 +127,10 @@ impl MainFile {
         for unit in within.div_ceil(COVER)..(within + len) / COVER {
             if self.lost_marks.get().is_none() {
                 // Nobody else sets it: the cell belongs to one connection.
-                let _ = self.lost_marks.set(lost_marks(&self.keys, block.len())?);
+                let _ = self.lost_marks.set(LostMarks::new(&self.keys, block.len())?);
             }
-            let marks = self.lost_marks.get().map_or(&[][..], Vec::as_slice);
-            if marks.get(unit).is_some_and(|mark| block[unit * COVER..(unit + 1) * COVER] == *mark) {
+            let content = &block[unit * COVER..(unit + 1) * COVER];
+            if self.lost_marks.get().is_some_and(|marks| marks.says_lost(unit, content)) {
                 return Err(self.tampered(index, "was damaged, and this part of it could not be restored"));
             }
         }

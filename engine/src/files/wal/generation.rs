@@ -1,10 +1,13 @@
 //! Generations of a log: which one counts, how the next begins, and how the last ends.
 
+use std::sync::Arc;
+
 use super::super::storage::Storage;
 use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::wal_header::{LogPreamble, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
+use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
 
 /// A header copy is read with room for every suite's overhead.
@@ -50,6 +53,7 @@ impl WalFile {
         let counts = (cell.active && generation == cell.current) || header.previous == latest;
         if counts {
             main.set_holes_from(Some(header.main_slots.max(cell.synced_slots)));
+            self.sealer = self.sealer_of(&header.preamble)?;
             return Ok(Some(Log {
                 generation,
                 sequence: header.preamble.sequence,
@@ -84,8 +88,8 @@ impl WalFile {
             storage.read(&mut bytes, offset)?;
             match WalHeader::parse_preamble(&bytes) {
                 LogPreamble::Valid(preamble) => {
-                    self.check_owner(&preamble)?;
-                    if let Ok(header) = WalHeader::open(preamble, &bytes, &self.sealer) {
+                    let sealer = self.sealer_of(&preamble)?;
+                    if let Ok(header) = WalHeader::open(preamble, &bytes, &sealer) {
                         let newer = newest
                             .as_ref()
                             .is_none_or(|other| other.preamble.sequence < header.preamble.sequence);
@@ -115,14 +119,39 @@ impl WalFile {
         Ok(newest)
     }
 
-    fn check_owner(&self, preamble: &WalPreamble) -> Result<()> {
-        if preamble.uuid != self.keys.uuid || preamble.key_id != self.keys.key_id {
-            return Err(self.fault(
+    /// What opens and seals the generation with this preamble.
+    fn sealer_of(&self, preamble: &WalPreamble) -> Result<Sealer> {
+        if self.sealer.is_for(&preamble.uuid, &preamble.key_id) {
+            return Ok(self.sealer.clone());
+        }
+        self.keys.log_sealer(FileKind::Wal, &preamble.uuid, &preamble.key_id)?.ok_or_else(|| {
+            self.fault(
                 "the write-ahead log beside the database belongs to another database or another key; move it away, \
                  or put the database that it belongs to back",
-            ));
+            )
+        })
+    }
+
+    /// The data key is being changed, or was.
+    pub fn set_keys(&mut self, keys: &Arc<FileKeys>) {
+        // The generation that is loaded goes on under the key that it began with.
+        self.keys = Arc::clone(keys);
+    }
+
+    /// Is every header in the log under the current data key?
+    ///
+    /// Errors: those of the storage, and of headers that belong to neither key.
+    pub fn is_changed_over(&mut self, storage: &mut dyn Storage) -> Result<bool> {
+        for offset in [0, WAL_HEADER_B_OFFSET] {
+            let mut bytes = [0u8; HEADER_READ];
+            storage.read(&mut bytes, offset)?;
+            if let LogPreamble::Valid(preamble) = WalHeader::parse_preamble(&bytes)
+                && preamble.key_id != self.keys.key_id
+            {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// SQLite writes a new header, in the copy that does not hold the current one. Generations and SQLite's
@@ -142,6 +171,8 @@ impl WalFile {
         let mut latest = cell.latest();
         let mut generation = [0u8; 16];
         let mut main_slots = main.slots()?;
+        let mut sealer = self.keys.sealer(FileKind::Wal)?;
+        let mut key_id = self.keys.key_id;
         if let Some(header) = &on_disk {
             if header.sqlite == sqlite {
                 // The first transaction of a generation was rolled back: the next one writes the same header.
@@ -152,6 +183,7 @@ impl WalFile {
                 generation = header.preamble.generation;
                 latest = header.previous;
                 main_slots = header.main_slots;
+                (sealer, key_id) = (self.sealer_of(&header.preamble)?, header.preamble.key_id);
             } else if cell.active && header.previous == cell.current {
                 // A crash lost the cell's last change. The new header must follow a named generation.
                 main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
@@ -169,8 +201,9 @@ impl WalFile {
             .as_ref()
             .map_or(Some(1), |header| header.preamble.sequence.checked_add(1))
             .ok_or_else(|| self.fault("the write-ahead log's sequence number has come to its end"))?;
+        self.sealer = sealer;
         let header = WalHeader {
-            preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id: self.keys.key_id, generation },
+            preamble: WalPreamble { sequence, uuid: self.keys.uuid, key_id, generation },
             sqlite,
             main_slots,
             previous: latest,

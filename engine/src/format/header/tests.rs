@@ -35,7 +35,7 @@ fn a_new_database_has_everything_twice() {
     assert_eq!(header.a, CopyState::Intact(Box::new(superblock.clone())));
     assert_eq!(header.a, header.b);
     assert!(header.warnings.is_empty());
-    assert_eq!((superblock.generation, superblock.block_size, superblock.flags), (1, 4096, 0));
+    assert_eq!((superblock.generation, superblock.block_size, &superblock.link), (1, 4096, &None));
     assert_eq!(superblock.slots.iter().filter(|slot| !slot.is_empty()).count(), 1);
     assert!(header.newest_first().iter().all(|(_, raw)| Superblock::verify_mac(raw, &keys)));
     let (a, b) = header.cells(&keys);

@@ -4,6 +4,7 @@ use crate::files::storage::MemoryFile;
 use crate::format::geometry::Geometry;
 use crate::format::header::CreateOptions;
 use crate::keys::material::Key;
+use crate::offline::NO_CONTEXT;
 use std::sync::Arc;
 
 const BLOCK: u32 = 1024;
@@ -25,7 +26,7 @@ fn database(page_size: u16, mark_unit: Option<usize>) -> (MemoryFile, OpenOption
             plain[24..96].fill(0);
         }
         if let (2, Some(unit)) = (index, mark_unit) {
-            let mark = lost_marks(&keys, BLOCK as usize).unwrap()[unit];
+            let mark = LostMarks::new(&keys, BLOCK as usize).unwrap().of_unit(unit);
             plain[unit * COVER..(unit + 1) * COVER].copy_from_slice(&mark);
         }
         let mut sealed = vec![0; plain.len() + sealer.overhead()];

@@ -10,6 +10,7 @@ use crate::format::geometry::Geometry;
 use crate::format::header::{self, CreateOptions};
 use crate::keys::material::Key;
 use crate::keys::options::OpenOptions;
+use crate::offline::NO_CONTEXT;
 
 const BLOCKS: u64 = 1200;
 const BLOCK: usize = 4096;

@@ -1,8 +1,8 @@
-//! A file that no SQLite has open: the destination of a conversion.
+//! A file that no SQLite has open: the destination of a conversion, or what a change of the data key is writing.
 
 use std::fs::{File, OpenOptions};
-use std::io::Error;
-use std::os::unix::fs::FileExt;
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
@@ -32,6 +32,38 @@ impl DiskFile {
         Ok(file)
     }
 
+    /// Opens the file at `path` for reading. `None`: there is none.
+    pub fn open(path: &str) -> Result<Option<DiskFile>> {
+        DiskFile::open_with(OpenOptions::new().read(true), path)
+    }
+
+    /// Opens the file at `path` for reading and writing. `None`: there is none.
+    pub fn open_to_write(path: &str) -> Result<Option<DiskFile>> {
+        DiskFile::open_with(OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW), path)
+    }
+
+    fn open_with(options: &OpenOptions, path: &str) -> Result<Option<DiskFile>> {
+        match options.open(path) {
+            Ok(file) => Ok(Some(DiskFile { file, path: path.to_owned() })),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(fault("opening", path, &error)),
+        }
+    }
+
+    /// Makes the file at `path`, which nobody may read who may not read `other`, as SQLite makes its journals.
+    pub fn create_like(path: &str, other: &str) -> Result<DiskFile> {
+        let mode =
+            std::fs::metadata(other).map_err(|error| fault("looking at", other, &error))?.mode() & 0o777;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)
+            .map_err(|error| fault("making", path, &error))?;
+        Ok(DiskFile { file, path: path.to_owned() })
+    }
+
     /// As [`Storage::write`], from any number of threads at once.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         self.file.write_all_at(data, offset).map_err(|error| fault("writing", &self.path, &error))
@@ -57,7 +89,7 @@ impl Storage for DiskFile {
                     return Ok(false);
                 }
                 Ok(read) => done += read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(fault("reading", &self.path, &error)),
             }
         }

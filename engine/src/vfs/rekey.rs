@@ -1,0 +1,243 @@
+//! A change of the data key of a database that others may be using: its beginning, its steps and its end.
+//!
+//! Each of them runs inside a write transaction of the connection that makes the change, which keeps other writers out;
+//! between them everybody reads and writes. Blocks are sealed anew in their places while others read them: what a reader
+//! finds torn it reads again. Whoever writes looks at the header first and seals with the new key.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::abi::*;
+use super::base::BaseFile;
+use super::database::Phase;
+use super::file::{Content, OpenFile};
+use crate::crypto::nonce;
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::main_db::{LostMarks, MainFile};
+use crate::files::memory;
+use crate::files::redo;
+use crate::files::storage::{Storage, is_zero};
+use crate::format::geometry::Geometry;
+use crate::keys::rekey::{self, Plan, RekeyCommand};
+use crate::offline::NO_CONTEXT;
+use crate::sabotage::{self, Sabotage};
+
+/// SQLITE_SYNC_NORMAL (sqlite3.h).
+const SYNC_NORMAL: i32 = 2;
+/// wal.c, WAL_CKPT_LOCK.
+const WAL_CHECKPOINT_LOCK: i32 = 1;
+
+/// Carries out a part of a change.
+pub fn run(open: &mut OpenFile, command: &RekeyCommand) -> Result<Value> {
+    match command {
+        RekeyCommand::Begin(plan) => begin(open, plan),
+        RekeyCommand::Step(bytes) => step(open, *bytes),
+        RekeyCommand::Finish => finish(open),
+    }
+}
+
+/// Begins a change, or finds that one was interrupted.
+///
+/// Errors: those of [`rekey::begin`] and of the storage; nothing was changed then, or all of it.
+fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
+    open.follow(true)?;
+    let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+    let (Phase::Ready(file), Some(superblock)) = (&database.phase, &database.superblock) else {
+        return database.ready().map(|_| Value::Null);
+    };
+    database.rekeyed_to = 0;
+    if superblock.link.is_some() {
+        return Ok(json!({"resumed": true}));
+    }
+    let (keys, superblock) = rekey::begin(superblock, file.keys(), plan)?;
+    database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
+    if let Some(key) = &plan.new_key {
+        // What opens the database from here on.
+        database.options.key = Some(Arc::clone(key));
+    }
+    open.pass_on_keys();
+    Ok(json!({"resumed": false}))
+}
+
+/// Seals the next blocks anew, `most` bytes of them at most. `"busy"`: a checkpoint is writing blocks, so that nothing was done.
+///
+/// Errors: `Tampered` for a block that opens under neither key, and those of the storage. What was sealed anew stays so,
+/// and the change can be resumed.
+fn step(open: &mut OpenFile, most: u64) -> Result<Value> {
+    open.follow(true)?;
+    alone(open, |open| {
+        let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+        let Phase::Ready(file) = &mut database.phase else { return database.ready().map(|_| Value::Null) };
+        let from = database.rekeyed_to;
+        let mut walk = Walk::new(file, &mut open.base, &database.path)?;
+        let next = walk.run(from, most)?;
+        let (total, block_size) = (walk.size, u64::from(walk.geometry.block_size));
+        database.rekeyed_to = next;
+        Ok(json!({"done": next.saturating_mul(block_size).min(total), "total": total, "busy": false}))
+    })
+}
+
+/// Ends the change, once all blocks are under the new key. `"finished": false`: a checkpoint is under way, or there are
+/// still frames under the old key, which only a checkpoint that empties the log removes.
+///
+/// Errors: those of the storage.
+fn finish(open: &mut OpenFile) -> Result<Value> {
+    open.follow(true)?;
+    let changed_over = match open.wal_and_base() {
+        Some((wal, base)) => wal.is_changed_over(base)?,
+        None => true,
+    };
+    if !changed_over {
+        return Ok(json!({"finished": false, "busy": false}));
+    }
+    let answer = alone(open, |open| {
+        let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+        let (Phase::Ready(file), Some(superblock)) = (&mut database.phase, &database.superblock) else {
+            return database.ready().map(|_| Value::Null);
+        };
+        if superblock.link.is_none() {
+            return Ok(json!({"finished": true, "busy": false}));
+        }
+        if database.rekeyed_to < u64::MAX {
+            return Err(Fault::new(
+                FaultClass::Internal,
+                "a change of the data key ends before its last block",
+            ));
+        }
+        file.renew_cells(&mut open.base, SYNC_NORMAL)?;
+        redo::remove(&database.path)?;
+        let (keys, superblock) = rekey::finish(superblock, file.keys())?;
+        database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
+        Ok(json!({"finished": true, "busy": false}))
+    })?;
+    open.pass_on_keys();
+    Ok(answer)
+}
+
+/// Runs `work` while nobody else writes the main file: writers are kept out already, and here checkpoints.
+fn alone(open: &mut OpenFile, work: impl FnOnce(&mut OpenFile) -> Result<Value>) -> Result<Value> {
+    if open.wal_and_base().is_none() || open.excludes_all() {
+        return work(open);
+    }
+    let Some(shm_lock) = open.base.methods().shm_lock else { return Err(not_a_database()) };
+    // SAFETY: an open file with a wal-index; SQLite holds no lock of that number here, so none of its is given back.
+    let lock =
+        |flags| unsafe { shm_lock(open.base.as_ptr(), WAL_CHECKPOINT_LOCK, 1, flags | SQLITE_SHM_EXCLUSIVE) };
+    match lock(SQLITE_SHM_LOCK) {
+        SQLITE_OK => {}
+        SQLITE_BUSY => return Ok(json!({"busy": true, "finished": false})),
+        code => return Err(Fault::new(FaultClass::Io, "locking checkpoints out failed").with_code(code)),
+    }
+    let result = work(open);
+    // SAFETY: as above.
+    unsafe { shm_lock(open.base.as_ptr(), WAL_CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) };
+    result
+}
+
+/// One step through the blocks.
+struct Walk<'a> {
+    file: &'a mut MainFile,
+    base: &'a mut BaseFile,
+    path: &'a str,
+    geometry: Geometry,
+    /// Logical bytes, and slots.
+    size: u64,
+    slots: u64,
+    marks: LostMarks,
+    plain: Vec<u8>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(file: &'a mut MainFile, base: &'a mut BaseFile, path: &'a str) -> Result<Self> {
+        file.flush(base)?;
+        file.lock_taken(false);
+        let size = file.size(base)?;
+        let keys = file.keys();
+        let geometry = Geometry::new(file.block_size(), keys.suite.overhead());
+        let marks = LostMarks::new(keys, file.block_size() as usize)?;
+        let plain = memory::zeroed(file.block_size() as usize)?;
+        // As when a transaction starts.
+        nonce::discard_pool();
+        Ok(Walk { file, base, path, geometry, size, slots: geometry.block_count(size), marks, plain })
+    }
+
+    /// Seals up to `most` bytes from block `from` on; returns the next block, beyond all numbers when there is none.
+    fn run(&mut self, from: u64, most: u64) -> Result<u64> {
+        if from >= self.slots || self.file.keys().older().is_none() {
+            return Ok(u64::MAX);
+        }
+        // The slots up to SQLite's lock bytes follow each other, and so do those behind.
+        let gap = self.geometry.slots_before_lock_page();
+        let most = (most / u64::from(self.geometry.block_size)).max(1);
+        let end = from.saturating_add(most).min(self.slots).min(if from < gap { gap } else { u64::MAX });
+        let offset = self.geometry.slot_offset(from);
+        let slot_len = self.geometry.slot_len();
+        let whole = (end - from) as usize * slot_len;
+        let there = self.geometry.physical_size(self.size) - offset;
+        let mut sealed = memory::zeroed(whole.min(there as usize))?;
+        self.base.read(&mut sealed, offset)?;
+        let mut changed = None;
+        for (place, slot) in sealed.chunks_mut(slot_len).enumerate() {
+            if self.renew(from + place as u64, slot)? {
+                let (first, _) = changed.unwrap_or((place, place));
+                changed = Some((first, place));
+            }
+        }
+        if let Some((first, last)) = changed {
+            let until = sealed.len().min((last + 1) * slot_len);
+            let slots = &sealed[first * slot_len..until];
+            let first = from + first as u64;
+            if !sabotage::is(Sabotage::Redo) {
+                redo::keep(self.path, self.file.keys(), &self.geometry, first, slots)?;
+            }
+            self.base.write(slots, self.geometry.slot_offset(first))?;
+            self.base.sync(SYNC_NORMAL)?;
+            self.file.lock_taken(false);
+        }
+        Ok(if end == self.slots { u64::MAX } else { end })
+    }
+
+    /// Seals what `slot` holds with the new key. `false`: it was already, or is a hole.
+    fn renew(&mut self, index: u64, slot: &mut [u8]) -> Result<bool> {
+        let sealer = self.file.sealer();
+        let Some(len) = slot.len().checked_sub(self.geometry.overhead as usize) else { return Ok(false) };
+        let plain = &mut self.plain[..len];
+        if sealer.open_new(index, &NO_CONTEXT, slot, plain).is_ok() {
+            return Ok(false);
+        }
+        if sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
+            self.marks.renew(plain);
+            sealer.seal(index, &NO_CONTEXT, plain, slot)?;
+            return Ok(true);
+        }
+        if is_zero(slot) && self.file.may_be_hole(index) {
+            return Ok(false);
+        }
+        // Torn when the change was interrupted.
+        let keys = self.file.keys();
+        let mut kept = memory::zeroed(self.geometry.slot_len())?;
+        let found = redo::find(self.path, keys, &self.geometry, index, &mut kept)
+            .filter(|found| *found == slot.len());
+        if found.is_some() && sealer.open_new(index, &NO_CONTEXT, &kept[..slot.len()], plain).is_ok() {
+            slot.copy_from_slice(&kept[..slot.len()]);
+            return Ok(true);
+        }
+        Err(Fault::new(
+            FaultClass::Tampered,
+            format!(
+                "block {index} of the database is damaged, and so the change of its data key stops here; `lumocrypt verify` \
+                 lists every such block, and `lumocrypt salvage` saves what is readable"
+            ),
+        )
+        .in_file(FileKind::MainDb)
+        .at_page(index))
+    }
+}
+
+fn not_a_database() -> Fault {
+    Fault::new(
+        FaultClass::InvalidArgument,
+        "the data key of this file cannot be changed: it is not encrypted",
+    )
+}

@@ -1,0 +1,189 @@
+"""``rekey``: another data key for the whole file, while others use it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .command import Commander
+from .connection import CHECKSUM
+from .errors import CryptError, InUseError, WrongKeyError, make
+from .info import DatabaseInfo, inspect
+from .kdf import Kdf, KdfLimit, resolve, resolve_limit
+from .keys import Hidden, Key, KeyLike
+from .native import Progress
+from .paths import StrPath, existing_file
+from .registration import stdlib_host
+from .unlocking import resolve_key
+
+#: Seconds to wait, at each step, for others to let us write.
+LOCK_WAIT = 30.0
+#: Bytes sealed under one lock: some ten milliseconds, which is what others have to wait at most.
+STEP_BYTES = 4 << 20
+# Seconds before a lock is tried for again that SQLite does not wait for by itself.
+_PAUSE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeying:
+    """What :func:`rekey` did."""
+
+    path: str
+    cipher: str
+    #: The name of the new data key.
+    key_id: str
+    #: Bytes of the database as SQLite sees it.
+    size: int
+    #: Whether an interrupted change was taken up again.
+    resumed: bool
+    seconds: float
+
+
+def rekey(
+    path: StrPath,
+    *,
+    key: KeyLike | None,
+    new_key: KeyLike | None = None,
+    cipher: str | None = None,
+    kdf: Kdf | None = None,
+    kdf_limit: KdfLimit | None = None,
+    other_keys: Sequence[KeyLike] = (),
+    drop_other_slots: bool = False,
+    wait: float = LOCK_WAIT,
+    progress: Progress | None = None,
+) -> Rekeying:
+    """Gives the database a new data key, and seals every block with it.
+
+    ``key`` opens the database; ``new_key``, if it is given, takes its place. Every other keyslot needs its
+    key in ``other_keys``, or goes with ``drop_other_slots=True``. ``cipher`` changes the suite, too; ``kdf``
+    what the passphrase costs; ``kdf_limit`` is as for :func:`lumocrypt.connect`. ``key=None`` takes the key
+    of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
+
+    It is done in place, a few megabytes at a time. Other connections, of this and other processes, go on
+    reading and writing, and find the new data key by themselves; only one that neither reads nor writes from
+    beginning to end has to be able to open the database anew. After a crash, a full disk or an exception from
+    ``progress`` the database opens and works as before, and the same call goes on where it stopped: with
+    ``key`` or with ``new_key``, whichever opens it then. Blocks that are being written are kept beside the
+    database, in ``<path>-lumo-rekey``, which must stay there.
+
+    ``wait`` is how many seconds others may keep us from writing. ``progress(done_bytes, total_bytes)`` may
+    raise to stop.
+
+    A copy of the header from before still leads to the old data key, which opens copies of the database from
+    before, and nothing that is written from now on.
+
+    Raises WrongKeyError, KeyRequiredError for a keyslot whose key is missing, InUseError if others keep the
+    database locked, TamperedError for a damaged block (nothing is lost; salvage or restore it first),
+    OSError(ENOSPC), CryptError for a suite that blocks cannot be changed to in place, ValueError or TypeError
+    for bad arguments.
+    """
+    hidden, new_hidden, others = Hidden(key), Hidden(new_key), [Hidden(other) for other in other_keys]
+    del key, new_key, other_keys
+    if cipher == CHECKSUM:
+        raise ValueError("the checksum suite has no key: decrypt the database and encrypt it with that suite")
+    path = existing_file(path)
+    found = inspect(path)
+    if found.cipher == CHECKSUM:
+        raise make(CryptError, "a database that is only checksummed has no key to change", path=path)
+    stdlib_host()
+    begun = time.monotonic()
+    members: dict[str, Any] = {
+        "command": "rekey_begin",
+        "cipher": cipher,
+        "kdf": None if kdf is None else resolve(kdf),
+        "kdf_limit": resolve_limit(kdf_limit),
+        "drop_other_slots": drop_other_slots,
+    }
+    new = _successor(found, new_hidden if new_hidden.is_given() else hidden, new_hidden, members)
+    kept = [_required(other) for other in others]
+    given, is_new = _opening(path, hidden, new_hidden, kdf_limit)
+    if is_new and not found.rekeying:
+        # An earlier call came to its end and nobody heard of it.
+        return _result(path, True, begun)
+    with Commander(path, given, kdf_limit, wait=wait) as commander:
+        members["new_key"] = new is not None
+        resumed = bool(commander.run(members, [given, *([] if new is None else [new]), *kept])["resumed"])
+        _walk(commander, path, wait, progress)
+        _finish(commander, path, wait)
+    return _result(path, resumed, begun)
+
+
+def _successor(
+    found: DatabaseInfo, remaining: Hidden, new_hidden: Hidden, members: dict[str, Any]
+) -> Key | None:
+    """What takes the key's place; None if the same key stays. A service wraps another one in either case."""
+    remote = remaining.remote()
+    if remote is None:
+        return new_hidden.key()
+    key_id = secrets.token_bytes(16)
+    wrapped = remote.wrap(found.uuid.bytes, key_id)
+    members |= {"key_id": key_id.hex(), "provider": wrapped.provider.hex()}
+    return wrapped.key
+
+
+def _required(hidden: Hidden) -> Key:
+    key = hidden.key()
+    if key is None:
+        raise TypeError("other_keys holds None, which is no key")
+    return key
+
+
+def _opening(path: str, hidden: Hidden, new_hidden: Hidden, limit: KdfLimit | None) -> tuple[Key, bool]:
+    """The key that opens the database, and whether it is the new one, which an interrupted change has."""
+    try:
+        given = resolve_key(path, hidden.key(path))
+        with Commander(path, given, limit):
+            return given, False
+    except WrongKeyError:
+        if not new_hidden.is_given():
+            raise
+    new = new_hidden.key(path)
+    assert new is not None
+    with Commander(path, new, limit):
+        return new, True
+
+
+def _walk(commander: Commander, path: str, wait: float, progress: Progress | None) -> None:
+    while True:
+        answer = _unless_busy(
+            lambda: commander.run({"command": "rekey_step", "bytes": STEP_BYTES}), path, wait
+        )
+        if progress is not None:
+            progress(answer["done"], answer["total"])
+        if answer["done"] >= answer["total"]:
+            return
+
+
+def _finish(commander: Commander, path: str, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while not _unless_busy(lambda: commander.run({"command": "rekey_finish"}), path, wait)["finished"]:
+        # Frames under the old key are left in the log: it has to be emptied once.
+        commander.checkpoint()
+        if time.monotonic() > deadline:
+            raise make(
+                InUseError,
+                "every block is under the new data key, but other connections keep the write-ahead log "
+                "from being emptied; run the same again when they are done",
+                path=path,
+            )
+
+
+def _unless_busy(run: Callable[[], dict[str, Any]], path: str, wait: float) -> dict[str, Any]:
+    deadline = time.monotonic() + wait
+    while (answer := run()).get("busy"):
+        if time.monotonic() > deadline:
+            raise make(
+                InUseError,
+                "a checkpoint by another connection does not end; run the same again when it has",
+                path=path,
+            )
+        time.sleep(_PAUSE)
+    return answer
+
+
+def _result(path: str, resumed: bool, begun: float) -> Rekeying:
+    found = inspect(path)
+    return Rekeying(path, found.cipher, found.key_id, found.logical_size, resumed, time.monotonic() - begun)
