@@ -1,23 +1,20 @@
 //! Adiantum with XChaCha12 and AES-256 (Crowley and Biggers, "Adiantum: length-preserving encryption for entry-level
 //! processors", <https://eprint.iacr.org/2018/720>): a hash over the block, one AES block, a stream cipher, and the
-//! hash again. Composed of `chacha20`, `aes` and `poly1305`; [`super::nh`] is the part that no crate has.
+//! hash again. Composed of `chacha20`, `aes` and AWS-LC's Poly1305; [`super::nh`] is the part that no crate has.
 
 use aes::Aes256;
 use aes::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, KeyIvInit, StreamCipher};
 use chacha20::{ChaCha12, R12, hchacha};
-use poly1305::Poly1305;
-use poly1305::universal_hash::UniversalHash;
 use zeroize::Zeroize;
 
 use super::locked::LockedBox;
 use super::nh::{self, NhKey};
+use super::poly1305::{self, poly1305};
 
 /// Bytes of a key.
 pub(super) const KEY_LEN: usize = 32;
 /// Bytes of the shortest block: the right part alone.
 pub(super) const MIN_LEN: usize = 16;
-/// NH messages whose hashes are given to Poly1305 together.
-const BATCH: usize = 4;
 
 /// Adiantum under one key.
 pub(super) struct Adiantum {
@@ -30,15 +27,16 @@ struct Keys {
     stream: [u8; KEY_LEN],
     /// K_E.
     block: Aes256,
-    /// K_T and K_L: Poly1305 without the key that is added at the end.
-    tweak: Poly1305,
-    message: Poly1305,
+    /// K_T.
+    tweak: [u8; poly1305::KEY_LEN],
+    /// K_L.
+    message: [u8; poly1305::KEY_LEN],
     /// K_N.
     nh: NhKey,
 }
 
 /// Bytes of K_E, K_T, K_L and K_N.
-const DERIVED_LEN: usize = 32 + 16 + 16 + nh::KEY_LEN;
+const DERIVED_LEN: usize = 32 + 2 * poly1305::KEY_LEN + nh::KEY_LEN;
 
 /// Never inlined: what one call leaves on the stack, the next one covers.
 #[inline(never)]
@@ -46,20 +44,13 @@ fn expand(key: &[u8; KEY_LEN]) -> LockedBox<Keys> {
     let mut derived = [0; DERIVED_LEN];
     apply_stream(key, &[], &mut derived);
     let (block, rest) = derived.split_first_chunk::<32>().expect("long enough");
-    let (tweak, rest) = rest.split_first_chunk::<16>().expect("long enough");
-    let (message, nh) = rest.split_first_chunk::<16>().expect("long enough");
-    let poly = |r: &[u8; 16]| {
-        let mut key = [0; poly1305::KEY_SIZE];
-        key[..16].copy_from_slice(r);
-        let poly = Poly1305::new(&key.into());
-        key.zeroize();
-        poly
-    };
+    let (tweak, rest) = rest.split_first_chunk().expect("long enough");
+    let (message, nh) = rest.split_first_chunk().expect("long enough");
     let keys = LockedBox::new(Keys {
         stream: *key,
         block: Aes256::new(block.into()),
-        tweak: poly(tweak),
-        message: poly(message),
+        tweak: *tweak,
+        message: *message,
         nh: NhKey::new(nh.try_into().expect("the rest of the derived bytes")),
     });
     derived.zeroize();
@@ -121,24 +112,12 @@ impl Adiantum {
 
     /// The hash of the tweak and the length of the left part.
     fn hash_tweak(&self, tweak: &[u8], left_len: usize) -> u128 {
-        let mut poly = self.keys.tweak.clone();
-        poly.update(&[Array::from((8 * left_len as u128).to_le_bytes())]);
-        u128::from_le_bytes(poly.compute_unpadded(tweak).into())
+        poly1305(&self.keys.tweak, [&(8 * left_len as u128).to_le_bytes()[..], tweak])
     }
 
     /// The hash of a left part: Poly1305 over the NH hashes of its pieces.
     fn hash_message(&self, message: &[u8]) -> u128 {
-        let mut poly = self.keys.message.clone();
-        let mut hashes = [0; BATCH * nh::HASH_LEN];
-        for batch in message.chunks(BATCH * nh::MESSAGE_MAX) {
-            let mut count = 0;
-            for piece in batch.chunks(nh::MESSAGE_MAX) {
-                hashes[count..count + nh::HASH_LEN].copy_from_slice(&self.hash_piece(piece));
-                count += nh::HASH_LEN;
-            }
-            poly.update(Array::slice_as_chunks(&hashes[..count]).0);
-        }
-        u128::from_le_bytes(poly.finalize().into())
+        poly1305(&self.keys.message, message.chunks(nh::MESSAGE_MAX).map(|piece| self.hash_piece(piece)))
     }
 
     /// NH of a piece that is filled up with zeros.

@@ -1,9 +1,9 @@
 //! Suites, key derivation, nonces and secret memory: everything cryptographic, and nothing of SQLite.
 //!
-//! Primitives come from crates (`aegis`, `aws-lc-rs`, `chacha20`, `aes`, `poly1305`, `argon2`, `xxhash-rust`);
+//! Primitives come from crates (`aegis`, `aws-lc-rs`, `chacha20`, `aes`, `argon2`, `xxhash-rust`);
 //! this module only composes them the way `docs/format.md` says, and proves the compositions with their
 //! published vectors. Unsafe code is confined to `locked` and `nonce::pool`, which talk to the
-//! operating system about memory, `libaegis`, which calls C, and `nh`, which uses AVX2.
+//! operating system about memory, `libaegis` and `poly1305`, which call C, and `nh`, which uses AVX2.
 
 mod adiantum;
 mod aegis;
@@ -15,6 +15,7 @@ mod locked;
 pub mod measure;
 mod nh;
 pub mod nonce;
+mod poly1305;
 pub mod secret;
 pub mod suite;
 mod untagged;

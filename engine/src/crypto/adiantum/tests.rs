@@ -45,15 +45,13 @@ fn nhpoly1305_of_google() {
     assert_eq!(tests.len(), 30);
     for test in tests {
         let key = hex(&test.key);
-        let mut poly = [0; 32];
-        poly[..16].copy_from_slice(&key[..16]);
-        let poly = || Poly1305::new(&poly.into());
+        let (poly, nh) = key.split_first_chunk().unwrap();
         let keys = Keys {
             stream: [0; KEY_LEN],
             block: Aes256::new(&[0; 32].into()),
-            tweak: poly(),
-            message: poly(),
-            nh: NhKey::new(key[16..].try_into().unwrap()),
+            tweak: *poly,
+            message: *poly,
+            nh: NhKey::new(nh.try_into().unwrap()),
         };
         let adiantum = Adiantum { keys: LockedBox::new(keys) };
         assert_eq!(
