@@ -112,6 +112,16 @@ def _others() -> Iterator[Scenario]:
         for journal in ("delete", "wal"):
             setup = Setup(journal, "normal", geometry)
             yield _scenario("ciphers", activities.commits, setup, cipher)
+    # Where blocks have no tags nothing is told by failing to open.
+    for cipher in ("adiantum", "aes-256-xts"):
+        for journal in (*_ROLLBACK, "wal"):
+            setup = Setup(journal, "normal", Geometry(cipher=cipher))
+            for activity in (activities.commits, activities.sizes, activities.holes):
+                yield _scenario("ciphers", activity, setup, cipher)
+            yield _scenario("ciphers", activities.spills, replace(setup, cache=10), cipher)
+        setup = Setup("wal", "normal", Geometry(cipher=cipher))
+        for activity in (activities.checkpoints, activities.generations, activities.two_writers):
+            yield _scenario("ciphers", activity, setup, cipher)
 
 
 def _files() -> Iterator[Scenario]:
