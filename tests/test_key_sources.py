@@ -390,12 +390,17 @@ def test_the_caps_can_be_raised_and_lowered(sources: Sources, tmp_path: Path) ->
     make_plain(place.database, rows=5)
     lumocrypt.encrypt(place.database, key="word", kdf=FAST)
     given = sources.give("key-file", EXISTING_ROLE, "word")
-    for name in (name for name, row in COMMANDS.items() if row.existing and row.roles == (EXISTING_ROLE,)):
-        COMMANDS[name].prepare(place, "word")
-        arguments = [*COMMANDS[name].arguments(place), *given]
+    new = sources.give("key-file", NEW_ROLE, NEW)
+    for name, row in COMMANDS.items():
+        if not row.existing:
+            continue
+        row.prepare(place, "word")
+        arguments = [*row.arguments(place), *given, *(new if NEW_ROLE in row.roles else [])]
+        before = place.database.read_bytes()
         code, errors = sources.run([*arguments, "--kdf-limit", "m=1024"])
         assert code == 1, (name, errors)
         assert "kdf_limit" in errors
+        assert place.database.read_bytes() == before
         code, errors = sources.run([*arguments, "--kdf-limit", "x=1"])
         assert code == 2, (name, errors)
     code, errors = sources.run(["verify", place.database, *given, "--kdf-limit", "t=2,m=19456"])

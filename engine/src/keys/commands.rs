@@ -131,7 +131,7 @@ impl Given {
         let kdf = kdf.as_ref().map_or(Ok(Argon2Cost::INTERACTIVE), cost)?;
         let caps = self.take("kdf_limit").as_ref().map_or(Ok(KdfLimits::default()), limits)?;
         // A slot that its own writer could not open again would lock everybody out.
-        caps.check([kdf].iter()).map_err(|fault| invalid(fault.message))?;
+        caps.for_writing().check([kdf].iter()).map_err(|fault| invalid(fault.message))?;
         NewSlot::new(key, kdf, text)
     }
 

@@ -29,6 +29,19 @@ impl Default for KdfLimits {
 }
 
 impl KdfLimits {
+    /// What may be written: what these caps or the built-in ones let through. Caps that were lowered say what to beware of
+    /// in a header, not what a new slot may cost.
+    #[must_use]
+    pub fn for_writing(&self) -> KdfLimits {
+        let built_in = KdfLimits::default();
+        KdfLimits {
+            t: self.t.max(built_in.t),
+            m_kib: self.m_kib.max(built_in.m_kib),
+            p: self.p.max(built_in.p),
+            work_kib: self.work_kib.max(built_in.work_kib),
+        }
+    }
+
     /// Refuses costs beyond the caps, singly or together, before anything is computed.
     pub fn check<'a>(&self, costs: impl Iterator<Item = &'a Argon2Cost>) -> Result<()> {
         let mut work = 0u128;
@@ -118,6 +131,14 @@ mod tests {
         assert!(refusal(&[cost(1, 65536, 65)]).contains("p = 64"));
         assert!(refusal(&[cost(16, 2 << 20, 1); 3]).contains("work"));
         KdfLimits::default().check([cost(16, 2 << 20, 1); 2].iter()).unwrap();
+    }
+
+    #[test]
+    fn lowered_caps_are_for_reading() {
+        let low = KdfLimits { m_kib: 1024, t: 100, ..KdfLimits::default() };
+        assert!(low.check([Argon2Cost::INTERACTIVE].iter()).is_err());
+        low.for_writing().check([Argon2Cost::INTERACTIVE, cost(100, 65536, 4)].iter()).unwrap();
+        assert!(KdfLimits::default().for_writing().check([cost(100, 65536, 4)].iter()).is_err());
     }
 
     #[test]

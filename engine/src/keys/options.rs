@@ -80,7 +80,7 @@ impl OpenOptions {
         }
         // A slot that its own writer could not open again would lock everybody out.
         if let Some(kdf) = &options.kdf {
-            options.limits.check([kdf].into_iter()).map_err(|fault| invalid(fault.message))?;
+            options.limits.for_writing().check([kdf].into_iter()).map_err(|fault| invalid(fault.message))?;
         }
         Ok(options)
     }
@@ -268,5 +268,6 @@ mod tests {
     fn a_cost_above_the_default_cap_needs_a_raised_cap() {
         assert!(OpenOptions::from_json(r#"{"kdf": {"t": 100}}"#).is_err());
         assert!(OpenOptions::from_json(r#"{"kdf": {"t": 100}, "kdf_limit": {"t": 100}}"#).is_ok());
+        assert!(OpenOptions::from_json(r#"{"kdf": {"t": 3}, "kdf_limit": {"m": 1024}}"#).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::error::FileKind;
 use crate::format::cell::choose;
+use crate::format::keyslot::KeyslotKind;
 use crate::format::testing::hex;
 use crate::keys::limits::KdfLimits;
 
@@ -211,4 +212,21 @@ fn a_copy_of_a_database_opens_with_the_same_keys_and_is_another_database() {
     let (region, keys, superblock) = create(None, &options(SuiteId::Checksum)).unwrap();
     let (copy, ..) = create_copy_of(&superblock, &keys).unwrap();
     assert_ne!(hex(&copy[32..48]), hex(&region[32..48]));
+}
+
+#[test]
+fn hazard_12_a_database_of_a_service_is_called_what_the_service_was_told() {
+    let service = ServiceKey { uuid: [1; 16], key_id: [2; 16], provider: vec![3; 100] };
+    let create_with = |key: &Key| {
+        create(Some(key), &CreateOptions { kms: Some(service.clone()), ..options(SuiteId::DEFAULT) })
+    };
+    let (_, keys, superblock) = create_with(&raw()).unwrap();
+    assert_eq!((superblock.uuid, superblock.key_id), (service.uuid, service.key_id));
+    assert_eq!((keys.uuid, keys.key_id), (service.uuid, service.key_id));
+    let slot = &superblock.slots[0];
+    assert_eq!((slot.kind, &slot.provider), (KeyslotKind::Kms, &service.provider));
+    let data_key = slot.open(0, &superblock.key_id, &raw(), &KdfLimits::default()).unwrap();
+    assert_eq!(data_key.unwrap().expose(), keys.data_key().unwrap().expose());
+    let refused = create_with(&Key::passphrase(b"no raw key").unwrap()).expect_err("must be refused");
+    assert_eq!(refused.class, FaultClass::InvalidArgument);
 }
