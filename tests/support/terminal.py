@@ -60,6 +60,15 @@ class Terminal:
         """Types a line."""
         self.send(text + "\n")
 
+    def interrupt(self) -> None:
+        """Presses Ctrl-C.
+
+        Python's readline overlooks a signal between showing its prompt and waiting for a key, until the next
+        key.
+        """
+        time.sleep(0.5)
+        self.send("\x03")
+
     def end(self) -> int:
         """Waits for the end; returns the exit code."""
         deadline = time.monotonic() + PATIENCE

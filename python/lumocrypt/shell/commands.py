@@ -97,6 +97,11 @@ def _lumo_key(shell: Shell, _arguments: list[str]) -> None:
     shell.session.unlock()
 
 
+@command("lumo-rekey", "Ask for the key and a new one, which replaces it", refusal=_NO_SECRETS)
+def _lumo_rekey(shell: Shell, _arguments: list[str]) -> None:
+    shell.session.change_key()
+
+
 @command("open", "Work on another database", "[--readonly] FILE", least=1, most=2, words=("--readonly",))
 def _open(shell: Shell, arguments: list[str]) -> None:
     *options, file = arguments

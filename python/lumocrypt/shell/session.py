@@ -13,6 +13,7 @@ from typing import Any
 from ..connection import CHECKSUM, connect
 from ..kdf import Kdf, KdfLimit
 from ..keys import Key, RemoteKey
+from ..keyslots import change_key
 from ..paths import absolute, size
 from ..uri import encode_path
 from .values import quoted, undecoded
@@ -133,6 +134,22 @@ class Session:
             raise ValueError("the database needs no key: it is open")
         key = self._ask(is_new(self.path))
         self._replace(self._connect(self.path, key, self._opened.readonly))
+
+    def change_key(self) -> None:
+        """Asks for the present key and, twice, for a new one, which replaces it in its keyslot.
+
+        Raises KeySourceError, ValueError where there is no key to change, and what
+        :func:`lumocrypt.change_key` raises.
+        """
+        if self.path == MEMORY:
+            raise ValueError("a database in memory has no key to change")
+        if self._opened.readonly:
+            raise ValueError("the database is open for reading only")
+        if self.connection.in_transaction:
+            raise ValueError("end the transaction first, with COMMIT or ROLLBACK")
+        key = self._ask(False)
+        new_key = self._ask(True)
+        change_key(self.path, key=key, new_key=new_key, kdf=self._kdf, kdf_limit=self._kdf_limit)
 
 
 def is_new(path: str) -> bool:
