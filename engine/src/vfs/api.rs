@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
 use super::abi::{sqlite3, sqlite3_file, sqlite3_vfs};
+use super::log_lines;
 use crate::error::{Fault, FaultClass, Result};
 
 /// The oldest SQLite served: 3.34.0 (`sqlite3_filename_database` and friends, all file controls needed).
@@ -157,11 +158,13 @@ impl Api {
         unsafe { (self.vfs_find)(name.map_or(std::ptr::null(), CStr::as_ptr)) }
     }
 
-    /// A line in SQLite's error log.
+    /// A message in SQLite's error log, of as many lines as it takes.
     pub fn write_log(&self, code: c_int, message: &str) {
-        if let Ok(message) = CString::new(message) {
-            // SAFETY: one string for one %s.
-            unsafe { (self.log)(code, c"%s".as_ptr(), message.as_ptr()) }
+        for line in log_lines::lines(message) {
+            if let Ok(line) = CString::new(line.replace('\0', " ")) {
+                // SAFETY: one string for one %s.
+                unsafe { (self.log)(code, c"%s".as_ptr(), line.as_ptr()) }
+            }
         }
     }
 

@@ -30,7 +30,7 @@ pub fn keep(api: &Api, path: &str, loss: Option<String>) {
         }
         Err(error) => format!("no copy could be kept as {name}: {error}"),
     };
-    api.write_log(SQLITE_WARNING, &format!("lumocrypt: {path}: {loss}; {outcome}"));
+    api.write_log(SQLITE_WARNING, &format!("{path}: {loss}; {outcome}"));
 }
 
 /// A second descriptor is no danger here: SQLite takes no locks on logs.

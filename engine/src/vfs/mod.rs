@@ -3,8 +3,8 @@
 //! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`callbacks`] is what SQLite
 //! calls, [`file`] what that does; [`database`] takes a main database from a name to a key; [`control`] says which file
 //! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
-//! is read from; [`report`] turns faults into codes; [`checkpoint`] says when blocks of the main file may wait for each
-//! other; [`command`] carries out what a connection is told to do beyond SQL, and [`header_edit`] writes what that changes
+//! is read from; [`report`] turns faults into codes, and [`log_lines`] messages into lines of SQLite's error log;
+//! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection is told to do beyond SQL, and [`header_edit`] writes what that changes
 //! in the header; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is
 //! SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the
 //! headerless format; [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
@@ -22,6 +22,7 @@ pub mod file;
 pub mod gosqlite;
 pub mod header_edit;
 pub mod host;
+pub mod log_lines;
 pub mod map;
 pub mod observe;
 pub mod own_connection;

@@ -35,9 +35,17 @@ pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
         STATS.count_unauthentic(fault.kind);
     }
     let fault = fault.at_path(path).with_code(code);
-    api.write_log(code, &format!("lumocrypt: {fault}"));
+    api.write_log(code, &log_message(&fault));
     failure::record(fault);
     code
+}
+
+/// What hosts without our Python package learn of a fault beyond its code: where first, then what, and what to do.
+fn log_message(fault: &Fault) -> String {
+    let kind = fault.kind.map(|kind| kind.name().to_owned());
+    let page = fault.page.map(|page| format!("page {page}"));
+    let place: Vec<String> = [fault.path.clone(), kind, page].into_iter().flatten().collect();
+    if place.is_empty() { fault.message.clone() } else { format!("{}: {}", place.join(" "), fault.message) }
 }
 
 /// Runs a callback's body: faults become codes, and no panic reaches C.

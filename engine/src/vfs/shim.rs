@@ -354,7 +354,7 @@ fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<Str
     {
         shim.host().api.write_log(
             SQLITE_WARNING,
-            "lumocrypt: a key in a URI is visible to everything that sees the file name; use \
+            "a key in a URI is visible to everything that sees the file name; use \
                  lumocrypt.connect(key=…)",
         );
         open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
