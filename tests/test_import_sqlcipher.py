@@ -297,6 +297,13 @@ def test_the_command(tmp_path: Path, source: Path) -> None:
     connection.close()
 
 
+def test_a_key_that_kms_keeps_cannot_be_sqlciphers(tmp_path: Path, source: Path) -> None:
+    environment = {"LUMO_NEW_KEY": f"x'{RAW.hex()}'"}
+    done = run("import-sqlcipher", source, tmp_path / "new.db", "--kms", "arn:aws:kms:x", env=environment)
+    assert done.returncode == 3
+    assert b"lumocrypt's own format only" in done.stderr
+
+
 @pytest.mark.parametrize(("change", "code"), [("key", 3), ("damage", 4), ("exists", 1), ("malformed", 3)])
 def test_exit_codes(tmp_path: Path, source: Path, change: str, code: int) -> None:
     key = {"key": "wrong", "malformed": "x'123'"}.get(change, PASSPHRASE)

@@ -157,7 +157,7 @@ class KeySource:
                 f"use {role.option('key-file')}, {role.option('key-fd')} or {role.option('key-stdin')}, "
                 f"or set {role.variable}",
             )
-        return keytext.ask(new=new), "the terminal"
+        return keytext.ask_text(new=new), "the terminal"
 
 
 def split_keyring(name: str) -> tuple[str, str]:

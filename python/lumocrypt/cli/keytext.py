@@ -83,7 +83,12 @@ def has_terminal() -> bool:
     return True
 
 
-def ask(*, new: bool) -> str:
+def ask(*, new: bool) -> Key:
+    """A key that somebody types at the terminal, as :func:`ask_text`. Raises KeySourceError if it is none."""
+    return parse(ask_text(new=new), "the terminal")
+
+
+def ask_text(*, new: bool) -> str:
     """What somebody types at the terminal, without echo; twice if it is ``new``.
 
     Raises KeySourceError if nothing usable is typed, or not the same twice.
