@@ -52,14 +52,23 @@ def count(connection: sqlite3.Connection) -> int:
 
 
 def decrypt_xts(encrypted: bytes, kind: int, page_size: int) -> bytes:
-    """What a file of a kind has in clear: sector ``kind << 56 | block`` for each block; holes stay zero."""
-    assert len(encrypted) % page_size == 0
-    plain = bytearray()
-    for start in range(0, len(encrypted), page_size):
-        block = encrypted[start : start + page_size]
+    """What a file of a kind has in clear; holes stay zero."""
+    return _xts(encrypted, kind, page_size, decrypt=True)
+
+
+def encrypt_xts(plain: bytes, kind: int, page_size: int) -> bytes:
+    """A file of a kind, from what it has in clear."""
+    return _xts(plain, kind, page_size, decrypt=False)
+
+
+def _xts(content: bytes, kind: int, page_size: int, *, decrypt: bool) -> bytes:
+    assert len(content) % page_size == 0
+    done = bytearray()
+    for start in range(0, len(content), page_size):
+        block = content[start : start + page_size]
         if any(block):
             sector = kind << 56 | start // page_size
-            tweak = modes.XTS(sector.to_bytes(16, "little"))
-            block = Cipher(algorithms.AES(KEYS["aes-256-xts"]), tweak).decryptor().update(block)
-        plain += block
-    return bytes(plain)
+            cipher = Cipher(algorithms.AES(KEYS["aes-256-xts"]), modes.XTS(sector.to_bytes(16, "little")))
+            block = (cipher.decryptor() if decrypt else cipher.encryptor()).update(block)
+        done += block
+    return bytes(done)

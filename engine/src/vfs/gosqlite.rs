@@ -4,8 +4,6 @@ use std::any::Any;
 use std::ffi::{c_char, c_int};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::Duration;
 
 use super::abi::*;
 use super::base::BaseFile;
@@ -28,9 +26,6 @@ const NAME: &str = "lumocrypt-go-";
 const CLOSED: usize = usize::MAX;
 /// SQLite's `sqlite3_open` reads this much from the beginning, without a lock, to guess the page size.
 const HEADER_PROBE: usize = 100;
-/// How often something is looked at that another process may be writing just then, and the pause in between.
-const LOOKS: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// How a VFS of this format is made.
 pub struct Options {
@@ -303,7 +298,7 @@ impl GosqliteContent {
             return Ok(());
         }
         let mut head = memory::zeroed(size.min(*BLOCK_SIZES.end() as u64) as usize)?;
-        let judged = look(|| {
+        let judged = log::settled(|| {
             base.read(&mut head, 0)?;
             header::judge(&self.cipher, cipher_name, &head, block_size)
         });
@@ -321,7 +316,7 @@ impl GosqliteContent {
                 continue;
             };
             let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
-            if log::beginning(&mut file, &mut log.base)? == Beginning::Log {
+            if matches!(log::beginning(&mut file, &mut log.base)?, Beginning::Log | Beginning::SmallBlocks) {
                 return Ok(());
             }
         }
@@ -333,17 +328,27 @@ impl GosqliteContent {
     fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
         let kind = self.kind();
         let unknown = Fault::new(FaultClass::WrongKey, "");
-        let beginning = look(|| match log::beginning(&mut self.file, base)? {
+        let beginning = log::settled(|| match log::beginning(&mut self.file, base)? {
             Beginning::Unknown => Err(unknown.clone()),
             known => Ok(known),
         });
-        let log = if kind == FileKind::Wal { "write-ahead log" } else { "rollback journal" };
+        let log_name = if kind == FileKind::Wal { "write-ahead log" } else { "rollback journal" };
         match beginning {
             Ok(Beginning::Plaintext) => Err(Fault::new(
                 FaultClass::Tampered,
                 format!(
-                    "a plaintext {log} lies beside the encrypted database; it was left by another database or put \
+                    "a plaintext {log_name} lies beside the encrypted database; it was left by another database or put \
                      there. Move it away to open the database"
+                ),
+            )
+            .in_file(kind)
+            .at_path(path)),
+            Ok(Beginning::SmallBlocks) => Err(Fault::new(
+                FaultClass::UnsupportedFormat,
+                format!(
+                    "the {log_name} was written by a version of gosqlite whose logs have blocks of {} bytes; open and close \
+                     the database with that once, so that the {log_name} goes into the main file",
+                    log::SMALL_BLOCK
                 ),
             )
             .in_file(kind)
@@ -351,7 +356,7 @@ impl GosqliteContent {
             Ok(_) => Ok(()),
             Err(fault) if fault == unknown => {
                 let loss = format!(
-                    "the {log} does not begin as one under this key: a crash tore its beginning, it is damaged, or it \
+                    "the {log_name} does not begin as one under this key: a crash tore its beginning, it is damaged, or it \
                      was written with another key, cipher or page size. SQLite will ignore it"
                 );
                 evidence::keep(&shim.host().api, path, Some(loss));
@@ -381,46 +386,14 @@ impl GosqliteContent {
                 // SAFETY: SQLite closes a WAL before its main database.
                 let last = unsafe { main.as_ref() }.and_then(last_frame_of_others);
                 match last {
-                    Some((last, page_size)) => self.read_wal(base, buf, offset, last, page_size),
+                    Some((last, page_size)) => {
+                        log::read_beside_writers(&mut self.file, base, buf, offset, last, page_size)
+                    }
                     None => self.file.read(base, buf, offset),
                 }
             }
             Role::Other => self.file.read(base, buf, offset),
         }
-    }
-
-    /// Reads from a WAL to which another connection may be adding. The block in which the last committed frame ends is
-    /// written again by whoever adds the next, and nothing keeps a read from seeing half of such a write; so what is
-    /// read of it must have the checksum that SQLite gave the frame.
-    fn read_wal(
-        &mut self,
-        base: &mut BaseFile,
-        buf: &mut [u8],
-        offset: u64,
-        last: u32,
-        page_size: usize,
-    ) -> Result<bool> {
-        let number = log::frame_of(offset, page_size);
-        let within = (offset.saturating_sub(log::frame_at(number, page_size))) as usize;
-        let end = within + buf.len();
-        if offset < log::frame_at(1, page_size)
-            || offset + buf.len() as u64 > log::frame_at(number.saturating_add(1), page_size)
-            || !log::is_rewritten(number, last, page_size, self.block_size())
-        {
-            return self.file.read(base, buf, offset);
-        }
-        let frame = look(|| {
-            log::whole_frame(&mut self.file, base, number, page_size)?.ok_or_else(|| {
-                Fault::new(
-                    FaultClass::Tampered,
-                    "a committed frame of the write-ahead log does not have its checksum",
-                )
-                .in_file(FileKind::Wal)
-                .at_page(u64::from(number - 1))
-            })
-        })?;
-        buf.copy_from_slice(&frame[within..end]);
-        Ok(true)
     }
 
     /// `xWrite`.
@@ -486,20 +459,4 @@ impl GosqliteContent {
 fn last_frame_of_others(main: &OpenFile) -> Option<(u32, usize)> {
     let index = main.wal_index.filter(|_| !main.excludes_writers)?;
     Some((index.last_frame(), index.page_size()?))
-}
-
-/// Looks at something until it is well, for as long as another process may be in the middle of writing it.
-fn look<T>(mut glance: impl FnMut() -> Result<T>) -> Result<T> {
-    let mut looks = 1;
-    loop {
-        match glance() {
-            Err(fault)
-                if looks < LOOKS && matches!(fault.class, FaultClass::WrongKey | FaultClass::Tampered) =>
-            {
-                looks += 1;
-                thread::sleep(PAUSE);
-            }
-            result => return result,
-        }
-    }
 }

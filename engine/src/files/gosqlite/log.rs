@@ -1,7 +1,10 @@
 //! What the beginning of a log shows, and whether a frame of a WAL was read whole.
 
+use std::thread;
+use std::time::Duration;
+
 use super::GosqliteFile;
-use crate::error::{FileKind, Result};
+use crate::error::{Fault, FaultClass, FileKind, Result};
 pub use crate::files::journal::SQLITE_MAGIC as JOURNAL_MAGIC;
 use crate::files::memory;
 use crate::files::storage::{Storage, is_zero};
@@ -11,12 +14,23 @@ const WAL_MAGIC: [u8; 4] = [0x37, 0x7f, 0x06, 0x82];
 /// Length of a WAL's header in bytes, and where in it the checksum is.
 const WAL_HEADER: usize = 32;
 const WAL_CHECKSUM: usize = 24;
+const WAL_PAGE_SIZE: usize = 8;
 /// Length of a frame's header in bytes, how much of it is under its checksum, and where in it that is.
 const FRAME_HEADER: usize = 24;
 const FRAME_SUMMED: usize = 8;
 const FRAME_CHECKSUM: usize = 16;
 /// What `journal_mode=PERSIST` makes zero of a finished journal: its header (fileformat2, section 3).
 const JOURNAL_HEADER: usize = 28;
+/// Where a journal's header has what its checksums begin with, the size to which it is padded, and the page size.
+const JOURNAL_NONCE: usize = 12;
+const JOURNAL_SECTOR: usize = 20;
+const JOURNAL_PAGE_SIZE: usize = 24;
+/// Every this many bytes of a page, counted from its end, one is in a journal record's checksum (pager.c).
+const CHECKSUM_STRIDE: usize = 200;
+
+/// How often something is looked at that another process may be writing just then, and the pause in between.
+const LOOKS: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a log begins with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,8 +41,23 @@ pub enum Beginning {
     Log,
     /// What such a log begins with, without encryption.
     Plaintext,
+    /// What such a log begins with, but in blocks of [`SMALL_BLOCK`] bytes.
+    SmallBlocks,
     /// Something else: torn by a crash, or not under this key.
     Unknown,
+}
+
+/// The blocks in bytes that newer versions of the original write logs in, whatever the page size.
+pub const SMALL_BLOCK: usize = 512;
+
+/// How much of a log makes sense.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sense {
+    None,
+    /// Its header, which XTS decrypts whatever the size of the blocks.
+    Header,
+    /// The page behind it, too.
+    Page,
 }
 
 /// Does a log of `kind` begin like this?
@@ -50,11 +79,54 @@ pub fn beginning(file: &mut GosqliteFile, storage: &mut dyn Storage) -> Result<B
         return Ok(Beginning::Plaintext);
     }
     file.read(storage, &mut head, 0)?;
-    Ok(match is_log(file.kind(), &head) {
-        true => Beginning::Log,
-        false if is_zero(&head) => Beginning::Nothing,
-        false => Beginning::Unknown,
-    })
+    if is_zero(&head) {
+        return Ok(Beginning::Nothing);
+    }
+    let own = sense(file, storage)?;
+    if own < Sense::Page && file.block_size() > SMALL_BLOCK {
+        let mut small = GosqliteFile::new(file.cipher.clone(), file.kind(), SMALL_BLOCK)?;
+        let other = sense(&mut small, storage)?;
+        if other > own {
+            return Ok(Beginning::SmallBlocks);
+        }
+    }
+    Ok(if own == Sense::None { Beginning::Unknown } else { Beginning::Log })
+}
+
+/// How much of the log `file` makes sense.
+fn sense(file: &mut GosqliteFile, storage: &mut dyn Storage) -> Result<Sense> {
+    let mut head = [0; WAL_HEADER];
+    file.read(storage, &mut head, 0)?;
+    if !is_log(file.kind(), &head) {
+        return Ok(Sense::None);
+    }
+    let page_size_at = if file.kind() == FileKind::Wal { WAL_PAGE_SIZE } else { JOURNAL_PAGE_SIZE };
+    let page_size = word(&head[page_size_at..], true) as usize;
+    if !super::is_block_size(page_size) {
+        return Ok(Sense::Header);
+    }
+    let whole = match file.kind() {
+        FileKind::Wal => whole_frame(file, storage, 1, page_size)?.is_some(),
+        _ => is_record_whole(file, storage, &head, page_size)?,
+    };
+    Ok(if whole { Sense::Page } else { Sense::Header })
+}
+
+/// Does the first record of a journal have its checksum (fileformat2, section 3)?
+fn is_record_whole(
+    file: &mut GosqliteFile,
+    storage: &mut dyn Storage,
+    head: &[u8],
+    page_size: usize,
+) -> Result<bool> {
+    let mut record = memory::zeroed(4 + page_size + 4)?;
+    let complete = file.read(storage, &mut record, u64::from(word(&head[JOURNAL_SECTOR..], true)))?;
+    let page = &record[4..4 + page_size];
+    let places =
+        (1..).map(|step| page_size.saturating_sub(step * CHECKSUM_STRIDE)).take_while(|place| *place > 0);
+    let nonce = word(&head[JOURNAL_NONCE..], true);
+    let sum = places.fold(nonce, |sum, place| sum.wrapping_add(u32::from(page[place])));
+    Ok(complete && sum == word(&record[4 + page_size..], true))
 }
 
 /// Where frame `number`, counted from 1, of a WAL of pages of `page_size` bytes begins.
@@ -104,6 +176,57 @@ pub fn whole_frame(
     let sum = checksum(start, &frame[FRAME_HEADER..], big_endian);
     let whole = complete && sum == pair(&frame[FRAME_CHECKSUM..FRAME_HEADER]);
     Ok(whole.then_some(frame))
+}
+
+/// Fills `buf` from `offset` of a WAL of which `last` is the last committed frame, while another connection may be
+/// adding to it.
+///
+/// The block in which that frame ends is written again by whoever adds the next, and nothing keeps a read from seeing
+/// half of such a write. So what is read of it must have the checksum that SQLite gave the frame.
+pub fn read_beside_writers(
+    file: &mut GosqliteFile,
+    storage: &mut dyn Storage,
+    buf: &mut [u8],
+    offset: u64,
+    last: u32,
+    page_size: usize,
+) -> Result<bool> {
+    let number = frame_of(offset, page_size);
+    let start = frame_at(number, page_size);
+    let is_of_a_frame =
+        offset >= start && offset + buf.len() as u64 <= frame_at(number.saturating_add(1), page_size);
+    if !is_of_a_frame || !is_rewritten(number, last, page_size, file.block_size()) {
+        return file.read(storage, buf, offset);
+    }
+    let frame = settled(|| {
+        whole_frame(file, storage, number, page_size)?.ok_or_else(|| {
+            Fault::new(
+                FaultClass::Tampered,
+                "a committed frame of the write-ahead log does not have its checksum: the log was damaged or changed",
+            )
+            .in_file(FileKind::Wal)
+            .at_page(u64::from(number - 1))
+        })
+    })?;
+    let within = (offset - start) as usize;
+    buf.copy_from_slice(&frame[within..within + buf.len()]);
+    Ok(true)
+}
+
+/// Looks at something until it is well, for as long as another process may be in the middle of writing it.
+pub fn settled<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
+    let mut looks = 1;
+    loop {
+        match look() {
+            Err(fault)
+                if looks < LOOKS && matches!(fault.class, FaultClass::WrongKey | FaultClass::Tampered) =>
+            {
+                looks += 1;
+                thread::sleep(PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn word(bytes: &[u8], big_endian: bool) -> u32 {

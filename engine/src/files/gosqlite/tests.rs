@@ -3,11 +3,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::header::judge;
-use super::log::{Beginning, beginning, frame_at, frame_of, is_rewritten, whole_frame};
+use super::log::{
+    Beginning, SMALL_BLOCK, beginning, frame_at, frame_of, is_rewritten, read_beside_writers, whole_frame,
+};
 use super::*;
 use crate::crypto::{LengthPreserving, instantiate_length_preserving};
-use crate::error::{FaultClass, FileKind};
-use crate::files::storage::MemoryFile;
+use crate::error::{FaultClass, FileKind, Result};
+use crate::files::storage::{MemoryFile, Storage};
 
 const BLOCK: usize = 512;
 
@@ -202,6 +204,85 @@ fn a_frame_has_its_checksum_or_is_not_whole() {
     let end = frame_at(2, 512) as usize;
     storage.bytes[end] ^= 1;
     assert_eq!(whole_frame(&mut file, &mut storage, 1, 512).unwrap(), None);
+}
+
+/// A file of which reads see half of a write, as often as `tears` says.
+struct Torn {
+    file: MemoryFile,
+    block: usize,
+    tears: u32,
+}
+
+impl Storage for Torn {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        let complete = self.file.read(buf, offset)?;
+        let place = (self.block * BLOCK + 30) as u64;
+        if self.tears > 0 && (offset..offset + buf.len() as u64).contains(&place) {
+            self.tears -= 1;
+            buf[(place - offset) as usize] ^= 1;
+        }
+        Ok(complete)
+    }
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.file.write(data, offset)
+    }
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.file.truncate(size)
+    }
+    fn sync(&mut self, flags: i32) -> Result<()> {
+        self.file.sync(flags)
+    }
+    fn size(&mut self) -> Result<u64> {
+        self.file.size()
+    }
+}
+
+#[test]
+fn a_reader_does_not_see_half_of_the_block_that_a_writer_writes_again() {
+    let mut file = file_of(FileKind::Wal);
+    let mut storage = Torn { file: MemoryFile::default(), block: 3, tears: 0 };
+    file.write(&mut storage, WAL, 0).unwrap();
+    let mut page_of = |storage: &mut Torn, number: u32, last: u32| {
+        let (mut page, at) = (vec![0; 512], frame_at(number, 512) as usize + 24);
+        let read = read_beside_writers(&mut file, storage, &mut page, at as u64, last, 512);
+        read.map(|complete| complete && page == WAL[at..at + 512])
+    };
+    // The third and last ends in block 3, at 1640.
+    storage.tears = 2;
+    assert_eq!(page_of(&mut storage, 3, 3), Ok(true));
+    assert_eq!(storage.tears, 0);
+    storage.tears = u32::MAX;
+    let fault = page_of(&mut storage, 3, 3).unwrap_err();
+    assert_eq!((fault.class, fault.kind, fault.page), (FaultClass::Tampered, Some(FileKind::Wal), Some(2)));
+    // Frames before it cost nothing more.
+    (storage.tears, storage.file.reads) = (0, 0);
+    assert_eq!(page_of(&mut storage, 2, 3), Ok(true));
+    assert_eq!(storage.file.reads, 1);
+}
+
+#[test]
+fn a_log_in_small_blocks_is_told_apart() {
+    // A journal header padded to 512 bytes, and a record of page 1, as SQLite writes them.
+    let page: Vec<u8> = (0..4096).map(|place| (place % 251) as u8).collect();
+    let nonce = 77u32;
+    let sum = (1..=20).fold(nonce, |sum, step| sum + u32::from(page[4096 - step * 200]));
+    let mut journal = [&log::JOURNAL_MAGIC[..], &1u32.to_be_bytes(), &nonce.to_be_bytes()].concat();
+    journal.extend([1u32, 512, 4096].map(u32::to_be_bytes).concat());
+    journal.resize(512, 0);
+    journal.extend([&1u32.to_be_bytes()[..], &page, &sum.to_be_bytes()].concat());
+
+    for algorithm in LengthPreserving::ALL {
+        let cipher = cipher_of(algorithm, 6);
+        for (kind, log) in [(FileKind::MainJournal, &journal[..]), (FileKind::Wal, WAL)] {
+            let mut file = GosqliteFile::new(Arc::clone(&cipher), kind, 4096).unwrap();
+            for (block_size, expected) in [(4096, Beginning::Log), (SMALL_BLOCK, Beginning::SmallBlocks)] {
+                let mut bytes = encrypted(&cipher, kind, block_size, log);
+                bytes.resize(bytes.len().next_multiple_of(4096), 0);
+                let mut storage = MemoryFile { bytes, ..MemoryFile::default() };
+                assert_eq!(beginning(&mut file, &mut storage).unwrap(), expected, "{kind:?} {block_size}");
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
