@@ -40,7 +40,7 @@ fn main() {
     });
     println!("{:<20} {draw:>7.0} ns", "nonce");
 
-    let key = Secret::random().expect("randomness");
+    let key = Secret::<32>::random().expect("randomness");
     for id in SuiteId::ALL.into_iter().filter(|id| id.has_tags()) {
         let suite = instantiate(id, &key).expect("an available suite");
         let mut sealed = vec![0; size + suite.overhead()];
