@@ -4,10 +4,11 @@
 //! calls, [`file`] what that does; [`database`] takes a main database from a name to a key; [`control`] says which file
 //! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
 //! is read from; [`report`] turns faults into codes, and [`log_lines`] messages into lines of SQLite's error log;
-//! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection is told to do beyond SQL, and [`header_edit`] writes what that changes
-//! in the header; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is
-//! SQLite's shared memory; [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the
-//! headerless format; [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
+//! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection
+//! is told to do beyond SQL, and [`header_edit`] writes what that changes in the header; [`passphrase`] is
+//! `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
+//! [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the headerless format;
+//! [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
 
 pub mod abi;
 pub mod api;
