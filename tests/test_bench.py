@@ -10,8 +10,9 @@ import pytest
 
 import lumocrypt
 from lumocrypt.cli import main
+from samples import SUITES
 
-CIPHERS = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm", "checksum"]
+CIPHERS = SUITES
 QUICK = {"seconds": 0.0}
 
 

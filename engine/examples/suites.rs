@@ -6,9 +6,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use lumocrypt::crypto::{
-    AAD_LEN, LengthPreserving, Secret, SuiteId, instantiate, instantiate_length_preserving, nonce,
-};
+use lumocrypt::crypto::{AAD_LEN, SuiteId, instantiate_random, nonce};
 
 /// Twice the largest stock of nonces, so that every batch pays for its share of system calls.
 const BATCH: u32 = 340;
@@ -40,9 +38,8 @@ fn main() {
     });
     println!("{:<20} {draw:>7.0} ns", "nonce");
 
-    let key = Secret::<32>::random().expect("randomness");
-    for id in SuiteId::ALL.into_iter().filter(|id| id.has_tags()) {
-        let suite = instantiate(id, &key).expect("an available suite");
+    for id in SuiteId::ALL {
+        let suite = instantiate_random(id).expect("randomness");
         let mut sealed = vec![0; size + suite.overhead()];
         let mut aad = [0u8; AAD_LEN];
         let seal = median(|| {
@@ -53,20 +50,5 @@ fn main() {
             suite.open(black_box(&aad), black_box(&sealed), black_box(&mut opened)).expect("authentic");
         });
         println!("{:<20} seal {seal:>7.0} ns   open {open:>7.0} ns", id.name());
-    }
-    for cipher in LengthPreserving::ALL {
-        let key: Vec<u8> = (0..cipher.key_len()).map(|i| i as u8).collect();
-        let instance = instantiate_length_preserving(cipher, &key).expect("a key of its length");
-        let mut block = page.clone();
-        let mut number = 0;
-        let seal = median(|| {
-            number += 1;
-            instance.encrypt(1, number, black_box(&mut block));
-        });
-        let open = median(|| {
-            number += 1;
-            instance.decrypt(1, number, black_box(&mut block));
-        });
-        println!("{:<20} seal {seal:>7.0} ns   open {open:>7.0} ns   in place", cipher.name());
     }
 }

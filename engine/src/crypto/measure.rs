@@ -4,8 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use super::kdf::{Argon2Cost, argon2id};
-use super::secret::Secret;
-use super::suite::{AAD_LEN, SuiteId, instantiate};
+use super::suite::{AAD_LEN, SuiteId, instantiate_random};
 use crate::error::{Fault, FaultClass, Result};
 
 /// Blocks between two looks at the clock: enough that looking does not count, and that each batch pays for its share of
@@ -23,10 +22,7 @@ pub struct Speed {
 
 /// The speed of a suite on blocks of `block_size` bytes in the cache, each direction measured for half of `time`.
 pub fn suite(id: SuiteId, block_size: u32, time: Duration) -> Result<Speed> {
-    let suite = match id.key_len() {
-        64 => instantiate(id, &Secret::<64>::random()?)?,
-        _ => instantiate(id, &Secret::<32>::random()?)?,
-    };
+    let suite = instantiate_random(id)?;
     let plain: Vec<u8> = (0..block_size).map(|i| (i % 251) as u8).collect();
     let mut sealed = vec![0; plain.len() + suite.overhead()];
     let mut opened = vec![0; plain.len()];

@@ -30,4 +30,4 @@ mod vectors;
 pub use kdf::Argon2Cost;
 pub use length_preserving::{LengthPreserving, LengthPreservingCipher, instantiate_length_preserving};
 pub use secret::{Secret, SecretBytes};
-pub use suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate};
+pub use suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate, instantiate_random};

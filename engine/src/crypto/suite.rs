@@ -186,6 +186,14 @@ pub fn instantiate<const N: usize>(id: SuiteId, key: &Secret<N>) -> Result<Arc<d
     })
 }
 
+/// The suite `id` under a key that is drawn here and kept nowhere else.
+pub fn instantiate_random(id: SuiteId) -> Result<Arc<dyn Suite>> {
+    match id {
+        SuiteId::Aes256Xts => instantiate(id, &Secret::<64>::random()?),
+        _ => instantiate(id, &Secret::<32>::random()?),
+    }
+}
+
 /// The kind of file inside the associated data.
 pub(super) fn kind_bytes(aad: &[u8; AAD_LEN]) -> &[u8; 4] {
     aad[AAD_KIND].first_chunk().expect("four bytes")

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use crate::crypto::kdf::{hkdf_sha256, hmac_sha256, sha256};
 use crate::crypto::nonce;
 use crate::crypto::secret::Secret;
-use crate::crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate};
+use crate::crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate, instantiate_random};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::header::SQLITE_MAGIC;
 
@@ -159,8 +159,7 @@ impl Sealer {
         let suite = if authenticated { suite } else { SuiteId::DEFAULT };
         let mut uuid = [0; 16];
         nonce::random(&mut uuid)?;
-        let suite = instantiate(suite, &Secret::<32>::random()?)?;
-        Ok(Sealer { suite, uuid, key_id: [0; 16], kind, older: None })
+        Ok(Sealer { suite: instantiate_random(suite)?, uuid, key_id: [0; 16], kind, older: None })
     }
 
     /// Bytes that a sealed block is longer than its plaintext.
