@@ -170,6 +170,18 @@ def test_hazard_14_verify_says_what_it_cannot_see(path: Path, suite: str) -> Non
         assert [page.page for page in found.damaged] == [where]
 
 
+def test_hazard_14_salvage_counts_pages_that_are_noise(path: Path, suite: str) -> None:
+    for index in (3, 5):
+        flip(path, HEADER + index * BLOCK)
+    found = lumocrypt.salvage(path, path.with_name("saved.db"), key=key_for(suite))
+    assert not found.ok
+    (table,) = found.tables
+    assert table.pages_lost == 2
+    assert table.rows_lost
+    assert 0 < table.rows < 100
+    assert any("authenticates no block" in warning for warning in found.warnings)
+
+
 def test_hazard_14_a_first_page_of_noise_is_an_error(path: Path, suite: str) -> None:
     flip(path, HEADER)
     with (

@@ -172,6 +172,8 @@ class _Tally:
     #: How many parts below a lost page were found.
     reattached: int = 0
     overflow: set[int] = field(default_factory=set[int])
+    #: Leaves that can be read and are none: without tags, or of a database damaged before it was encrypted.
+    garbled: set[int] = field(default_factory=set[int])
     broken: int = 0
 
 
@@ -251,6 +253,8 @@ class _Salvage:
         for number in tree.leaves + tree.interiors:
             overflow = OverflowPages()
             found = self._map.rows(number, overflow)
+            if not found and self._map.node(number) is None:
+                tally.garbled.add(number)
             self._progress.advance()
             tally.overflow.update(overflow.lost)
             yield from found
@@ -307,11 +311,13 @@ class _Salvage:
 
     def _table(self, tree: Tree) -> SalvagedTable:
         tally = self._tallies.get(tree.name, _Tally())
-        pages = {hole.page for hole in tree.holes} | tally.overflow
+        pages = {hole.page for hole in tree.holes} | tally.overflow | tally.garbled
         lost = tally.broken
         known = True
         shape = self._shapes.get(tree.name)
-        average = tally.rows / tally.leaves if tally.leaves else 0
+        whole = tally.leaves - len(tally.garbled)
+        average = tally.rows / whole if whole else 0
+        lost += len(tally.garbled) * (round(average) or 1)
         for hole in tree.holes:
             if hole.leaf:
                 estimate = round(average) or 1
@@ -333,7 +339,7 @@ class _Salvage:
         self._map.find_overflow(self._unreadable - overflow)
         unknown = self._unreadable - self._map.owners.keys() - overflow
         hidden = any(tree.holes for tree in (self._map.schema_tree, *trees) if tree.type != "index")
-        hidden = hidden or bool(overflow)
+        hidden = hidden or bool(overflow) or any(tally.garbled for tally in self._tallies.values())
         warnings = [*self._image.notes, *self._new.warnings]
         if self._map.schema_tree.holes:
             warnings.append("a part of the schema is lost: tables may be missing; see lost_and_found")

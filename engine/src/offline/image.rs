@@ -140,6 +140,7 @@ impl Image {
         let (cell_a, cell_b) = file.header.cells(&keys);
         let cell = cell::choose(cell_a, cell_b).map(|(cell, _)| cell);
         let mut notes = Notes::default();
+        notes.done.extend(file.unauthenticated());
         let mut blocks = Blocks {
             storage: files.main,
             file,

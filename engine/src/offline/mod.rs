@@ -77,6 +77,18 @@ impl Unlocked {
         })
     }
 
+    /// What is to be said of a database whose blocks have no tags.
+    pub fn unauthenticated(&self) -> Option<String> {
+        let suite = self.superblock.suite;
+        (!suite.has_tags()).then(|| {
+            format!(
+                "{} authenticates no block of the database: beside the header and the logs only its length, its first \
+                 bytes and that no block was erased could be checked",
+                suite.name()
+            )
+        })
+    }
+
     /// Opens slot `index`, all of which is in `sealed`, into `plain`. While the data key is being changed it may be the
     /// copy of a slot that was torn meanwhile.
     pub fn open_slot(&self, index: u64, sealed: &[u8], plain: &mut [u8]) -> bool {

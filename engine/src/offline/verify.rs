@@ -71,13 +71,7 @@ pub fn verify<'a>(
     for reserved in &file.header.warnings {
         findings.add(FileKind::MainDb, None, reserved);
     }
-    if !file.superblock.suite.has_tags() {
-        findings.warnings.push(format!(
-            "{} authenticates no block of the database: beside the header and the logs only its length, its first bytes \
-             and that no block was erased could be checked",
-            file.superblock.suite.name()
-        ));
-    }
+    findings.warnings.extend(file.unauthenticated());
     let (cell_a, cell_b) = file.header.cells(&file.keys);
     for (name, state) in [("A", &cell_a), ("B", &cell_b)] {
         if state.is_none() {
