@@ -10,7 +10,7 @@ from . import native
 from .connection import CHECKSUM, handle_uri, open_options
 from .contentcheck import check_content
 from .creation import new_key
-from .kdf import Kdf
+from .kdf import Kdf, KdfLimit
 from .keys import Hidden, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
@@ -40,12 +40,14 @@ def import_sqlcipher(
     key: KeyLike,
     cipher: str | None = None,
     kdf: Kdf = "interactive",
+    kdf_limit: KdfLimit | None = None,
     progress: Progress | None = None,
 ) -> Import:
     """Copies a SQLCipher 4 database with default parameters to a new one, which is never in clear on disk.
 
     ``source_key`` is a passphrase, ``x'<64 hex digits>'`` for a raw key, or ``x'<96 hex digits>'`` for one
-    with its salt. ``key``, ``cipher`` and ``kdf`` are those of the result, as for :func:`lumocrypt.connect`.
+    with its salt. ``key``, ``cipher``, ``kdf`` and ``kdf_limit`` are those of the result, as for
+    :func:`lumocrypt.connect`.
     ``progress`` is as for :func:`lumocrypt.encrypt`. Needs the package cryptography
     (``lumocrypt[sqlcipher]``).
 
@@ -69,11 +71,13 @@ def import_sqlcipher(
         given, identity = new_key(hidden)
         if given is None:
             raise TypeError("import_sqlcipher() needs a key for the new database")
-        options = open_options(given, cipher, kdf, block_size=PAGE_BYTES) | identity
+        options = open_options(given, cipher, kdf, kdf_limit, block_size=PAGE_BYTES) | identity
         answer = native.encrypt_stream(new, file.size, given.number, options, file.read, progress)
         # The engine has to be known to the standard library's SQLite.
         stdlib_host()
-        uri = handle_uri(new, given, {}, mode="ro", cache="private", immutable="1")
+        uri = handle_uri(
+            new, given, {"kdf_limit": options["kdf_limit"]}, mode="ro", cache="private", immutable="1"
+        )
         check_content(lambda: sqlite3.connect(uri, uri=True), source=file.path)
         copy_attributes(file.path, new)
         rename_to_new_name(new, target)

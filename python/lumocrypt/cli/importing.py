@@ -53,7 +53,14 @@ def import_sqlcipher(
     key = new_key_source.obtain(new=True)
     with progress_bar("importing", quiet=as_json) as progress:
         done = run_import(
-            source, destination, source_key=source_key, key=key, cipher=cipher, kdf=costs, progress=progress
+            source,
+            destination,
+            source_key=source_key,
+            key=key,
+            cipher=cipher,
+            kdf=costs,
+            kdf_limit=key_source.kdf_limit,
+            progress=progress,
         )
     if as_json:
         print_json(done, ok=True, operation="import-sqlcipher")
