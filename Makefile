@@ -45,6 +45,10 @@ test: $(VENV)/.package $(VENV)/.tools
 crash: $(VENV)/.package $(VENV)/.tools
 	$(BIN)/python -m pytest -n $(JOBS) tests/test_crash_broken_builds.py tests/test_crash_lies.py
 	PYTHONPATH=tests $(BIN)/python -m crash --states $(STATES) --seed $(SEED) --processes $(CORES)
+	for cipher in adiantum aes-256-xts; do \
+	    PYTHONPATH=tests $(BIN)/python -m crash --flavour $$cipher --only '^(?!.*-wal-normal)' \
+	        --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES) || exit 1; \
+	done
 
 # Processes killed at random, and every call of the VFS below failing in turn, in every way: a quarter of an hour. A
 # sample of both is in make test.

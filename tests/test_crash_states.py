@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from crash.catalogue import scenarios
+from crash.flavour import Gosqlite
 from crash.jobs import Job, run_jobs
 
 SEED = 20_240
@@ -17,6 +18,7 @@ SEED = 20_240
 STATES, FEWEST = 14, 5
 #: Of SQLite alone.
 PLAIN_STATES = 4
+GOSQLITE_STATES = 4
 
 GROUPS = sorted({scenario.group for scenario in scenarios()})
 
@@ -31,6 +33,15 @@ def test_no_crash_loses_a_commit_or_looks_like_tampering(group: str) -> None:
     outcomes = run_jobs(_jobs(group, "encrypted", STATES))
     assert [failure for outcome in outcomes for failure in outcome.failures] == []
     assert min(outcome.states for outcome in outcomes) >= FEWEST
+
+
+@pytest.mark.parametrize("group", sorted({*GROUPS} - {"header", "in-place", "ciphers", "copies"}))
+@pytest.mark.parametrize("cipher", Gosqlite.CIPHERS)
+def test_no_crash_loses_a_commit_in_the_gosqlite_format(cipher: str, group: str) -> None:
+    """But in a WAL with synchronous=NORMAL: the end of synced commits is written again (SECURITY.md)."""
+    jobs = [job for job in _jobs(group, cipher, GOSQLITE_STATES) if "-wal-normal" not in job.scenario]
+    outcomes = run_jobs(jobs)
+    assert [failure for outcome in outcomes for failure in outcome.failures] == []
 
 
 @pytest.mark.parametrize("group", sorted({*GROUPS} - {"header", "in-place", "ciphers"}))

@@ -12,6 +12,7 @@ import time
 
 from .campaign import Outcome
 from .catalogue import scenarios
+from .flavour import Gosqlite
 from .jobs import LIES, Job, run_jobs
 
 #: States of one scenario with one seed: as many as a recording has to offer before they repeat themselves.
@@ -108,8 +109,10 @@ def main() -> int:
 
 
 def _skipped(group: str, flavour: str) -> bool:
-    """Is there nothing of a group for SQLite alone?"""
-    return flavour == "plain" and group in ("header", "in-place", "ciphers")
+    """Is there nothing of a group for databases that are not of lumocrypt's own format?"""
+    if flavour == "plain":
+        return group in ("header", "in-place", "ciphers")
+    return flavour in Gosqlite.CIPHERS and group in ("header", "in-place", "ciphers", "copies")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--states", type=int, default=100_000, help="crash states to judge, at least")
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
     parser.add_argument("--only", default="", help="a regular expression for names of scenarios")
-    parser.add_argument("--flavour", choices=["encrypted", "plain"], default="encrypted")
+    parser.add_argument("--flavour", choices=["encrypted", "plain", *Gosqlite.CIPHERS], default="encrypted")
     parser.add_argument("--lie", choices=list(LIES), default="", help="syncs that do nothing")
     parser.add_argument("--failures", type=int, default=50, help="stop after so many")
     parser.add_argument("-j", "--processes", type=int, default=os.cpu_count() or 1)

@@ -81,6 +81,38 @@ class Encrypted:
         return f"{damaged} header {found.header} cells {found.cells}" if damaged else None
 
 
+class Gosqlite:
+    """In the gosqlite format, whose VFS is of one page size."""
+
+    CIPHERS = ("adiantum", "aes-256-xts")
+
+    def __init__(self, cipher: str, page: int) -> None:
+        self.name, self._page = cipher, page
+        self._vfs = lumocrypt.crypto_vfs(
+            (RAW + bytes(32))[: 32 if cipher == "adiantum" else 64], cipher, page
+        )
+
+    def prepare(self, path: Path, geometry: Geometry) -> None:
+        with contextlib.closing(self.open(path)) as connection:
+            make_empty(connection, geometry)
+
+    def open(self, path: Path, random: Random | None = None) -> sqlite3.Connection:
+        connection = sqlite3.connect(f"file:{path}?vfs={self._vfs.name}", uri=True, isolation_level=None)
+        # For a file that is empty because of a crash.
+        connection.execute(f"PRAGMA page_size={self._page}")
+        return connection
+
+    def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
+        connection.execute("ATTACH ? AS ?", (str(path), name))
+
+    def damage(self, path: Path, *, written: bool) -> str | None:
+        return None
+
+    def close(self) -> None:
+        """Its connections are closed."""
+        self._vfs.close()
+
+
 class Either:
     """Whatever the file is: encrypting and decrypting in place leave one or the other."""
 
@@ -106,13 +138,17 @@ class Either:
         return self._of(path).damage(path, written=written)
 
 
-Flavour = Plain | Encrypted | Either
+Flavour = Plain | Encrypted | Either | Gosqlite
 
 
 def make_plain(path: Path, geometry: Geometry) -> None:
     """A plaintext database without tables."""
-    connection = sqlite3.connect(path)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        make_empty(connection, geometry)
+
+
+def make_empty(connection: sqlite3.Connection, geometry: Geometry) -> None:
+    """Makes an empty file a database without tables."""
     connection.execute(f"PRAGMA page_size={geometry.page}")
     connection.execute(f"PRAGMA auto_vacuum={geometry.auto_vacuum}")
     connection.execute("VACUUM")
-    connection.close()

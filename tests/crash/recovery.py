@@ -9,7 +9,7 @@ from random import Random
 import lumocrypt
 from support.rekeying import steps_of
 
-from .flavour import RAW, Either, Flavour
+from .flavour import RAW, Either, Flavour, Gosqlite
 from .image import Image
 from .judge import WITHOUT_CONTENT, recover
 from .log import parse
@@ -34,6 +34,7 @@ def record_recovery(
     change of the data key is taken up again; the flavour that is returned can read the outcome.
     """
     convert = not with_other and random.random() < 0.25 and _is_convertible(folder / NAME, image)
+    convert = convert and not isinstance(flavour, Gosqlite)
     recorder.start(folder)
     try:
         if convert:

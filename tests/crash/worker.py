@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from .campaign import run
-from .catalogue import scenarios
-from .flavour import Encrypted, Plain
+from .catalogue import Scenario, scenarios
+from .flavour import Encrypted, Flavour, Gosqlite, Plain
 from .jobs import LIES, Job
 from .recorder import Recorder
 
@@ -27,14 +27,15 @@ def scratch() -> Path:
 def main() -> None:
     """Runs jobs until standard input ends."""
     known = {scenario.name: scenario for scenario in scenarios()}
-    flavours = {flavour.name: flavour for flavour in (Plain(), Encrypted())}
     recorder, folder = Recorder(), scratch()
     try:
         for line in sys.stdin:
             job = Job(**json.loads(line))
+            scenario = known[job.scenario]
+            flavour = _flavour(job.flavour, scenario)
             outcome = run(
-                known[job.scenario],
-                flavours[job.flavour],
+                scenario,
+                flavour,
                 folder / "files",
                 recorder,
                 states=job.states,
@@ -42,9 +43,17 @@ def main() -> None:
                 lies=LIES[job.lie],
                 stop_after=job.stop_after,
             )
+            if isinstance(flavour, Gosqlite):
+                flavour.close()
             print(json.dumps(dataclasses.asdict(outcome)), flush=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _flavour(name: str, scenario: Scenario) -> Flavour:
+    if name in Gosqlite.CIPHERS:
+        return Gosqlite(name, scenario.setup.geometry.page)
+    return Plain() if name == Plain.name else Encrypted()
 
 
 if __name__ == "__main__":
