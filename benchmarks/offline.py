@@ -1,4 +1,4 @@
-"""How fast whole files are encrypted, verified and decrypted.
+"""How fast whole files are encrypted, verified, rekeyed and decrypted.
 
 The final sync is part of what the functions do and belongs to the disk; on tmpfs it costs nothing, so that is
 where to measure. Everything is read from the page cache.
@@ -23,7 +23,7 @@ from .results import Record
 from .subjects import RAW
 
 #: ``copy`` is shutil.copyfile, for comparison.
-OPERATIONS = ("encrypt", "verify", "decrypt", "copy")
+OPERATIONS = ("encrypt", "verify", "rekey", "decrypt", "copy")
 
 
 def measure(folder: Path, children: Children, megabytes: int, rounds: int) -> Iterator[list[Record]]:
@@ -63,6 +63,7 @@ def child(path: str, cores: list[int], rounds: int) -> dict[str, list[float]]:
     jobs = {
         "encrypt": lambda: lumocrypt.encrypt(path, encrypted, key=key),
         "verify": lambda: lumocrypt.verify(encrypted, key=key),
+        "rekey": lambda: lumocrypt.rekey(encrypted, key=key),
         "decrypt": lambda: lumocrypt.decrypt(encrypted, decrypted, key=key),
         "copy": lambda: shutil.copyfile(path, decrypted),
     }

@@ -20,7 +20,7 @@ PREAD = dict.fromkeys(("points_in_transaction", "points_autocommit", "updates_in
 #: Microseconds of a later connection to a file with a passphrase.
 LATER = 150
 #: Megabytes a second on one core.
-RATES = {"encrypt": 700, "verify": 1500}
+RATES = {"encrypt": 700, "verify": 1500, "rekey": 300}
 #: Megabytes of private memory.
 MEMORY = 4.0
 

@@ -119,6 +119,11 @@ COMMANDS: dict[str, Command] = {
         lambda at, new: opens(at.database, new) and not opens(at.database, OLD),
         roles=BOTH,
     ),
+    "rekey": Command(
+        lambda at: ["rekey", at.database, "--change-key"],
+        lambda at, new: opens(at.database, new) and not opens(at.database, OLD),
+        roles=BOTH,
+    ),
     "key remove": Command(
         lambda at: ["key", "remove", at.database],
         lambda at, new: not opens(at.database, new) and opens(at.database, SPARE),
