@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
 
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
@@ -114,4 +115,21 @@ impl Storage for DiskFile {
             .map(|meta| meta.len())
             .map_err(|error| fault("asking for the size", &self.path, &error))
     }
+}
+
+/// Makes durable what the file at `path`, if there is one, holds now.
+pub fn sync_if_there(path: &str) -> Result<()> {
+    match DiskFile::open_to_write(path)? {
+        Some(mut file) => file.sync(0),
+        None => Ok(()),
+    }
+}
+
+/// Makes durable which files the folder of `name` has.
+pub fn sync_folder(name: &str) -> Result<()> {
+    let folder = Path::new(name).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| {
+        Fault::new(FaultClass::Io, format!("syncing the folder failed: {error}")).at_path(name)
+    })
 }

@@ -5,9 +5,8 @@
 //! newer.
 
 use std::fs;
-use std::path::Path;
 
-use super::disk::DiskFile;
+use super::disk::{DiskFile, sync_folder};
 use super::storage::Storage;
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::geometry::Geometry;
@@ -80,12 +79,4 @@ pub fn remove(path: &str) -> Result<()> {
         )
         .at_path(&name)),
     }
-}
-
-fn sync_folder(name: &str) -> Result<()> {
-    let folder = Path::new(name).parent().filter(|folder| !folder.as_os_str().is_empty());
-    let synced = fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| {
-        Fault::new(FaultClass::Io, format!("syncing the folder failed: {error}")).at_path(name)
-    })
 }

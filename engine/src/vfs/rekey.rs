@@ -14,6 +14,7 @@ use super::database::Phase;
 use super::file::{Content, OpenFile};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::disk::{sync_folder, sync_if_there};
 use crate::files::main_db::{LostMarks, MainFile};
 use crate::files::memory;
 use crate::files::redo;
@@ -105,6 +106,11 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
                 "a change of the data key ends before its last block",
             ));
         }
+        // A log that SQLite emptied or deleted may come back in a power cut, and would be under a key that nothing leads to.
+        for suffix in ["-wal", "-journal"] {
+            sync_if_there(&format!("{}{suffix}", database.path))?;
+        }
+        sync_folder(&database.path)?;
         file.renew_cells(&mut open.base, SYNC_NORMAL)?;
         redo::remove(&database.path)?;
         let (keys, superblock) = rekey::finish(superblock, file.keys())?;
