@@ -19,6 +19,7 @@ from typing import Any
 import click
 import keyring
 import pytest
+from sqlcipher3 import dbapi2 as sqlcipher
 
 import lumocrypt
 from conftest import FAST, make_plain
@@ -72,7 +73,9 @@ class Command:
     #: Whether the key opens a database. Otherwise it is that of a new one.
     existing: bool = True
     roles: tuple[str, ...] = (EXISTING_ROLE,)
-    #: Before it, with the database and a key that opens it.
+    #: Encrypts the plaintext database, for what opens one.
+    make: Callable[[Path, Any], object] = lambda path, key: lumocrypt.encrypt(path, key=key)
+    #: Before the command, with the database and a key that opens it.
     prepare: Callable[[Place, Any], None] = lambda place, key: None
 
 
@@ -94,6 +97,14 @@ def backup_header(place: Place, key: Any) -> None:
 
 def add_spare_key(place: Place, key: Any) -> None:
     lumocrypt.add_key(place.database, key=key, new_key=SPARE)
+
+
+def encrypt_with_sqlcipher(path: Path, key: str) -> None:
+    path.unlink()
+    connection = sqlcipher.connect(str(path))
+    connection.execute(f'PRAGMA key = "{key}"')
+    connection.execute("CREATE TABLE t (a)")
+    connection.close()
 
 
 BOTH = (EXISTING_ROLE, NEW_ROLE)
@@ -142,10 +153,16 @@ COMMANDS: dict[str, Command] = {
         lambda at: ["shell", at.database, "CREATE TABLE made (a)"],
         lambda at, new: opens(at.database, new) and at.database.stat().st_size > 0,
     ),
+    "import-sqlcipher": Command(
+        lambda at: ["import-sqlcipher", at.database, at.other],
+        lambda at, new: opens(at.other, new),
+        roles=BOTH,
+        make=encrypt_with_sqlcipher,
+    ),
 }
-KEYLESS = {"info", "bench", "key list", "header backup"}
-#: The key of its source is of another kind; tests/test_import_sqlcipher.py has it.
+#: Those that open a database of another format, whose key no keyslot holds.
 FOREIGN = {"import-sqlcipher"}
+KEYLESS = {"info", "bench", "key list", "header backup"}
 
 
 def leaves(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -169,16 +186,16 @@ def options_of(command: click.Command) -> set[str]:
 
 
 def test_every_command_is_in_the_table() -> None:
-    assert set(ALL) == set(COMMANDS) | KEYLESS | FOREIGN
+    assert set(ALL) == set(COMMANDS) | KEYLESS
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_command_has_all_sources_or_none(name: str) -> None:
     has = options_of(ALL[name])
     for role in BOTH:
-        wanted = name in FOREIGN or (name in COMMANDS and role in COMMANDS[name].roles)
+        wanted = name in COMMANDS and role in COMMANDS[name].roles
         assert {option for option in OPTIONS if role + option in has} == set(OPTIONS if wanted else ()), role
-    assert ("kdf-limit" in has) == (name in COMMANDS or name in FOREIGN)
+    assert ("kdf-limit" in has) == (name in COMMANDS)
 
 
 # A source is given a key's text, or for kms a KMS key, and says what is added to the command line.
@@ -265,7 +282,7 @@ def place_for(name: str, folder: Path, key: Any = OLD) -> Place:
     place = Place(folder)
     make_plain(place.database, rows=5)
     if row.existing:
-        lumocrypt.encrypt(place.database, key=key)
+        row.make(place.database, key)
     row.prepare(place, key)
     return place
 
@@ -304,7 +321,16 @@ def test_a_wrong_key_at_a_source(sources: Sources, tmp_path: Path, name: str, so
     assert place.database.read_bytes() == before
 
 
-@pytest.mark.parametrize("name", list(COMMANDS))
+@pytest.mark.parametrize("name", sorted(FOREIGN))
+def test_kms_for_the_key_of_another_format(sources: Sources, tmp_path: Path, name: str) -> None:
+    place = place_for(name, tmp_path)
+    given = ["--kms", sources.service.arn, *sources.give("key-file", NEW_ROLE, NEW)]
+    code, errors = sources.run([*COMMANDS[name].arguments(place), *given])
+    assert code == 3
+    assert "name another source" in errors
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in FOREIGN])
 def test_kms_for_the_existing_key(sources: Sources, tmp_path: Path, name: str) -> None:
     row = COMMANDS[name]
     mine = KmsKey(sources.service.arn)
@@ -404,7 +430,7 @@ def test_the_caps_can_be_raised_and_lowered(sources: Sources, tmp_path: Path) ->
     given = sources.give("key-file", EXISTING_ROLE, "word")
     new = sources.give("key-file", NEW_ROLE, NEW)
     for name, row in COMMANDS.items():
-        if not row.existing:
+        if not row.existing or name in FOREIGN:
             continue
         row.prepare(place, "word")
         arguments = [*row.arguments(place), *given, *(new if NEW_ROLE in row.roles else [])]

@@ -333,6 +333,33 @@ def test_a_second_keyslot_is_tried(database: Path, kms: Kms) -> None:
     assert len(spy.calls) == 2
 
 
+@pytest.mark.parametrize("new_key", [None, "x'" + "2e" * 32 + "'"], ids=["the same key", "another key"])
+def test_a_keyslot_goes_along_with_a_new_data_key(database: Path, kms: Kms, new_key: str | None) -> None:
+    """As another one's slot: what the service unwraps stays what it was."""
+    own = Key.raw(RAW)
+    lumocrypt.add_key(database, key=KmsKey(kms.arn), new_key=own)
+    before = lumocrypt.info(database)
+    lumocrypt.rekey(database, key=own, new_key=new_key, other_keys=[KmsKey(kms.arn)])
+    after = lumocrypt.info(database)
+    assert before.key_id != after.key_id
+    assert [slot.type for slot in after.keyslots] == ["kms", "raw"]
+    assert after.keyslots[0].provider == before.keyslots[0].provider
+    for key in (KmsKey(kms.arn), own if new_key is None else new_key):
+        assert lumocrypt.verify(database, key=key).ok
+
+
+def test_its_own_keyslot_is_wrapped_anew_with_a_new_data_key(database: Path, kms: Kms) -> None:
+    before = lumocrypt.info(database)
+    spy = Spy(kms.client)
+    lumocrypt.rekey(database, key=KmsKey(kms.arn, client=spy))
+    after = lumocrypt.info(database)
+    assert [slot.type for slot in after.keyslots] == ["kms"]
+    assert after.keyslots[0].provider != before.keyslots[0].provider
+    assert [name for name, _ in spy.calls].count("generate_data_key") == 1
+    assert spy.calls[0][1]["EncryptionContext"]["lumocrypt:key_id"] == after.key_id
+    assert lumocrypt.verify(database, key=KmsKey(kms.arn)).ok
+
+
 def test_a_database_without_such_a_keyslot(tmp_path: Path, kms: Kms) -> None:
     path = make_plain(tmp_path / "app.db", rows=5)
     lumocrypt.encrypt(path, key=Key.raw(RAW))

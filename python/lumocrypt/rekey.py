@@ -98,7 +98,7 @@ def rekey(
         "drop_other_slots": drop_other_slots,
     }
     new = _successor(found, new_hidden if new_hidden.is_given() else hidden, new_hidden, members)
-    kept = [_required(other) for other in others]
+    kept = [_required(path, other) for other in others]
     given, is_new = _opening(path, hidden, new_hidden, kdf_limit)
     if is_new and not found.rekeying:
         # An earlier call came to its end and nobody heard of it.
@@ -124,8 +124,8 @@ def _successor(
     return wrapped.key
 
 
-def _required(hidden: Hidden) -> Key:
-    key = hidden.key()
+def _required(path: str, hidden: Hidden) -> Key:
+    key = hidden.key(path)
     if key is None:
         raise TypeError("other_keys holds None, which is no key")
     return key

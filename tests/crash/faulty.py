@@ -30,7 +30,6 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "stale-frame": ("by_turns-wal-full",),
     "stale-size": ("by_turns-delete-full",),
     "redo": ("rekeying-delete-full", "rekeying-wal-full"),
-    "stale-key": ("rekeying-delete-full",),
 }
 
 

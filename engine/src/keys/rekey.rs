@@ -135,8 +135,10 @@ fn renew_slots(
                     Some(provider) if plan.new_key.as_ref().is_some_and(|new| Arc::ptr_eq(new, key)) => {
                         Draft::for_service(key, provider, &slot.label)?
                     }
-                    _ if slot.kind == KeyslotKind::Kms && plan.new_key.is_none() => {
-                        return Err(kms_slot(index));
+                    // What the service unwraps stays what it was, and so does what it is shown: its encryption context
+                    // is in the provider data (docs/format.md, section 2.2.1).
+                    _ if slot.kind == KeyslotKind::Kms && slot.accepts(key) && opens(key)? => {
+                        Draft::for_service(key, &slot.provider, &slot.label)?
                     }
                     _ => Draft::new(key, cost.unwrap_or(Argon2Cost::INTERACTIVE), &slot.label)?,
                 };
@@ -155,16 +157,6 @@ fn renew_slots(
         ));
     }
     Ok(slots)
-}
-
-fn kms_slot(index: u32) -> Fault {
-    Fault::new(
-        FaultClass::InvalidArgument,
-        format!(
-            "Keyslot {index} belongs to a key-management service, which has to wrap the new key: give the service's key and \
-             not what it unwrapped, or drop the slot and add it again afterwards."
-        ),
-    )
 }
 
 fn key_missing(index: u32, slot: &Keyslot) -> Fault {
