@@ -12,7 +12,7 @@ import time
 
 from .campaign import Outcome
 from .catalogue import scenarios
-from .flavour import Gosqlite
+from .flavour import Gosqlite, Plain
 from .jobs import LIES, Job, run_jobs
 
 #: States of one scenario with one seed: as many as a recording has to offer before they repeat themselves.
@@ -110,9 +110,9 @@ def main() -> int:
 
 def _skipped(group: str, flavour: str) -> bool:
     """Is there nothing of a group for databases that are not of lumocrypt's own format?"""
-    if flavour == "plain":
-        return group in ("header", "in-place", "ciphers")
-    return flavour in Gosqlite.CIPHERS and group in ("header", "in-place", "ciphers", "copies")
+    if flavour in Gosqlite.CIPHERS:
+        return group in Gosqlite.WITHOUT
+    return flavour == Plain.name and group in Plain.WITHOUT
 
 
 def _parser() -> argparse.ArgumentParser:

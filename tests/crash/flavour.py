@@ -28,6 +28,8 @@ class Plain:
     """SQLite alone."""
 
     name = "plain"
+    #: Groups of scenarios of which there is nothing here.
+    WITHOUT = frozenset({"header", "in-place", "ciphers", "rekeying"})
 
     def prepare(self, path: Path, geometry: Geometry) -> None:
         """Makes a database without content."""
@@ -85,6 +87,8 @@ class Gosqlite:
     """In the gosqlite format, whose VFS is of one page size."""
 
     CIPHERS = ("adiantum", "aes-256-xts")
+    #: As of :class:`Plain`, and the copies that lumocrypt makes and judges.
+    WITHOUT = Plain.WITHOUT | {"copies"}
 
     def __init__(self, cipher: str, page: int) -> None:
         self.name, self._page = cipher, page
