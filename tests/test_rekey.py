@@ -428,3 +428,18 @@ def test_a_header_lost_during_the_change_comes_back(tmp_path: Path) -> None:
     assert rows(path) == content
     assert lumocrypt.rekey(path, key=KEY).resumed
     assert rows(path) == content
+
+
+@pytest.mark.parametrize("io", ["map", "pread"])
+def test_a_writer_that_had_read_before_the_change_writes_with_the_new_key(tmp_path: Path, io: str) -> None:
+    """SQLite sees no reason to read anything again between its two locks."""
+    path = make(tmp_path / "app.db")
+    with contextlib.closing(lumocrypt.connect(path, key=KEY, io=io, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT * FROM t").fetchall()
+        lumocrypt.rekey(path, key=KEY)
+        # Of the same length, and in no index: nothing else is read.
+        connection.execute("UPDATE t SET data = zeroblob(200)")
+        connection.execute("COMMIT")
+    assert lumocrypt.verify(path, key=KEY).ok
+    assert {row[2] for row in rows(path)} == {bytes(200)}
