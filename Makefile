@@ -50,11 +50,12 @@ crash: $(VENV)/.package $(VENV)/.tools
 	        --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES) || exit 1; \
 	done
 
-# Processes killed at random, and every call of the VFS below failing in turn, in every way: a quarter of an hour. A
+# Processes and changes of the data key killed at random, and every call of the VFS below failing in turn: half an hour. A
 # sample of both is in make test.
 faults: $(VENV)/.package
-	$(BIN)/python -m tests.faults.kills --kills $(KILLS)
-	$(BIN)/python -m tests.faults.sweep --jobs $(CORES)
+	PYTHONPATH=tests $(BIN)/python -m faults.kills --kills $(KILLS)
+	PYTHONPATH=tests $(BIN)/python -m faults.rekeys
+	PYTHONPATH=tests $(BIN)/python -m faults.sweep --jobs $(CORES)
 
 # Needs a nightly compiler and `cargo install cargo-fuzz`; address sanitizer and overflow checks are on. Starts from
 # engine/fuzz/seeds, collects in engine/fuzz/corpus, and leaves what it finds in engine/fuzz/artifacts.

@@ -1,6 +1,6 @@
 """Every call of the VFS below fails, in turn: the errors are clean, and nothing committed is lost.
 
-A sample here; ``python -m tests.faults.sweep`` does all of it.
+A sample here; ``python -m faults.sweep`` does all of it.
 """
 
 from __future__ import annotations

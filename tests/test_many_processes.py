@@ -1,6 +1,6 @@
 """Writers and readers in many processes, killed at random: what was acknowledged is there.
 
-A little of it here; ``python -m tests.faults.kills --kills 200`` is the campaign.
+A little of it here; ``python -m faults.kills --kills 200`` is the campaign.
 """
 
 from __future__ import annotations

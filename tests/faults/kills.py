@@ -1,4 +1,4 @@
-"""Processes killed at random. ``python -m tests.faults.kills --kills 200`` is the campaign."""
+"""Processes killed at random. ``python -m faults.kills --kills 200`` is the campaign."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def campaign(place: Place, kills: int, random: Random, *, pause: float) -> Tally
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m faults.kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, default=1.0, help="seconds between kills, on average")

@@ -1,6 +1,6 @@
 """Changes of the data key that are killed, run out of space, and meet others.
 
-``python -m tests.faults.rekeys`` is the campaign; ``tests/test_rekey_killed.py`` does a little of it.
+``python -m faults.rekeys`` is the campaign; ``tests/test_rekey_killed.py`` does a little of it.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ def online(place: Place, seconds: float, random: Random) -> Tally:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.rekeys", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m faults.rekeys", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--size", type=int, default=256, help="of the database, in MB")
     parser.add_argument("--seconds", type=float, default=60, help="of changes while others read and write")

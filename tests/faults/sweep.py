@@ -1,4 +1,4 @@
-"""Workloads times faults. ``python -m tests.faults.sweep`` runs all of them."""
+"""Workloads times faults. ``python -m faults.sweep`` runs all of them."""
 
 from __future__ import annotations
 
