@@ -43,6 +43,7 @@ from samples import (
     read,
     secret_for,
 )
+from support.rekeying import interrupt, steps_of
 
 
 def decrypted(path: Path, suite: str) -> bytes:
@@ -412,3 +413,23 @@ def test_a_database_that_names_a_wal_needs_it(tmp_path: Path) -> None:
     with pytest.raises(LostLogError):
         read_database(tmp_path / "alone.db", secret_for("aegis-256"))
     assert read_database(path, RAW).image
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_change_of_the_data_key_that_was_interrupted(journal: str, tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    key = lumocrypt.Key.raw(RAW)
+    with contextlib.closing(lumocrypt.connect(path, key=key)) as connection:
+        connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+        fill(connection)
+        connection.commit()
+        expected = content(connection.serialize())
+    with steps_of(5 * 4096):
+        interrupt(path, key=key, after=2, cipher="xchacha20-poly1305")
+    assert content(read_database(path, RAW).image) == expected
+    # Torn in its place, and whole beside the database.
+    flip(path, 65536 + 6 * 4136 + 100)
+    assert content(read_database(path, RAW).image) == expected
+    Path(f"{path}-lumo-rekey").unlink()
+    with pytest.raises(UnauthenticError):
+        read_database(path, RAW)

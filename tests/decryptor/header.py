@@ -1,4 +1,4 @@
-"""The header region: superblock, keyslots, WAL cell (docs/format.md, sections 2.1 to 2.3)."""
+"""The header region: superblock, keyslots, WAL cell, link (docs/format.md, sections 2.1 to 2.4)."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ CELL = 4096
 MAGIC = b"lumocrypt\x00\x0d\x0a\x1a\x0a\x00\x00"
 SLOTS, SLOT = 12, 1024
 PASSPHRASE, RAW, KMS = 1, 2, 3
+#: The flag of a change of the data key, and where the link to the older one is.
+REKEYING = 1
+LINK, LINK_END = 512, 680
 
 #: A passphrase, a raw key, or none (checksum suite).
 Secret = str | bytes | None
@@ -100,17 +103,21 @@ class Superblock:
     suite: Suite
     block_size: int
     keyslots: tuple[Keyslot, ...]
+    #: Empty unless the data key is being changed.
+    link: bytes
 
     @classmethod
     def parse(cls, raw: bytes) -> Superblock:
         """An intact copy of version 1."""
         (generation,) = struct.unpack_from("<Q", raw, 24)
         suite, block_size, flags = struct.unpack_from("<IIQ", raw, 64)
-        if flags:
+        if flags & ~REKEYING:
             raise UnsupportedFormatError(f"flags {flags:#x}")
         if block_size not in (1 << shift for shift in range(9, 17)):
             raise MalformedError(f"block size {block_size}")
-        _zero(raw[80:1024], "the reserved part of the superblock")
+        _zero(raw[80:LINK] + raw[LINK_END:1024], "the reserved part of the superblock")
+        if not flags:
+            _zero(raw[LINK:LINK_END], "the place of a link")
         _zero(raw[13312:16320], "the end of the superblock")
         slots = (Keyslot.parse(i, raw[1024 + i * SLOT : 1024 + (i + 1) * SLOT]) for i in range(SLOTS))
         found = cls(
@@ -121,6 +128,7 @@ class Superblock:
             suite_by_id(suite),
             block_size,
             tuple(slot for slot in slots if slot is not None),
+            raw[LINK:LINK_END] if flags else b"",
         )
         if not found.suite.keyed and (found.keyslots or any(found.key_id)):
             raise MalformedError("a database without a key has a keyslot or a key id")
@@ -142,6 +150,23 @@ class Superblock:
     def authentic(self, keys: Keys) -> bool:
         mac = keys.mac(b"lumocrypt v1 superblock mac", self.raw[:16320])
         return hmac.compare_digest(mac, self.raw[16320:16352])
+
+
+def older_keys(superblock: Superblock, keys: Keys) -> Keys | None:
+    """The keys that ``keys`` are taking the place of; None if they are not."""
+    link = superblock.link
+    if not link:
+        return None
+    key_id, (suite, reserved) = link[:16], struct.unpack_from("<II", link, 16)
+    if reserved:
+        raise MalformedError("the link to the older data key")
+    wrap = keys.derive(b"lumocrypt v1 rekey link" + keys.key_id)
+    aad = keys.uuid + key_id + keys.key_id + b"\0"
+    try:
+        data_key = xchacha20_poly1305_open(wrap, link[24:48], link[48:80], link[80:96], aad)
+    except UnauthenticError:
+        raise HeaderDamagedError("the link to the older data key was altered") from None
+    return Keys(suite_by_id(suite), keys.uuid, key_id, data_key)
 
 
 def _intact(raw: bytes) -> bool:
@@ -195,6 +220,12 @@ class Header:
     superblock: Superblock
     keys: Keys
     cell: Cell
+    #: Those before, while the data key is being changed.
+    older: Keys | None = None
+
+    def keys_of(self, key_id: bytes) -> Keys:
+        """The keys of a log whose preamble has this key id."""
+        return self.older if self.older is not None and key_id == self.older.key_id else self.keys
 
 
 def open_header(region: bytes, secret: Secret) -> Header:
@@ -208,12 +239,15 @@ def open_header(region: bytes, secret: Secret) -> Header:
             break
     else:
         raise HeaderDamagedError("the superblock does not authenticate")
-    cells = [Cell.parse(region[at : at + CELL], keys) for at in CELL_OFFSETS]
+    older = older_keys(superblock, keys)
+    candidates = [one for one in (keys, older) if one is not None]
+    cells = [Cell.parse(region[at : at + CELL], one) for at in CELL_OFFSETS for one in candidates]
     authentic = [cell for cell in cells if cell is not None]
     if not authentic:
         raise HeaderDamagedError("both WAL cells")
     _zero(region[0xA000:REGION], "the end of the header region")
-    return Header(superblock, keys, max(authentic, key=lambda cell: (cell.sequence, cell.active)))
+    newest = max(authentic, key=lambda cell: (cell.sequence, cell.active))
+    return Header(superblock, keys, newest, older)
 
 
 def creation_was_interrupted(start: bytes, size: int) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -51,10 +52,18 @@ class Geometry:
 class MainFile:
     """Decrypts blocks of a main file."""
 
-    def __init__(self, file: BinaryIO, physical: int, header: Header) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        physical: int,
+        header: Header,
+        find_slot: Callable[[Geometry, int], bytes] | None = None,
+    ) -> None:
         superblock = header.superblock
         self._file = file
         self._opener = header.keys.opener(KIND_MAIN)
+        self._older = None if header.older is None else header.older.opener(KIND_MAIN)
+        self._find_slot = find_slot
         self.geometry = Geometry(superblock.block_size, self._opener.overhead)
         self.block_size = superblock.block_size
         self.size = self.geometry.logical_size(physical)
@@ -68,10 +77,15 @@ class MainFile:
         sealed = self._file.read(length + self._opener.overhead)
         if self.holes_from is not None and index >= self.holes_from and not any(sealed):
             return bytes(length)
-        try:
-            return self._opener.open(index, NO_CONTEXT, sealed)
-        except UnauthenticError:
-            raise UnauthenticError(f"main file, block {index}") from None
+        candidates = [(self._opener, sealed)]
+        if self._older is not None:
+            candidates.append((self._older, sealed))
+            if self._find_slot is not None:
+                candidates.append((self._opener, self._find_slot(self.geometry, index)))
+        for opener, slot in candidates:
+            with contextlib.suppress(UnauthenticError):
+                return opener.open(index, NO_CONTEXT, slot)
+        raise UnauthenticError(f"main file, block {index}")
 
     def blocks(self) -> Iterator[bytes]:
         for index in range(-(-self.size // self.block_size)):

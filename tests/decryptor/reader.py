@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .errors import ForeignLogError, NotALumocryptFileError
@@ -12,7 +13,8 @@ from .header import REGION, Header, Secret, creation_was_interrupted, open_heade
 from .journal import JournalFile, open_journal, rollback, super_journal
 from .main_file import MainFile
 from .overlay import Overlay, compose
-from .wal import WalContent, read_wal
+from .redo import find_slot
+from .wal import WalContent, newest_key_id, read_wal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,14 @@ def read_database(
                 raise ForeignLogError("an empty database with a log")
             return Database(b"")
         header = open_header(region, secret)
-        main = MainFile(file, physical, header)
-        journal = open_journal(journal_bytes, header.keys)
+        redo = _companion(path, "-lumo-rekey")
+        main = MainFile(file, physical, header, partial(find_slot, redo, header.keys))
+        journal = open_journal(journal_bytes, header.keys_of(journal_bytes[48:64]))
         name = super_journal(journal.logical)
         # SQLite takes a first byte of zero for "finished", and a vanished super-journal for "committed".
         hot = journal.logical[:1] not in (b"", b"\0") and (name is None or super_journal_exists(name))
         undo = rollback(journal.logical) if hot else None
-        wal = read_wal(wal_bytes, header.cell, header.keys)
+        wal = read_wal(wal_bytes, header.cell, header.keys_of(newest_key_id(wal_bytes)))
         if wal is not None:
             main.holes_from = max(wal.header.main_slots, header.cell.synced_slots)
         return Database(

@@ -59,6 +59,14 @@ def _open_copy(raw: bytes, keys: Keys, opener: Opener) -> WalHeader | None:
     return WalHeader(generation, body[48:64], sequence, slots, body[:32])
 
 
+def newest_key_id(raw: bytes) -> bytes:
+    """The key id in the preamble with the higher sequence number."""
+    copies = [raw[at : at + PREAMBLE] for at in (0, SECOND_COPY)]
+    whole = [copy for copy in copies if len(copy) == PREAMBLE and sha256(copy[:96]) == copy[96:]]
+    newest = max(whole, key=lambda copy: struct.unpack_from("<Q", copy, 24), default=b"")
+    return newest[48:64]
+
+
 def newest_header(raw: bytes, keys: Keys) -> WalHeader | None:
     if raw[:4] in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"):
         raise ForeignLogError("a plaintext WAL")
