@@ -9,8 +9,8 @@ ENGINE := --manifest-path engine/Cargo.toml
 
 SOURCES := $(shell find engine/src python/lumocrypt -name _lumocrypt -prune -o -name '*.rs' -print -o -name '*.py' -print)
 SOURCES += engine/Cargo.toml engine/Cargo.lock engine/cbindgen.toml
-# Processes that run the Python tests; make test JOBS=0 keeps them in one.
-JOBS ?= auto
+# Processes that run the Python tests, of which some sleep; make test JOBS=0 keeps them in one.
+JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
 # How many crash states make crash judges, at least, and the first seed.
 STATES ?= 100000
