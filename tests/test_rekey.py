@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -12,7 +13,8 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, fill
-from support.rekeying import interrupt, steps_of
+from lumocrypt.command import Commander
+from support.rekeying import bring_back, interrupt, steps_of
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes(range(32, 64)))
@@ -33,6 +35,13 @@ def rows(path: Path, key: lumocrypt.Key = KEY, **arguments: Any) -> list[tuple[A
     with contextlib.closing(lumocrypt.connect(path, key=key, **arguments)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         return connection.execute("SELECT * FROM t ORDER BY id").fetchall()
+
+
+def tear(path: Path, *blocks: int) -> None:
+    with path.open("r+b") as file:
+        for block in blocks:
+            file.seek(HEADER + block * SLOT + 1000)
+            file.write(bytes(2000))
 
 
 def slots(path: Path) -> list[bytes]:
@@ -88,10 +97,11 @@ def test_another_key_takes_the_place(database: Path) -> None:
     assert rows(database, NEW) == content
     with pytest.raises(lumocrypt.WrongKeyError):
         rows(database, KEY)
-    # As after a call whose answer got lost.
-    key_id = lumocrypt.info(database).key_id
-    again = lumocrypt.rekey(database, key=KEY, new_key=NEW)
-    assert again.key_id == key_id
+    # As after a call whose answer got lost, or with the two in the wrong order.
+    before = database.read_bytes()
+    with pytest.raises(lumocrypt.WrongKeyError, match="the new one does already"):
+        lumocrypt.rekey(database, key=KEY, new_key=NEW)
+    assert database.read_bytes() == before
 
 
 @pytest.mark.parametrize("cipher", ["aegis-256x2", "xchacha20-poly1305", "aes-256-gcm"])
@@ -190,10 +200,8 @@ def test_hazard_5_a_torn_block_is_found_beside_the_database(tmp_path: Path) -> N
     content = rows(path)
     with steps_of(5 * 4096):
         interrupt(path, key=KEY, after=2)
-    with path.open("r+b") as file:
-        for block in (5, 9):
-            file.seek(HEADER + block * SLOT + 1000)
-            file.write(bytes(2000))
+    bring_back(path, 5, 5)
+    tear(path, 5, 9)
     for io in ("map", "pread"):
         assert rows(path, io=io) == content
     assert lumocrypt.verify(path, key=KEY).ok
@@ -204,6 +212,117 @@ def test_hazard_5_a_torn_block_is_found_beside_the_database(tmp_path: Path) -> N
     lumocrypt.rekey(path, key=KEY)
     assert rows(path) == content
     assert lumocrypt.verify(path, key=KEY).ok
+
+
+def test_hazard_5_torn_blocks_are_put_back_before_anything_else(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    content = rows(path)
+    with steps_of(5 * 4096):
+        interrupt(path, key=KEY, after=2)
+        bring_back(path, 5, 5)
+        tear(path, 5, 9)
+        interrupt(path, key=KEY, after=1)
+    Path(f"{path}-lumo-rekey").unlink(missing_ok=True)
+    assert rows(path) == content
+    lumocrypt.rekey(path, key=KEY)
+    assert rows(path) == content
+
+
+def test_hazard_5_what_a_step_kept_does_not_stand_in_for_damage(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    with steps_of(1 << 20):
+        interrupt(path, key=KEY, after=1)
+    with contextlib.closing(lumocrypt.connect(path, key=KEY)) as connection:
+        connection.execute("UPDATE t SET name = 'changed'")
+        connection.commit()
+    tear(path, 7)
+    with pytest.raises(lumocrypt.TamperedError):
+        rows(path)
+    with pytest.raises(lumocrypt.TamperedError):
+        lumocrypt.rekey(path, key=KEY)
+
+
+def test_hazard_5_a_header_copy_that_lags_is_completed(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    content, old = rows(path), path.read_bytes()[16384:32768]
+    with steps_of(8192):
+        interrupt(path, key=KEY, after=1)
+    with path.open("r+b") as file:
+        file.seek(16384)
+        file.write(old)
+    with steps_of(8192):
+        interrupt(path, key=KEY, after=2)
+    with path.open("r+b") as file:
+        file.write(bytes(1000))
+    assert rows(path) == content
+
+
+def test_two_changes_at_once(tmp_path: Path) -> None:
+    """The walk of one change is not taken for that of another."""
+    path = make(tmp_path / "app.db")
+    content = rows(path)
+    begin = {"command": "rekey_begin", "new_key": False, "drop_other_slots": False}
+    step, finish = {"command": "rekey_step", "bytes": 1 << 30}, {"command": "rekey_finish"}
+    with Commander(str(path), KEY) as one, Commander(str(path), KEY) as other:
+        assert one.run(begin, [KEY]) == {"resumed": False, "busy": False}
+        assert other.run(begin, [KEY]) == {"resumed": True, "busy": False}
+        for commander in (one, other):
+            commander.run(step)
+        assert one.run(finish)["finished"]
+        assert one.run(begin, [KEY]) == {"resumed": False, "busy": False}
+        assert other.run(finish)["finished"]
+        assert lumocrypt.info(path).rekeying
+        answer = other.run(step)
+        assert answer["done"] == answer["total"]
+        one.run(step)
+        assert one.run(finish)["finished"]
+    assert rows(path) == content
+    assert lumocrypt.verify(path, key=KEY).ok
+    assert not lumocrypt.info(path).rekeying
+
+
+def test_an_interrupted_change_is_not_taken_for_another_one(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    with steps_of(8192):
+        interrupt(path, key=KEY, after=2)
+    for other in ({"new_key": NEW}, {"cipher": "aes-256-gcm"}):
+        with pytest.raises(lumocrypt.CryptError, match="earlier change"):
+            lumocrypt.rekey(path, key=KEY, **other)
+    lumocrypt.rekey(path, key=KEY)
+    lumocrypt.rekey(path, key=KEY, new_key=NEW, cipher="aes-256-gcm")
+    assert lumocrypt.info(path).cipher == "aes-256-gcm"
+
+
+def test_another_key_that_opens_nothing_is_refused(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    before = path.read_bytes()
+    with pytest.raises(lumocrypt.WrongKeyError, match="other keys"):
+        lumocrypt.rekey(path, key=KEY, other_keys=[OTHER], drop_other_slots=True)
+    assert path.read_bytes() == before
+
+
+def test_a_pipe_beside_the_database_keeps_nobody_waiting(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    with steps_of(8192):
+        interrupt(path, key=KEY, after=2)
+    beside = Path(f"{path}-lumo-rekey")
+    beside.unlink()
+    os.mkfifo(beside)
+    tear(path, 7)
+    with pytest.raises(lumocrypt.TamperedError):
+        rows(path)
+
+
+def test_a_connection_from_before_makes_copies_and_changes_its_key(tmp_path: Path) -> None:
+    path = make(tmp_path / "app.db")
+    with contextlib.closing(lumocrypt.connect(path, key=KEY, isolation_level=None)) as connection:
+        content = connection.execute("SELECT * FROM t ORDER BY id").fetchall()
+        lumocrypt.rekey(path, key=KEY)
+        connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+        lumocrypt.rekey(path, key=KEY)
+        assert connection.execute("PRAGMA lumo_rekey = 'another one'").fetchone() == ("ok",)
+    assert rows(tmp_path / "copy.db") == content
+    assert rows(path, lumocrypt.Key("another one")) == content
 
 
 def test_hazard_5_what_lies_beside_the_database_is_never_newer(tmp_path: Path) -> None:

@@ -63,11 +63,11 @@ def rekey(
     of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
 
     It is done in place, a few megabytes at a time. Other connections, of this and other processes, go on
-    reading and writing, and find the new data key by themselves; only one that neither reads nor writes from
-    beginning to end has to be able to open the database anew. After a crash, a full disk or an exception from
-    ``progress`` the database opens and works as before, and the same call goes on where it stopped: with
-    ``key`` or with ``new_key``, whichever opens it then. Blocks that are being written are kept beside the
-    database, in ``<path>-lumo-rekey``, which must stay there.
+    reading and writing, and find the new data key by themselves; only one that neither writes nor reads
+    anything from the file from beginning to end has to be able to open the database anew. After a crash, a
+    full disk or an exception from ``progress`` the database opens and works as before, and the same call
+    goes on where it stopped: with ``key`` or with ``new_key``, whichever opens it then. Blocks that are
+    being written are kept beside the database, in ``<path>-lumo-rekey``, which must stay there.
 
     ``wait`` is how many seconds others may keep us from writing. ``progress(done_bytes, total_bytes)`` may
     raise to stop.
@@ -101,11 +101,16 @@ def rekey(
     kept = [_required(path, other) for other in others]
     given, is_new = _opening(path, hidden, new_hidden, kdf_limit)
     if is_new and not found.rekeying:
-        # An earlier call came to its end and nobody heard of it.
-        return _result(path, True, begun)
+        raise make(
+            WrongKeyError,
+            "the key opens no keyslot, and the new one does already: an earlier call may have come to its "
+            "end, or the keys were mistaken for each other; nothing was changed",
+            path=path,
+        )
     with Commander(path, given, kdf_limit, wait=wait) as commander:
         members["new_key"] = new is not None
-        resumed = bool(commander.run(members, [given, *([] if new is None else [new]), *kept])["resumed"])
+        keys = [given, *([] if new is None else [new]), *kept]
+        resumed = bool(_unless_busy(lambda: commander.run(members, keys), path, wait)["resumed"])
         _walk(commander, path, wait, progress)
         _finish(commander, path, wait)
     return _result(path, resumed, begun)

@@ -113,11 +113,13 @@ def kill(path: Path, sums: tuple[int, int], kills: int, random: Random) -> Kills
             raise InconsistentError("a change that ended left something to do")
         if ended or random.random() < 0.3:
             # To its end, if it has not come there.
-            lumocrypt.rekey(path, key=old, new_key=new)
+            if rekeying or opened_by is old:
+                lumocrypt.rekey(path, key=old, new_key=new)
             if lumocrypt.info(path).rekeying or _opens(path, sums) is not new:
                 raise InconsistentError("a change that was taken up again did not end")
             old, new = new, old
-    lumocrypt.rekey(path, key=old, new_key=new)
+    if lumocrypt.info(path).rekeying:
+        lumocrypt.rekey(path, key=old, new_key=new)
     verdict = lumocrypt.verify(path, key=_opens(path, sums))
     if not verdict.ok or lumocrypt.info(path).rekeying:
         raise InconsistentError(f"verify: {verdict.damaged[:3]}")

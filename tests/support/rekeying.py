@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +43,12 @@ def interrupt(path: Path, after: int = 1, **arguments: Any) -> None:
     except Interrupted:
         return
     raise AssertionError(f"the change came to its end before step {after}")
+
+
+def bring_back(path: Path, first: int, count: int) -> None:
+    """The slots that the last step has kept count again, as if it had been killed in its midst."""
+    header = path.read_bytes()[:64]
+    head = b"lumocrypt-rky\x00\x0d\x0a" + struct.pack("<IIQ", 1, 7, first) + header[32:64]
+    head += struct.pack("<Q", count) + bytes(24)
+    with Path(f"{path}-lumo-rekey").open("r+b") as file:
+        file.write(head + hashlib.sha256(head).digest())

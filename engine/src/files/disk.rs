@@ -40,12 +40,19 @@ impl DiskFile {
 
     /// Opens the file at `path` for reading and writing. `None`: there is none.
     pub fn open_to_write(path: &str) -> Result<Option<DiskFile>> {
-        DiskFile::open_with(OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOFOLLOW), path)
+        DiskFile::open_with(OpenOptions::new().read(true).write(true), path)
     }
 
-    fn open_with(options: &OpenOptions, path: &str) -> Result<Option<DiskFile>> {
-        match options.open(path) {
-            Ok(file) => Ok(Some(DiskFile { file, path: path.to_owned() })),
+    /// Whoever may write to the folder may have put something else there: no link is followed, and no pipe waited for.
+    fn open_with(options: &mut OpenOptions, path: &str) -> Result<Option<DiskFile>> {
+        match options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+            Ok(file) => match file.metadata() {
+                Ok(found) if found.is_file() => Ok(Some(DiskFile { file, path: path.to_owned() })),
+                Ok(_) => {
+                    Err(Fault::new(FaultClass::Io, "this is not a regular file; move it away").at_path(path))
+                }
+                Err(error) => Err(fault("looking at", path, &error)),
+            },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(fault("opening", path, &error)),
         }
@@ -53,8 +60,8 @@ impl DiskFile {
 
     /// Makes the file at `path`, which nobody may read who may not read `other`, as SQLite makes its journals.
     pub fn create_like(path: &str, other: &str) -> Result<DiskFile> {
-        let mode =
-            std::fs::metadata(other).map_err(|error| fault("looking at", other, &error))?.mode() & 0o777;
+        let like = std::fs::metadata(other).map_err(|error| fault("looking at", other, &error))?;
+        let mode = like.mode() & 0o777;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -62,6 +69,8 @@ impl DiskFile {
             .mode(mode)
             .open(path)
             .map_err(|error| fault("making", path, &error))?;
+        // As SQLite does with its journals; who may not give files away keeps it.
+        let _ = std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()));
         Ok(DiskFile { file, path: path.to_owned() })
     }
 

@@ -300,7 +300,7 @@ impl MainFile {
     fn open_interrupted(&mut self, index: u64, out: &mut [u8]) -> Option<usize> {
         let len = redo::find(&self.path, &self.keys, &self.geometry, index, &mut self.slot)?;
         let have = len.checked_sub(self.sealer.overhead())?;
-        self.sealer.open(index, &NO_CONTEXT, &self.slot[..len], &mut out[..have]).ok()?;
+        self.sealer.open_new(index, &NO_CONTEXT, &self.slot[..len], &mut out[..have]).ok()?;
         out[have..].fill(0);
         Some(have)
     }

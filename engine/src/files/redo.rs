@@ -45,6 +45,33 @@ pub fn find(
     (file.read(&mut sealed[..len], offset).ok()? && len > 0).then_some(len)
 }
 
+/// The slots of the database that are being written, as far as that is known.
+pub fn indices(path: &str, keys: &FileKeys) -> std::ops::Range<u64> {
+    let header = || {
+        let mut file = DiskFile::open(&redo_path(path)).ok()??;
+        let mut head = [0; REDO_HEADER_LEN];
+        file.read(&mut head, 0).ok()?;
+        match RedoHeader::parse(&head) {
+            LogPreamble::Valid(header) if header.uuid == keys.uuid && header.key_id == keys.key_id => {
+                Some(header)
+            }
+            _ => None,
+        }
+    };
+    header().map_or(0..0, |header| header.first..header.first.saturating_add(header.count))
+}
+
+/// The slots that were kept are in their places, durably, and must not be taken for newer ones any more.
+pub fn discard(path: &str) -> Result<()> {
+    match DiskFile::open_to_write(&redo_path(path))? {
+        Some(mut file) => {
+            file.write(&[0; REDO_HEADER_LEN], 0)?;
+            file.sync(0)
+        }
+        None => Ok(()),
+    }
+}
+
 /// Makes `slots`, a number of slots that follow each other from `first` on, durable for the database at `path`.
 ///
 /// Errors: those of the disk, a full one among them; the database was not touched then.

@@ -72,6 +72,34 @@ pub fn begin(superblock: &Superblock, keys: &Arc<FileKeys>, plan: &Plan) -> Resu
     Ok((new, Superblock { generation, key_id, suite, slots, link, ..superblock.clone() }))
 }
 
+/// Is the change that `superblock` says was interrupted the one that `plan` asks for, as far as can be told?
+///
+/// Errors: `InvalidArgument` if it is to come to another suite or another key.
+pub fn check_resumed(superblock: &Superblock, plan: &Plan) -> Result<()> {
+    let other_suite = plan.suite.is_some_and(|suite| suite != superblock.suite);
+    let opens = |key: &Key| -> Result<bool> {
+        for (index, slot) in (0u32..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)) {
+            if slot.open(index, &superblock.key_id, key, &plan.limits)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    // A service gives another key each time.
+    let other_key = match &plan.new_key {
+        Some(new) if plan.provider.is_none() => !opens(new)?,
+        _ => false,
+    };
+    if other_suite || other_key {
+        return Err(Fault::new(
+            FaultClass::InvalidArgument,
+            "an earlier change of the data key, to another key or cipher, was interrupted; end that one first: run rekey with \
+             nothing but the key that opens the database now, and then again with what you want",
+        ));
+    }
+    Ok(())
+}
+
 /// The keys and the superblock with which it ends. Nothing is written.
 pub fn finish(superblock: &Superblock, keys: &FileKeys) -> Result<(FileKeys, Superblock)> {
     let data_key = keys.data_key().map(Secret::duplicate);
@@ -108,6 +136,7 @@ fn renew_slots(
 ) -> Result<[Keyslot; KEYSLOT_COUNT]> {
     let mut slots = std::array::from_fn(|_| Keyslot::empty());
     let mut opened = false;
+    let mut used = vec![false; plan.others.len()];
     for (index, slot) in (0u32..).zip(&superblock.slots).filter(|(_, slot)| !slot.is_empty()) {
         let opens = |key: &Key| -> Result<bool> {
             let runs_kdf = slot.kind == KeyslotKind::Passphrase && slot.accepts(key);
@@ -122,8 +151,9 @@ fn renew_slots(
             let key = plan.new_key.as_ref().unwrap_or(&plan.key);
             chosen = Some((key, plan.cost.or(slot.cost)));
         } else {
-            for key in &plan.others {
+            for (key, used) in plan.others.iter().zip(&mut used) {
                 if opens(key)? {
+                    *used = true;
                     chosen = Some((key, slot.cost));
                     break;
                 }
@@ -154,6 +184,12 @@ fn renew_slots(
         return Err(Fault::new(
             FaultClass::WrongKey,
             "The key opens none of the database's keyslots; check the key.",
+        ));
+    }
+    if used.contains(&false) {
+        return Err(Fault::new(
+            FaultClass::WrongKey,
+            "One of the other keys opens no keyslot; nothing was changed. Check it, or leave it out.",
         ));
     }
     Ok(slots)

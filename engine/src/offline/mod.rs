@@ -100,7 +100,7 @@ impl Unlocked {
         }
         let mut kept = vec![0; sealed.len()];
         redo::find(&self.path, &self.keys, &self.geometry, index, &mut kept) == Some(sealed.len())
-            && self.sealer.open(index, &NO_CONTEXT, &kept, plain).is_ok()
+            && self.sealer.open_new(index, &NO_CONTEXT, &kept, plain).is_ok()
     }
 
     /// The pieces to work on.

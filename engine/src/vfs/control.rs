@@ -233,7 +233,9 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         // over its keys.
         database.may_stay_plain = false;
         // As it is now: a key that was removed since the connection was opened must not open the copy.
+        parent.follow(parent_base, true)?;
         let superblock = header_edit::current(parent, parent_base)?;
+        let keys = parent.ready()?.keys().clone();
         database.heir_of = Some((superblock, keys));
         if matches!(database.phase, Phase::Locked | Phase::Refused(_)) {
             database.unlock(&mut open.base)?;

@@ -88,8 +88,8 @@ pub struct Database {
     /// The generation in superblock copy A when the header was last read, as it is stored: another one says that somebody
     /// has changed the header since.
     pub generation_seen: [u8; 8],
-    /// A change of the data key by this connection has come to this block.
-    pub rekeyed_to: u64,
+    /// A change of the data key by this connection: the name of the new one, and the block that it has come to.
+    pub rekey: Option<([u8; 16], u64)>,
     /// The database is among those that the process has open.
     pub counted: bool,
     /// The memory of the last rollback journal, for the next.

@@ -195,6 +195,16 @@ impl OpenFile {
         Ok(changed)
     }
 
+    /// As [`OpenFile::follow`], by who keeps other writers out. What the header says must not be built upon while a power cut
+    /// may undo it: the copy that lags is completed, and with it the other becomes durable.
+    fn follow_to_write(&mut self) -> Result<()> {
+        self.follow(false)?;
+        match &mut self.content {
+            Content::Main(database) => database.complete_header(&mut self.base),
+            _ => Ok(()),
+        }
+    }
+
     /// For a main database: its logs use its keys from here on.
     pub(super) fn pass_on_keys(&mut self) {
         let Some(keys) = self.main_file().map(|(file, _)| file.keys().clone()) else { return };
@@ -420,7 +430,8 @@ impl OpenFile {
             // it costs no system call they look, too.
             let writes = level >= SQLITE_LOCK_RESERVED && before < SQLITE_LOCK_RESERVED;
             let settled = match settled {
-                Ok(()) if writes || self.base.is_mapped() => self.follow(false).map(|_| ()),
+                Ok(()) if writes => self.follow_to_write(),
+                Ok(()) if self.base.is_mapped() => self.follow(false).map(|_| ()),
                 settled => settled,
             };
             settled.inspect_err(|_| self.give_back(before))?;
@@ -484,7 +495,8 @@ impl OpenFile {
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
             // As in `lock`: a writer of the log, a checkpoint, a recovery.
             if (flags & SQLITE_SHM_EXCLUSIVE != 0 || self.base.is_mapped())
-                && let Err(fault) = self.follow(false)
+                && let Err(fault) =
+                    if exclusive_write { self.follow_to_write() } else { self.follow(false).map(|_| ()) }
             {
                 let released = flags & !SQLITE_SHM_LOCK | SQLITE_SHM_UNLOCK;
                 // SAFETY: gives back the lock that SQLite is told it did not get.

@@ -299,7 +299,8 @@ impl Shim {
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
             let log = format!("{path}{suffix}");
-            if self.exists(&log) && !self.is_finished(&log)? {
+            // A change of the data key is never finished while its file is there.
+            if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
                 let fault = Fault::new(
                     FaultClass::Tampered,
                     format!(

@@ -25,6 +25,8 @@ pub fn change(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
         return Err(invalid("PRAGMA lumo_rekey needs the new key: PRAGMA lumo_rekey = '…'"));
     };
     let new = Arc::new(Key::parse(text)?);
+    // The data key may have been changed since the connection last looked.
+    open.follow(true)?;
     let path = open.path.clone();
     let command = {
         let OpenFile { content: Content::Main(database), base, .. } = &mut *open else {

@@ -15,6 +15,7 @@ use super::file::{Content, OpenFile};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::disk::{sync_folder, sync_if_there};
+use crate::files::header_region::write_copies;
 use crate::files::main_db::{LostMarks, MainFile};
 use crate::files::memory;
 use crate::files::redo;
@@ -38,30 +39,56 @@ pub fn run(open: &mut OpenFile, command: &RekeyCommand) -> Result<Value> {
     }
 }
 
-/// Begins a change, or finds that one was interrupted.
+/// Begins a change, or finds that one was interrupted, and makes durable how far it had come.
 ///
-/// Errors: those of [`rekey::begin`] and of the storage; nothing was changed then, or all of it.
+/// Errors: those of [`rekey::begin`] and of the storage; `InvalidArgument` if the interrupted change was to come to
+/// something else.
 fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
     open.follow(true)?;
-    let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
-    let (Phase::Ready(file), Some(superblock)) = (&database.phase, &database.superblock) else {
-        return database.ready().map(|_| Value::Null);
-    };
-    database.rekeyed_to = 0;
-    if superblock.link.is_some() {
-        return Ok(json!({"resumed": true}));
-    }
-    let (keys, superblock) = rekey::begin(superblock, file.keys(), plan)?;
-    database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
-    if let Some(key) = &plan.new_key {
-        // What opens the database from here on.
-        database.options.key = Some(Arc::clone(key));
-    }
+    let answer = alone(open, |open| {
+        let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+        let (Phase::Ready(file), Some(superblock)) = (&mut database.phase, &database.superblock) else {
+            return database.ready().map(|_| Value::Null);
+        };
+        let (superblock, keys) = (superblock.clone(), file.keys().clone());
+        let resumed = superblock.link.is_some();
+        if resumed {
+            rekey::check_resumed(&superblock, plan)?;
+            // What was interrupted may have left either copy of the header behind the other, or not durable yet.
+            write_copies(&mut open.base, &superblock.encode(&keys))?;
+            database.stale_copy = None;
+            put_back(file, &mut open.base, &database.path)?;
+            database.rekey = Some((superblock.key_id, 0));
+        } else {
+            redo::remove(&database.path)?;
+            database.complete_header(&mut open.base)?;
+            let (keys, superblock) = rekey::begin(&superblock, &keys, plan)?;
+            database.rekey = Some((superblock.key_id, 0));
+            database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
+        }
+        if let Some(key) = &plan.new_key {
+            // What opens the database from here on.
+            database.options.key = Some(Arc::clone(key));
+        }
+        Ok(json!({"resumed": resumed, "busy": false}))
+    })?;
     open.pass_on_keys();
-    Ok(json!({"resumed": false}))
+    Ok(answer)
 }
 
-/// Seals the next blocks anew, `most` bytes of them at most. `"busy"`: a checkpoint is writing blocks, so that nothing was done.
+/// Puts the blocks that were being written into their places, where they are torn, and makes the main file durable: only
+/// then may what is beside it go.
+fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &str) -> Result<()> {
+    let mut walk = Walk::new(file, base, path)?;
+    for index in redo::indices(path, walk.file.keys()) {
+        walk.put_back(index)?;
+    }
+    walk.base.sync(SYNC_NORMAL)?;
+    redo::remove(path)
+}
+
+/// Seals the next blocks anew, `most` bytes of them at most. `"busy"`: a checkpoint is writing blocks, so that nothing was
+/// done.
 ///
 /// Errors: `Tampered` for a block that opens under neither key, and those of the storage. What was sealed anew stays so,
 /// and the change can be resumed.
@@ -70,11 +97,13 @@ fn step(open: &mut OpenFile, most: u64) -> Result<Value> {
     alone(open, |open| {
         let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
         let Phase::Ready(file) = &mut database.phase else { return database.ready().map(|_| Value::Null) };
-        let from = database.rekeyed_to;
+        let current = file.keys().key_id;
+        let (id, from) = database.rekey.ok_or_else(not_begun)?;
         let mut walk = Walk::new(file, &mut open.base, &database.path)?;
-        let next = walk.run(from, most)?;
+        // Somebody else has ended this change, and perhaps begun another.
+        let next = if id == current { walk.run(from, most)? } else { u64::MAX };
         let (total, block_size) = (walk.size, u64::from(walk.geometry.block_size));
-        database.rekeyed_to = next;
+        database.rekey = Some((id, next));
         Ok(json!({"done": next.saturating_mul(block_size).min(total), "total": total, "busy": false}))
     })
 }
@@ -97,21 +126,22 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
         let (Phase::Ready(file), Some(superblock)) = (&mut database.phase, &database.superblock) else {
             return database.ready().map(|_| Value::Null);
         };
-        if superblock.link.is_none() {
+        let (id, next) = database.rekey.ok_or_else(not_begun)?;
+        if superblock.link.is_none() || id != superblock.key_id {
+            // Somebody else has ended it.
             return Ok(json!({"finished": true, "busy": false}));
         }
-        if database.rekeyed_to < u64::MAX {
-            return Err(Fault::new(
-                FaultClass::Internal,
-                "a change of the data key ends before its last block",
-            ));
+        if next < u64::MAX {
+            return Err(not_begun());
         }
-        // A log that SQLite emptied or deleted may come back in a power cut, and would be under a key that nothing leads to.
+        // A log that SQLite emptied or deleted may come back in a power cut, and would be under a key that nothing leads
+        // to.
         for suffix in ["-wal", "-journal"] {
             sync_if_there(&format!("{}{suffix}", database.path))?;
         }
         sync_folder(&database.path)?;
         file.renew_cells(&mut open.base, SYNC_NORMAL)?;
+        open.base.sync(SYNC_NORMAL)?;
         redo::remove(&database.path)?;
         let (keys, superblock) = rekey::finish(superblock, file.keys())?;
         database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
@@ -199,9 +229,34 @@ impl<'a> Walk<'a> {
             }
             self.base.write(slots, self.geometry.slot_offset(first))?;
             self.base.sync(SYNC_NORMAL)?;
+            // From here on others may write newer blocks in their places.
+            redo::discard(self.path)?;
             self.file.lock_taken(false);
         }
         Ok(if end == self.slots { u64::MAX } else { end })
+    }
+
+    /// Writes block `index` into its place if it is torn there and whole beside the database.
+    fn put_back(&mut self, index: u64) -> Result<()> {
+        if index >= self.slots {
+            return Ok(());
+        }
+        let offset = self.geometry.slot_offset(index);
+        let there = self.geometry.physical_size(self.size) - offset;
+        let len = self.geometry.slot_len().min(there as usize);
+        let (mut slot, mut kept) = (memory::zeroed(len)?, memory::zeroed(self.geometry.slot_len())?);
+        self.base.read(&mut slot, offset)?;
+        let sealer = self.file.sealer();
+        let Some(plain) = len.checked_sub(sealer.overhead()).map(|len| &mut self.plain[..len]) else {
+            return Ok(());
+        };
+        if sealer.open(index, &NO_CONTEXT, &slot, plain).is_ok()
+            || redo::find(self.path, self.file.keys(), &self.geometry, index, &mut kept) != Some(len)
+            || sealer.open_new(index, &NO_CONTEXT, &kept[..len], plain).is_err()
+        {
+            return Ok(());
+        }
+        self.base.write(&kept[..len], offset)
     }
 
     /// Seals what `slot` holds with the new key. `false`: it was already, or is a hole.
@@ -220,15 +275,6 @@ impl<'a> Walk<'a> {
         if is_zero(slot) && self.file.may_be_hole(index) {
             return Ok(false);
         }
-        // Torn when the change was interrupted.
-        let keys = self.file.keys();
-        let mut kept = memory::zeroed(self.geometry.slot_len())?;
-        let found = redo::find(self.path, keys, &self.geometry, index, &mut kept)
-            .filter(|found| *found == slot.len());
-        if found.is_some() && sealer.open_new(index, &NO_CONTEXT, &kept[..slot.len()], plain).is_ok() {
-            slot.copy_from_slice(&kept[..slot.len()]);
-            return Ok(true);
-        }
         Err(Fault::new(
             FaultClass::Tampered,
             format!(
@@ -239,6 +285,13 @@ impl<'a> Walk<'a> {
         .in_file(FileKind::MainDb)
         .at_page(index))
     }
+}
+
+fn not_begun() -> Fault {
+    Fault::new(
+        FaultClass::Internal,
+        "a change of the data key goes on that this connection has not begun, or not walked",
+    )
 }
 
 fn not_a_database() -> Fault {

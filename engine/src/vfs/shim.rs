@@ -309,7 +309,7 @@ unsafe fn main_content(
         empty_when_read: false,
         stale_copy: None,
         generation_seen: [0xff; 8],
-        rekeyed_to: 0,
+        rekey: None,
         counted: false,
         journal_buffers: Buffers::default(),
     };
