@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Self, final
+from typing import Any, Literal, Self, final
 
 from . import native
 from .connection import handle_uri
@@ -88,8 +88,8 @@ class Commander:
             raise
         return json.loads(rows[0][0])
 
-    def checkpoint(self) -> None:
-        """Copies all of a write-ahead log into the database and empties it, as far as others let us."""
+    def checkpoint(self, mode: Literal["PASSIVE", "TRUNCATE"] = "TRUNCATE") -> None:
+        """Copies a write-ahead log into the database, and empties it, as far as others let us."""
         assert self._connection is not None
         with contextlib.suppress(sqlite3.OperationalError):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

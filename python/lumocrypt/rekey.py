@@ -10,7 +10,7 @@ from typing import Any
 
 from .command import Commander
 from .connection import CHECKSUM
-from .errors import CryptError, InUseError, WrongKeyError, make
+from .errors import CryptError, InUseError, TamperedError, WrongKeyError, make
 from .info import DatabaseInfo, inspect
 from .kdf import Kdf, KdfLimit, resolve, resolve_limit
 from .keys import Hidden, Key, KeyLike
@@ -152,10 +152,15 @@ def _opening(path: str, hidden: Hidden, new_hidden: Hidden, limit: KdfLimit | No
 
 
 def _walk(commander: Commander, path: str, wait: float, progress: Progress | None) -> None:
+    step: dict[str, Any] = {"command": "rekey_step", "bytes": STEP_BYTES}
     while True:
-        answer = _unless_busy(
-            lambda: commander.run({"command": "rekey_step", "bytes": STEP_BYTES}), path, wait
-        )
+        try:
+            answer = _unless_busy(lambda: commander.run(step), path, wait)
+        except TamperedError:
+            # A crash may have interrupted a checkpoint: what it tore is whole in the log, and the next one
+            # writes it anew.
+            commander.checkpoint("PASSIVE")
+            answer = _unless_busy(lambda: commander.run(step), path, wait)
         if progress is not None:
             progress(answer["done"], answer["total"])
         if answer["done"] >= answer["total"]:
