@@ -195,12 +195,16 @@ impl OpenFile {
         Ok(changed)
     }
 
-    /// As [`OpenFile::follow`], by who keeps other writers out. What the header says must not be built upon while a power cut
-    /// may undo it: the copy that lags is completed, and with it the other becomes durable.
+    /// As [`OpenFile::follow`], by who keeps other writers out. A new data key must not be built upon while a power cut may
+    /// undo it: the header copy that lags is completed, and with it the other becomes durable.
     fn follow_to_write(&mut self) -> Result<()> {
         self.follow(false)?;
         match &mut self.content {
-            Content::Main(database) => database.complete_header(&mut self.base),
+            Content::Main(database)
+                if database.superblock.as_ref().is_some_and(|superblock| superblock.link.is_some()) =>
+            {
+                database.complete_header(&mut self.base)
+            }
             _ => Ok(()),
         }
     }
