@@ -562,3 +562,19 @@ def test_a_writer_that_had_read_before_the_change_writes_with_the_new_key(tmp_pa
         connection.execute("COMMIT")
     assert lumocrypt.verify(path, key=KEY).ok
     assert {row[2] for row in rows(path)} == {bytes(200)}
+
+
+@pytest.mark.parametrize("cipher", ["adiantum", "aes-256-xts"])
+def test_ciphers_without_tags_are_changed_by_convert(tmp_path: Path, cipher: str) -> None:
+    path = make(tmp_path / "app.db")
+    content, key_id = rows(path), lumocrypt.info(path).key_id
+    with pytest.raises(lumocrypt.CryptError, match=f"lumocrypt convert .* --new-cipher {cipher}"):
+        lumocrypt.rekey(path, key=KEY, cipher=cipher)
+    for new in (cipher, cipher, "aegis-256x2"):
+        lumocrypt.convert(
+            path, format="lumocrypt", key=KEY, new_format="lumocrypt", new_key=KEY, new_cipher=new
+        )
+        found = lumocrypt.info(path)
+        assert (found.cipher, found.key_id != key_id) == (new, True)
+        key_id = found.key_id
+    assert rows(path) == content

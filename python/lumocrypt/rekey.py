@@ -77,8 +77,9 @@ def rekey(
 
     Raises WrongKeyError, KeyRequiredError for a keyslot whose key is missing, InUseError if others keep the
     database locked, TamperedError for a damaged block (nothing is lost; salvage or restore it first),
-    OSError(ENOSPC), CryptError for a suite that blocks cannot be changed to in place, ValueError or TypeError
-    for bad arguments.
+    OSError(ENOSPC), CryptError for ``adiantum``, ``aes-256-xts`` and changes from and to them
+    (:func:`lumocrypt.convert` does those, while nobody uses the database), ValueError or TypeError for bad
+    arguments.
     """
     hidden, new_hidden, others = Hidden(key), Hidden(new_key), [Hidden(other) for other in other_keys]
     del key, new_key, other_keys

@@ -119,7 +119,8 @@ fn check_suites(before: SuiteId, after: SuiteId) -> Result<()> {
     if before.overhead() == 0 || before.overhead() != after.overhead() {
         return refuse(format!(
             "a database cannot be changed from {} to {} block by block: their blocks differ in length, or do not tell \
-             which key they are under; decrypt it and encrypt it again",
+             which key they are under; while nobody uses it, `lumocrypt convert --from lumocrypt --to lumocrypt \
+             --new-cipher {1}` does the same",
             before.name(),
             after.name()
         ));
