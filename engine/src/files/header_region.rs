@@ -1,6 +1,6 @@
 //! Writing to the header region of a database, in the order that a crash survives (`docs/format.md`, section 2.1).
 
-use super::storage::Storage;
+use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::Result;
 use crate::format::bytes::put;
 use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
@@ -8,9 +8,6 @@ use crate::format::geometry::HEADER_LEN;
 use crate::format::header::COPY_B_OFFSET;
 use crate::keys::file_keys::FileKeys;
 use crate::sabotage::{self, Sabotage};
-
-/// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL).
-const SYNC_NORMAL: i32 = 2;
 
 /// Writes both superblock copies, A first; a crash never finds both half written.
 pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {

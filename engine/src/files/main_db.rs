@@ -12,16 +12,13 @@ use super::memory;
 use super::readahead::Readahead;
 use super::redo;
 use super::run::SlotRun;
-use super::storage::{Storage, is_zero};
+use super::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::geometry::Geometry;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
 pub use torn::LostMarks;
 use torn::Overlay;
-
-/// SQLITE_SYNC_NORMAL (sqlite3.h).
-const SYNC_NORMAL: i32 = 2;
 
 /// Blocks of the main file have no context in their AAD.
 const NO_CONTEXT: [u8; 16] = [0; 16];

@@ -21,6 +21,19 @@ pub fn redo_path(path: &str) -> String {
     format!("{path}{REDO_SUFFIX}")
 }
 
+/// The file, if it belongs to the database with these keys.
+fn open(path: &str, keys: &FileKeys) -> Option<(DiskFile, RedoHeader)> {
+    let mut file = DiskFile::open(&redo_path(path)).ok()??;
+    let mut head = [0; REDO_HEADER_LEN];
+    file.read(&mut head, 0).ok()?;
+    match RedoHeader::parse(&head) {
+        LogPreamble::Valid(header) if header.uuid == keys.uuid && header.key_id == keys.key_id => {
+            Some((file, header))
+        }
+        _ => None,
+    }
+}
+
 /// Finds slot `index` of the database at `path` among the blocks that are being written, and puts it into `sealed`,
 /// which is as long as a slot. Returns its length; whether it is authentic is for the caller to say.
 ///
@@ -32,14 +45,8 @@ pub fn find(
     index: u64,
     sealed: &mut [u8],
 ) -> Option<usize> {
-    let mut file = DiskFile::open(&redo_path(path)).ok()??;
-    let mut head = [0; REDO_HEADER_LEN];
-    file.read(&mut head, 0).ok()?;
-    let LogPreamble::Valid(header) = RedoHeader::parse(&head) else { return None };
+    let (mut file, header) = open(path, keys)?;
     let place = index.checked_sub(header.first).filter(|place| *place < header.count)?;
-    if header.uuid != keys.uuid || header.key_id != keys.key_id {
-        return None;
-    }
     let offset = REDO_SLOTS_OFFSET.checked_add(place.checked_mul(geometry.slot_len() as u64)?)?;
     let len = file.size().ok()?.checked_sub(offset)?.min(sealed.len() as u64) as usize;
     (file.read(&mut sealed[..len], offset).ok()? && len > 0).then_some(len)
@@ -47,18 +54,7 @@ pub fn find(
 
 /// The slots of the database that are being written, as far as that is known.
 pub fn indices(path: &str, keys: &FileKeys) -> std::ops::Range<u64> {
-    let header = || {
-        let mut file = DiskFile::open(&redo_path(path)).ok()??;
-        let mut head = [0; REDO_HEADER_LEN];
-        file.read(&mut head, 0).ok()?;
-        match RedoHeader::parse(&head) {
-            LogPreamble::Valid(header) if header.uuid == keys.uuid && header.key_id == keys.key_id => {
-                Some(header)
-            }
-            _ => None,
-        }
-    };
-    header().map_or(0..0, |header| header.first..header.first.saturating_add(header.count))
+    open(path, keys).map_or(0..0, |(_, header)| header.first..header.first.saturating_add(header.count))
 }
 
 /// The slots that were kept are in their places, durably, and must not be taken for newer ones any more.

@@ -7,6 +7,9 @@ pub(crate) use crate::format::bytes::all_zero as is_zero;
 /// seekAndRead and seekAndWriteFd), because no page is that long.
 pub const LONGEST_TRANSFER: usize = 0x1_f000;
 
+/// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL in sqlite3.h).
+pub const SYNC_NORMAL: i32 = 2;
+
 /// Random access to the physical bytes of one file. Failures carry SQLite's result code.
 pub trait Storage {
     /// Fills `buf` from `offset`. `false` if the file ended early; the rest of `buf` is then zero.

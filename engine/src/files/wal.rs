@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::memory;
 use super::readahead::Readahead;
 use super::run::SlotRun;
-use super::storage::Storage;
+use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
@@ -536,9 +536,6 @@ fn header_of(frame: &[u8]) -> [u8; FRAME_HEADER] {
 fn is_commit(frame: &[u8]) -> bool {
     frame[COMMIT_MARK] != [0; 4]
 }
-
-/// SQLITE_SYNC_NORMAL (sqlite3.h).
-const SYNC_NORMAL: i32 = 2;
 
 #[cfg(test)]
 mod tests;

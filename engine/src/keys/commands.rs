@@ -121,10 +121,8 @@ impl Given {
     fn new_slot(&mut self) -> Result<NewSlot> {
         let key = self.key()?;
         let text = self.take("label").as_ref().map(label).transpose()?;
-        let (kdf, provider) = (self.take("kdf"), self.take("provider"));
-        if let Some(provider) = provider {
-            let bytes = provider.as_str().and_then(decode_hex);
-            let bytes = bytes.ok_or_else(|| invalid("Provider data is hexadecimal text.".to_owned()))?;
+        let (kdf, provider) = (self.take("kdf"), self.hex("provider")?);
+        if let Some(bytes) = provider {
             let draft = Draft::for_service(&key, &bytes, text.as_deref().unwrap_or_default())?;
             return Ok(NewSlot { key, draft, label: text });
         }

@@ -9,6 +9,7 @@ use super::cache;
 use super::file_keys::FileKeys;
 use super::limits::KdfLimits;
 use super::material::Key;
+use super::unlock;
 use crate::crypto::kdf::Argon2Cost;
 use crate::crypto::nonce;
 use crate::crypto::secret::Secret;
@@ -77,17 +78,9 @@ pub fn begin(superblock: &Superblock, keys: &Arc<FileKeys>, plan: &Plan) -> Resu
 /// Errors: `InvalidArgument` if it is to come to another suite or another key.
 pub fn check_resumed(superblock: &Superblock, plan: &Plan) -> Result<()> {
     let other_suite = plan.suite.is_some_and(|suite| suite != superblock.suite);
-    let opens = |key: &Key| -> Result<bool> {
-        for (index, slot) in (0u32..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)) {
-            if slot.open(index, &superblock.key_id, key, &plan.limits)?.is_some() {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    };
     // A service gives another key each time.
     let other_key = match &plan.new_key {
-        Some(new) if plan.provider.is_none() => !opens(new)?,
+        Some(new) if plan.provider.is_none() => unlock::slot_of(superblock, new, &plan.limits)?.is_none(),
         _ => false,
     };
     if other_suite || other_key {

@@ -9,7 +9,7 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::header_region::write_copies;
 use crate::files::journal::Buffers;
 use crate::files::main_db::MainFile;
-use crate::files::storage::Storage;
+use crate::files::storage::{SYNC_NORMAL, Storage};
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
@@ -21,9 +21,6 @@ use crate::keys::registry::OpenOptions;
 use crate::keys::unlock;
 use crate::sabotage::{self, Sabotage};
 use crate::stats::{STATS, Stats};
-
-/// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL).
-const SYNC_NORMAL: i32 = 2;
 
 /// The block size in bytes of a new database until its first page is written: SQLite's default page size.
 const DEFAULT_BLOCK_SIZE: u32 = 4096;

@@ -80,7 +80,7 @@ pub enum Content {
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
 const WAL_WRITE_LOCK: c_int = 0;
 /// wal.c, WAL_CKPT_LOCK: the lock that a checkpoint holds.
-const WAL_CHECKPOINT_LOCK: c_int = 1;
+pub(super) const WAL_CHECKPOINT_LOCK: c_int = 1;
 /// wal.c, WAL_READ_LOCK(0).
 const WAL_FIRST_READ_LOCK: c_int = 3;
 

@@ -7,13 +7,10 @@ use super::base::BaseFile;
 use super::database::{Database, read_header};
 use crate::error::{Fault, Result};
 use crate::files::header_region::write_copies;
-use crate::files::storage::Storage;
+use crate::files::storage::{SYNC_NORMAL, Storage};
 use crate::format::header::{self, COPY_B_OFFSET, Header};
 use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
 use crate::keys::file_keys::FileKeys;
-
-/// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL).
-const SYNC_NORMAL: i32 = 2;
 
 /// Applies `change` to the superblock, which is written as the next generation if it differs then. When this returns, the
 /// change is durable; if it fails, the old or the new state opens, and the next writer completes it.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::abi::*;
 use super::base::BaseFile;
 use super::database::Phase;
-use super::file::{Content, OpenFile};
+use super::file::{Content, OpenFile, WAL_CHECKPOINT_LOCK};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::disk::{sync_folder, sync_if_there};
@@ -19,16 +19,11 @@ use crate::files::header_region::write_copies;
 use crate::files::main_db::{LostMarks, MainFile};
 use crate::files::memory;
 use crate::files::redo;
-use crate::files::storage::{Storage, is_zero};
+use crate::files::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::format::geometry::Geometry;
 use crate::keys::rekey::{self, Plan, RekeyCommand};
 use crate::offline::NO_CONTEXT;
 use crate::sabotage::{self, Sabotage};
-
-/// SQLITE_SYNC_NORMAL (sqlite3.h).
-const SYNC_NORMAL: i32 = 2;
-/// wal.c, WAL_CKPT_LOCK.
-const WAL_CHECKPOINT_LOCK: i32 = 1;
 
 /// Carries out a part of a change.
 pub fn run(open: &mut OpenFile, command: &RekeyCommand) -> Result<Value> {
