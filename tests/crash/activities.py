@@ -107,6 +107,21 @@ def rollbacks(session: Session) -> None:
         _change(session, connection)
 
 
+def floods(session: Session) -> None:
+    """Transactions and checkpoints of several batches, which a second thread writes, some rolled back."""
+    connection = session.connect()
+    _base(session, connection, 5)
+    for round_ in range(3):
+        with session.step(connection) as execute:
+            execute("BEGIN")
+            for _ in range(25):
+                execute(*_flat(_insert(session, longest=40_000)))
+            execute("UPDATE t SET n = n + 1")
+            execute("ROLLBACK" if round_ == 1 else "COMMIT")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        _change(session, connection)
+
+
 def vacuum(session: Session) -> None:
     """VACUUM after most rows went."""
     connection = session.connect()

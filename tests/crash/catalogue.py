@@ -53,6 +53,7 @@ def _journals() -> Iterator[Scenario]:
                 yield _scenario(journal, activity, setup)
             for activity in (activities.spills, activities.savepoints, activities.rollbacks):
                 yield _scenario(journal, activity, replace(setup, cache=10))
+            yield _scenario("floods", activities.floods, replace(setup, cache=10))
             yield _scenario(journal, activities.sizes, _vacuuming(setup, "incremental"), "incremental")
             yield _scenario(journal, activities.sizes, _vacuuming(setup, "full"), "full")
             yield _scenario("sharing", activities.by_turns, setup)
@@ -71,6 +72,7 @@ def _wal() -> Iterator[Scenario]:
             yield _scenario("wal", activity, setup)
         for activity in (activities.spills, activities.rollbacks):
             yield _scenario("wal", activity, replace(setup, cache=10))
+        yield _scenario("floods", activities.floods, replace(setup, cache=10))
         yield _scenario("wal", activities.sizes, _vacuuming(setup, "incremental"), "incremental")
         for activity in (
             activities.checkpoints, activities.generations, activities.closing, activities.two_writers,

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::memory;
+use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
 use super::redo;
-use super::run::SlotRun;
 use super::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::geometry::Geometry;
@@ -75,8 +75,8 @@ pub struct MainFile {
     lost_marks: OnceCell<LostMarks>,
     /// What the cell was last seen to say of synced slots.
     recorded: Option<u64>,
-    /// Whole blocks that are sealed and wait to be written together, while `combine` allows it.
-    run: SlotRun,
+    /// Blocks that are sealed and wait to be written together, while `combine` allows it.
+    outbox: Outbox,
     combine: bool,
     ahead: Readahead,
     /// See `read`.
@@ -105,7 +105,7 @@ impl MainFile {
             sealed_to: 0,
             lost_marks: OnceCell::new(),
             recorded: None,
-            run: SlotRun::default(),
+            outbox: Outbox::default(),
             combine: false,
             ahead: Readahead::default(),
             unlocked: false,
@@ -150,10 +150,10 @@ impl MainFile {
     /// A lock was taken: what was known of the file's size may be out of date. At the `first` lock of a
     /// transaction, so are partial writes that an earlier one could not complete: others may have repaired the
     /// block since.
-    pub fn lock_taken(&mut self, first: bool) {
+    pub fn lock_taken(&mut self, storage: &mut dyn Storage, first: bool) {
         self.forget_transaction();
         if first {
-            self.run.discard();
+            self.outbox.discard(storage);
             self.write_failed = false;
             self.overlays.clear();
         }
@@ -179,14 +179,14 @@ impl MainFile {
     /// Errors: those of the storage. SQLite then gives the transaction up, and what it wrote is dropped: a rollback
     /// must not fail because the blocks that it undoes cannot be written.
     pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        let flushed = self.run.flush(storage);
-        self.written(flushed)
+        let flushed = self.outbox.flush(storage);
+        self.written(storage, flushed)
     }
 
     /// What a failed write leaves: nothing waits any more, and the size is anyone's guess.
-    fn written(&mut self, result: Result<()>) -> Result<()> {
+    fn written(&mut self, storage: &mut dyn Storage, result: Result<()>) -> Result<()> {
         if result.is_err() {
-            self.run.discard();
+            self.outbox.discard(storage);
             self.size = None;
             self.write_failed = true;
         }
@@ -209,7 +209,7 @@ impl MainFile {
         if let Some(size) = self.size {
             return Ok(size);
         }
-        let size = self.geometry.logical_size(storage.size()?.max(self.run.end()));
+        let size = self.geometry.logical_size(storage.size()?.max(self.outbox.end()));
         if size == 0 && self.read_cell(storage)?.0.synced_slots > 0 {
             return Err(Fault::new(
                 FaultClass::Tampered,
@@ -303,11 +303,21 @@ impl MainFile {
     }
 
     fn try_block(&mut self, storage: &mut dyn Storage, index: u64, out: &mut [u8]) -> Result<usize> {
-        if self.run.contains(index) {
-            // Not the file, where it is not yet. Other blocks may wait on: a reader does not pay for a full disk.
-            self.run.flush(storage)?;
-        }
         let (sealer, geometry) = (&self.sealer, self.geometry);
+        if let Some(unwritten) = self.outbox.get(index) {
+            let (have, opened) = match unwritten {
+                Unwritten::Clear(plain) => {
+                    out[..plain.len()].copy_from_slice(plain);
+                    (plain.len(), true)
+                }
+                Unwritten::Sealed(sealed) => {
+                    let have = sealed.len() - sealer.overhead();
+                    (have, sealer.open(index, &NO_CONTEXT, sealed, &mut out[..have]).is_ok())
+                }
+            };
+            out[have..].fill(0);
+            return if opened { Ok(have) } else { Err(self.tampered(index, "changed in memory")) };
+        }
         let offset = geometry.slot_offset(index);
         let mut opened = false;
         if !self.unlocked {
@@ -321,7 +331,7 @@ impl MainFile {
         // Nothing is read ahead while blocks wait: the file has older ones in their places.
         // Nor where nothing tells a last block that is shorter than its slot from a whole one.
         if opened
-            || self.run.is_empty()
+            || self.outbox.is_empty()
                 && sealer.overhead() > 0
                 && self.ahead.open(
                     storage,
@@ -412,7 +422,7 @@ impl MainFile {
         let end = self.geometry.slot_offset(index) + block_size as u64;
         let mut trailer = [0u8; 64];
         let trailer = &mut trailer[..overhead];
-        if self.run.contains(index)
+        if self.outbox.get(index).is_some()
             || (self.unlocked
                 || !storage.visit_map(end, overhead, &mut |bytes| trailer.copy_from_slice(bytes)))
                 && !storage.read(trailer, end).unwrap_or(false)
@@ -440,7 +450,7 @@ impl MainFile {
     /// Writes `data` at logical `offset`, sealing every block that it touches or skips.
     pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
         let written = self.write_blocks(storage, data, offset);
-        self.written(written)
+        self.written(storage, written)
     }
 
     /// Did a write fail since the first lock was taken? It may have left half a block.
@@ -486,25 +496,20 @@ impl MainFile {
 
     fn write_block(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
         self.ahead.forget();
-        let mut cached = self.cached.take_if(|cached| cached.index == index);
-        let (sealer, offset) = (&self.sealer, self.geometry.slot_offset(index));
-        let sealed_len = plain.len() + sealer.overhead();
-        let seal = |slot: &mut [u8]| {
-            sealer.seal(index, &NO_CONTEXT, plain, slot)?;
-            if let Some(cached) = cached.as_mut().filter(|cached| cached.data.len() == plain.len()) {
-                // It holds as soon as the slot is on disk, and not before.
-                cached.data.copy_from_slice(plain);
-                cached.trailer.copy_from_slice(&slot[plain.len()..]);
-            }
-            Ok(())
-        };
-        self.run.add(storage, index, offset, sealed_len, seal)?;
-        self.cached = cached.filter(|cached| cached.data.len() == plain.len()).or(self.cached.take());
-        // A short last block ends a run: its slot is shorter than the place of the next one.
-        if !self.combine || self.run.is_full(sealed_len) || sealed_len < self.geometry.slot_len() {
-            self.run.flush(storage)?;
+        let cached = self.cached.take_if(|cached| cached.index == index);
+        let offset = self.geometry.slot_offset(index);
+        let slot = Slot { index, offset, context: NO_CONTEXT, parts: [&[], plain] };
+        let sealed = self.outbox.add(storage, &self.sealer, &slot)?;
+        if let Some(mut cached) = cached.filter(|cached| cached.data.len() == plain.len())
+            && let Some(sealed) = sealed
+        {
+            // It holds as soon as the slot is on disk, and not before.
+            cached.data.copy_from_slice(plain);
+            cached.trailer.copy_from_slice(&sealed[plain.len()..]);
+            self.cached = Some(cached);
         }
-        Ok(())
+        let sealed_len = plain.len() + self.sealer.overhead();
+        if self.combine { self.outbox.send_if_full(storage, sealed_len) } else { self.outbox.flush(storage) }
     }
 
     /// Read-modify-write of a block of which the file has `have` bytes.
@@ -519,7 +524,7 @@ impl MainFile {
         if self.overlays.contains_key(&index) {
             return self.write_overlay(storage, index, within, part, have);
         }
-        self.run.flush(storage)?;
+        self.outbox.flush(storage)?;
         let mut block = std::mem::take(&mut self.block);
         block.fill(0);
         let read = if have == 0 { Ok(0) } else { self.read_block(storage, index, &mut block) };
@@ -568,7 +573,7 @@ impl MainFile {
 
     /// Seals zero blocks in slots `from` to `to`, exclusive, many to a write.
     fn seal_zeros(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
-        self.run.flush(storage)?;
+        self.outbox.flush(storage)?;
         self.ahead.forget();
         let zeros = memory::zeroed(self.geometry.block_size as usize)?;
         let slot_len = self.geometry.slot_len();

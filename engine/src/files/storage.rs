@@ -1,5 +1,8 @@
 //! The layer below: random access to one file, as SQLite's VFS offers it.
 
+use std::sync::Arc;
+
+use super::outbox::Batch;
 use crate::error::Result;
 pub(crate) use crate::format::bytes::all_zero as is_zero;
 
@@ -28,6 +31,21 @@ pub trait Storage {
     /// stay correct whatever it reads, which an AEAD that reads every byte once does.
     fn visit_map(&mut self, _offset: u64, _len: usize, _visit: &mut dyn FnMut(&[u8])) -> bool {
         false
+    }
+    /// May [`begin_batch`](Self::begin_batch) succeed?
+    fn writes_batches(&self) -> bool {
+        false
+    }
+    /// Begins to seal and write `batch` in a thread of its own; what else is called meanwhile waits for it, maps excepted.
+    /// `false`: not here. One batch at a time, and [`end_batch`](Self::end_batch) follows.
+    fn begin_batch(&mut self, _batch: &Arc<Batch>) -> bool {
+        false
+    }
+    /// Waits for the batch that was begun. `last`: another will not follow soon, and the thread may go.
+    ///
+    /// Errors: it was not written, or not all of it.
+    fn end_batch(&mut self, _last: bool) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -10,8 +10,8 @@ mod transaction;
 use std::sync::Arc;
 
 use super::memory;
+use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
-use super::run::SlotRun;
 use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
@@ -82,7 +82,7 @@ pub struct WalFile {
     /// The frame of that transaction that is in `plain`.
     opened: Option<u64>,
     /// Frames of the transaction under way that are sealed and wait to be written together.
-    run: SlotRun,
+    outbox: Outbox,
     discard_missing: bool,
     /// Why the log is about to be lost although it holds commits.
     loss: Option<String>,
@@ -107,7 +107,7 @@ impl WalFile {
             pending: None,
             transaction: Transaction::default(),
             opened: None,
-            run: SlotRun::default(),
+            outbox: Outbox::default(),
             discard_missing,
             loss: None,
             loss_told: false,
@@ -135,14 +135,14 @@ impl WalFile {
 
     /// A write transaction begins or ends. What was assembled but not completed belongs to a transaction
     /// that was rolled back: keeping it would let it overwrite frames that others commit meanwhile.
-    pub fn transaction_boundary(&mut self) {
+    pub fn transaction_boundary(&mut self, storage: &mut dyn Storage) {
         if sabotage::is(Sabotage::StaleFrame) {
             return;
         }
         self.pending = None;
         self.transaction.clear();
         self.opened = None;
-        self.run.discard();
+        self.outbox.discard(storage);
         self.ahead.forget();
     }
 
@@ -155,7 +155,7 @@ impl WalFile {
 
     /// The logical size in bytes.
     pub fn size(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<u64> {
-        self.run.flush(storage)?;
+        self.outbox.flush(storage)?;
         let physical = storage.size()?;
         if physical == 0 {
             self.log = None;
@@ -304,10 +304,6 @@ impl WalFile {
     }
 
     fn open_slot(&mut self, storage: &mut dyn Storage, index: u64, page: Option<&mut [u8]>) -> Result<bool> {
-        if self.run.contains(index) {
-            // A transaction reads or rewrites what it spilled.
-            self.run.flush(storage)?;
-        }
         self.opened = None;
         let offset = self.slot_offset(index);
         let Some(log) = &self.log else { return Ok(false) };
@@ -323,21 +319,29 @@ impl WalFile {
             Some(page) => page,
             None => body,
         };
+        // A transaction reads or rewrites what it spilled.
+        let unwritten = self.outbox.get(index);
+        if let Some(Unwritten::Clear(plain)) = unwritten {
+            head.copy_from_slice(&plain[..FRAME_HEADER]);
+            body.copy_from_slice(&plain[FRAME_HEADER..]);
+            self.opened = in_plain.then_some(index);
+            return Ok(true);
+        }
         let mut open = |sealed: &[u8]| {
             sealer.open_parts(index, generation, sealed, [&mut *head, &mut *body], scratch).is_ok()
         };
-        let mut opened = false;
         let slot_len = self.slot.len();
-        if !self.checkpoint {
+        let mut opened = matches!(unwritten, Some(Unwritten::Sealed(sealed)) if open(sealed));
+        if !opened && !self.checkpoint {
             storage.visit_map(offset, slot_len, &mut |sealed| opened = open(sealed));
         }
         // Nothing is read ahead while frames wait: the file has older ones in their places.
-        if !opened && self.run.is_empty() {
+        if !opened && self.outbox.is_empty() {
             let offset_of = |index| WAL_FRAMES_OFFSET + index * slot_len as u64;
             opened = self.ahead.open(storage, index, slot_len, offset_of, &mut open)?;
         }
         // A failure in what was read ahead, or in the map, may be an older state: the file decides.
-        if !opened && storage.read(&mut self.slot, offset)? {
+        if !opened && unwritten.is_none() && storage.read(&mut self.slot, offset)? {
             opened = open(&self.slot);
         }
         self.opened = (in_plain && opened && self.transaction.contains(index)).then_some(index);
@@ -459,7 +463,7 @@ impl WalFile {
             .and_then(|()| self.put_slot(storage, main, index, [&header, page]));
         if written.is_err() {
             // SQLite gives the transaction up, and none of it may reach the disk later.
-            self.transaction_boundary();
+            self.transaction_boundary(storage);
         }
         written
     }
@@ -483,16 +487,14 @@ impl WalFile {
             main.set_cell(true, log.generation, previous, None)?;
             log.cell_lags = false;
         }
-        let plain_len = log.plain_len();
-        memory::resize(&mut self.scratch, plain_len)?;
-        let (sealer, generation, scratch) = (&self.sealer, log.generation, &mut self.scratch);
-        let slot_len = plain_len + sealer.overhead();
-        let seal = |slot: &mut [u8]| sealer.seal_parts(index, &generation, frame, slot, scratch);
-        self.run.add(storage, index, offset, slot_len, seal)?;
-        if is_commit(frame[0]) || self.run.is_full(slot_len) {
-            self.run.flush(storage)?;
+        let slot_len = log.plain_len() + self.sealer.overhead();
+        let slot = Slot { index, offset, context: log.generation, parts: frame };
+        self.outbox.add(storage, &self.sealer, &slot)?;
+        if is_commit(frame[0]) {
+            self.outbox.flush(storage)
+        } else {
+            self.outbox.send_if_full(storage, slot_len)
         }
-        Ok(())
     }
 
     /// Cuts the log to `size` logical bytes; zero ends the current generation.
@@ -501,7 +503,7 @@ impl WalFile {
             self.retire(storage, main)?;
             return storage.truncate(0);
         }
-        self.run.flush(storage)?;
+        self.outbox.flush(storage)?;
         self.load(storage, main)?;
         let Some(log) = &self.log else { return Ok(()) };
         let frames = size.saturating_sub(SQLITE_HEADER as u64) / log.plain_len() as u64;
@@ -510,7 +512,7 @@ impl WalFile {
 
     /// Makes the log durable.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
-        self.run.flush(storage)?;
+        self.outbox.flush(storage)?;
         if sabotage::is(Sabotage::WalSync) {
             return Ok(());
         }

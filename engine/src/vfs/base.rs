@@ -1,17 +1,27 @@
 //! One file of the VFS below, as [`Storage`] and as the lock and shared-memory calls that pass through.
 
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
 use super::abi::*;
 use super::map::FileMap;
+use super::writer::Writer;
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::outbox::Batch;
 use crate::files::storage::{LONGEST_TRANSFER, Storage};
 
 /// A file opened by the VFS below, in the memory behind our own `sqlite3_file`.
 pub struct BaseFile {
     file: *mut sqlite3_file,
     map: Map,
+    /// May a second thread write to it?
+    background: bool,
+    writer: Option<Writer>,
+    /// The writer has a batch. Nothing else is done with the file before it answers.
+    writing: Cell<bool>,
+    /// Did it succeed?
+    answer: Cell<bool>,
 }
 
 /// Is the file read through a map?
@@ -28,7 +38,14 @@ impl BaseFile {
     /// # Safety
     /// `file` stays a valid, open file for as long as this value is used.
     pub unsafe fn new(file: *mut sqlite3_file) -> Self {
-        BaseFile { file, map: Map::No }
+        BaseFile {
+            file,
+            map: Map::No,
+            background: false,
+            writer: None,
+            writing: Cell::new(false),
+            answer: Cell::new(true),
+        }
     }
 
     /// The methods of the file below.
@@ -39,7 +56,25 @@ impl BaseFile {
 
     /// The file below.
     pub fn as_ptr(&self) -> *mut sqlite3_file {
+        self.wait();
         self.file
+    }
+
+    /// A second thread may write batches of the file.
+    pub fn enable_writer(&mut self) {
+        self.background = true;
+    }
+
+    /// Nothing is on its way to the file any more.
+    fn wait(&self) {
+        if self.writing.replace(false) {
+            self.answer.set(self.writer.as_ref().is_some_and(Writer::end));
+        }
+    }
+
+    fn stop_writer(&mut self) {
+        self.wait();
+        self.writer = None;
     }
 
     /// The file, whose name is `path`, is to be read through a map, where one can be had.
@@ -83,7 +118,7 @@ impl BaseFile {
     pub unsafe fn control(&self, operation: c_int, argument: *mut c_void) -> c_int {
         match self.methods().file_control {
             // SAFETY: as the caller promises.
-            Some(control) => unsafe { control(self.file, operation, argument) },
+            Some(control) => unsafe { control(self.as_ptr(), operation, argument) },
             None => SQLITE_NOTFOUND,
         }
     }
@@ -98,6 +133,7 @@ impl BaseFile {
 
     /// Closes the file.
     pub fn close(&mut self) -> c_int {
+        self.stop_writer();
         self.map = Map::No;
         let Some(close) = self.methods().close else { return SQLITE_OK };
         // SAFETY: an open file, closed once: our own close callback is the only caller.
@@ -124,8 +160,26 @@ fn length(len: usize) -> c_int {
     c_int::try_from(len).unwrap_or(c_int::MAX)
 }
 
+/// Writes all of `data` to `file` at `offset`.
+///
+/// # Safety
+/// `file` is open, and no other thread uses it.
+pub unsafe fn write(file: *mut sqlite3_file, data: &[u8], offset: u64) -> Result<()> {
+    // SAFETY: an open file has methods (sqlite3.h, sqlite3_file).
+    let Some(write) = (unsafe { (*(*file).methods).write }) else { return check(SQLITE_IOERR, "writing") };
+    let mut at = offset;
+    for part in data.chunks(LONGEST_TRANSFER) {
+        // SAFETY: an open file and a buffer of that length.
+        let code = unsafe { write(file, part.as_ptr().cast(), length(part.len()), at as i64) };
+        check(code, "writing")?;
+        at += part.len() as u64;
+    }
+    Ok(())
+}
+
 impl Storage for BaseFile {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.wait();
         let Some(read) = self.methods().read else { return check(SQLITE_IOERR, "reading").map(|()| false) };
         let mut at = offset;
         let mut complete = true;
@@ -157,18 +211,13 @@ impl Storage for BaseFile {
     }
 
     fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
-        let Some(write) = self.methods().write else { return check(SQLITE_IOERR, "writing") };
-        let mut at = offset;
-        for part in data.chunks(LONGEST_TRANSFER) {
-            // SAFETY: an open file and a buffer of that length.
-            let code = unsafe { write(self.file, part.as_ptr().cast(), length(part.len()), at as i64) };
-            check(code, "writing")?;
-            at += part.len() as u64;
-        }
-        Ok(())
+        self.wait();
+        // SAFETY: an open file.
+        unsafe { write(self.file, data, offset) }
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {
+        self.wait();
         let Some(truncate) = self.methods().truncate else { return check(SQLITE_IOERR, "truncating") };
         if let Map::Yes(map) = &self.map {
             // Others that read meanwhile look at the file again.
@@ -179,12 +228,14 @@ impl Storage for BaseFile {
     }
 
     fn sync(&mut self, flags: i32) -> Result<()> {
+        self.wait();
         let Some(sync) = self.methods().sync else { return check(SQLITE_IOERR, "syncing") };
         // SAFETY: an open file.
         check(unsafe { sync(self.file, flags) }, "syncing")
     }
 
     fn size(&mut self) -> Result<u64> {
+        self.wait();
         let Some(file_size) = self.methods().file_size else {
             return check(SQLITE_IOERR, "asking for the size").map(|()| 0);
         };
@@ -205,6 +256,32 @@ impl Storage for BaseFile {
         // which visitors are written to survive.
         visit(unsafe { std::slice::from_raw_parts(bytes, len) });
         true
+    }
+
+    fn writes_batches(&self) -> bool {
+        self.background
+    }
+
+    fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {
+        self.wait();
+        if self.background && self.writer.is_none() {
+            // SAFETY: an open file, until `close`, which stops the writer; every other use of it waits.
+            self.writer = unsafe { Writer::new(self.file) };
+            self.background = self.writer.is_some();
+        }
+        let Some(writer) = &self.writer else { return false };
+        writer.begin(batch);
+        self.writing.set(true);
+        true
+    }
+
+    fn end_batch(&mut self, last: bool) -> Result<()> {
+        self.wait();
+        let written = self.answer.replace(true);
+        if last || !written {
+            self.stop_writer();
+        }
+        check(if written { SQLITE_OK } else { SQLITE_IOERR_WRITE }, "writing")
     }
 }
 

@@ -322,8 +322,8 @@ impl Database {
             Phase::Ready(file) => {
                 match news {
                     News::None => {}
-                    News::Lock => file.lock_taken(false),
-                    News::Transaction => file.lock_taken(true),
+                    News::Lock => file.lock_taken(base, false),
+                    News::Transaction => file.lock_taken(base, true),
                 }
                 Ok(())
             }

@@ -149,8 +149,8 @@ impl OpenFile {
     /// the header is read again before the next use.
     fn refresh_wal(&mut self) {
         let index = self.wal_index;
-        let Some(file) = self.wal_file() else { return };
-        file.transaction_boundary();
+        let Some((file, base)) = self.wal_and_base() else { return };
+        file.transaction_boundary(base);
         if index.is_some_and(|index| file.salts() != Some(index.salts())) {
             file.forget_log();
         }
@@ -507,8 +507,8 @@ impl OpenFile {
                 unsafe { shm_lock(self.base.as_ptr(), first, count, released) };
                 return super::report::report(&self.shim.host().api, &self.path, fault);
             }
-            if let Some((file, _)) = self.main_file() {
-                file.lock_taken(flags & SQLITE_SHM_EXCLUSIVE != 0);
+            if let Some((file, base)) = self.main_file() {
+                file.lock_taken(base, flags & SQLITE_SHM_EXCLUSIVE != 0);
             }
             if exclusive_write {
                 nonce::discard_pool();

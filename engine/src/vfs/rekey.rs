@@ -182,7 +182,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn new(file: &'a mut MainFile, base: &'a mut BaseFile, path: &'a str) -> Result<Self> {
         file.flush(base)?;
-        file.lock_taken(false);
+        file.lock_taken(base, false);
         let size = file.size(base)?;
         let keys = file.keys();
         let geometry = Geometry::new(file.block_size(), keys.suite.overhead());
@@ -226,7 +226,7 @@ impl<'a> Walk<'a> {
             self.base.sync(SYNC_NORMAL)?;
             // From here on others may write newer blocks in their places.
             redo::discard(self.path)?;
-            self.file.lock_taken(false);
+            self.file.lock_taken(self.base, false);
         }
         Ok(if end == self.slots { u64::MAX } else { end })
     }

@@ -10,6 +10,7 @@ use super::file::{Content, OpenFile, ShimFile};
 use super::gosqlite;
 use super::host::Shim;
 use super::report::guard;
+use super::writer;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::failure;
@@ -165,8 +166,8 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
                 if let Some(main) = main.as_mut() {
                     main.wal = open;
                     // From here on checkpoints of others may change it.
-                    if let Some((file, _)) = main.main_file() {
-                        file.lock_taken(false);
+                    if let Some((file, base)) = main.main_file() {
+                        file.lock_taken(base, false);
                     }
                 }
             }
@@ -248,6 +249,7 @@ unsafe fn log_content(
         if main_base.is_mapped() {
             base.enable_map(path);
         }
+        allow_writer(shim, base);
         Content::Wal(Box::new(WalFile::new(keys, discard_wal)?), owner)
     } else {
         let buffers = std::mem::take(&mut database.journal_buffers);
@@ -293,6 +295,7 @@ unsafe fn main_content(
     if options.open.io != Some(IoMode::Pread) {
         base.enable_map(path);
     }
+    allow_writer(shim, base);
     let keyless = options.open.key.is_none();
     let mut database = Database {
         phase: Phase::New,
@@ -317,6 +320,16 @@ unsafe fn main_content(
         database.unlock(base)?;
     }
     Ok(Content::Main(Box::new(database)))
+}
+
+/// Lets a second thread write the file where SQLite's own VFS for Unix is below, whose xWrite needs nothing of the
+/// thread that opened it (os_unix.c, unixWrite).
+fn allow_writer(shim: &Shim, base: &mut BaseFile) {
+    // SAFETY: a registered VFS has a name.
+    let name = unsafe { CStr::from_ptr((*shim.base).name) };
+    if name.to_bytes().starts_with(b"unix") && writer::is_possible() {
+        base.enable_writer();
+    }
 }
 
 fn bad_parameter(name: &str, value: &str, wanted: &str) -> Fault {

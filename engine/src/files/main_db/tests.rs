@@ -127,7 +127,7 @@ fn hazard_8_a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_
     storage.bytes[at..at + file.geometry.slot_len()].fill(0);
 
     let mut block = [9; 512];
-    file.lock_taken(true);
+    file.lock_taken(&mut storage, true);
     assert!(file.read(&mut storage, &mut block, 5 * 512).is_err());
     file.set_holes_from(Some(synced));
     assert!(file.read(&mut storage, &mut block, 5 * 512).unwrap());
@@ -200,7 +200,7 @@ fn holes_end_where_a_sync_was_recorded_and_an_emptied_file_is_no_new_one() {
     };
     // For as long as a lock keeps others from changing the size, it is not asked for again.
     assert_eq!(file.size(&mut emptied.clone()).unwrap(), 8 * 512);
-    file.lock_taken(true);
+    file.lock_taken(&mut storage, true);
     assert_eq!(file.size(&mut emptied.clone()).unwrap_err().class, FaultClass::Tampered);
     // SQLite may empty it itself: the rollback of the first transaction does.
     file.truncate(&mut storage, 3 * 512).unwrap();
@@ -334,7 +334,7 @@ fn trap_17_only_block_zero_is_read_again() {
     assert_eq!((block, busy.reads), ([1; 512], 4));
     for index in 1..4 {
         busy.reads = 0;
-        file.lock_taken(true);
+        file.lock_taken(&mut busy, true);
         let fault = file.read(&mut busy, &mut block, index * 512).unwrap_err();
         // Reading ahead, then the block alone.
         assert!(busy.reads <= 2);

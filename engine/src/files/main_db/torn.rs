@@ -199,7 +199,7 @@ impl MainFile {
     }
 
     fn zero_if_torn(&mut self, storage: &mut dyn Storage, index: u64, len: usize) -> Result<()> {
-        self.run.flush(storage)?;
+        self.outbox.flush(storage)?;
         let mut block = std::mem::take(&mut self.block);
         let read = self.try_block(storage, index, &mut block);
         block.fill(0);

@@ -163,7 +163,7 @@ impl WalFile {
         main: &mut dyn MainLink,
         sqlite: &[u8],
     ) -> Result<()> {
-        self.transaction_boundary();
+        self.transaction_boundary(storage);
         let sqlite: [u8; SQLITE_HEADER] =
             sqlite.try_into().map_err(|_| self.fault("a header of the wrong length"))?;
         let on_disk = if storage.size()? == 0 { None } else { self.newest_header(storage)? };
@@ -239,7 +239,7 @@ impl WalFile {
             let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SYNC_NORMAL);
             main.set_cell(false, [0; 16], last, sync)?;
         }
-        self.transaction_boundary();
+        self.transaction_boundary(storage);
         self.log = None;
         main.set_holes_from(None);
         Ok(())

@@ -189,7 +189,7 @@ fn the_same_header_again_is_the_same_generation() {
     bench.begin(&mut first, 5);
     bench.frame(&mut first, 0, 1);
     let generation = bench.main.cell.current;
-    first.transaction_boundary();
+    first.transaction_boundary(&mut bench.storage);
     bench.begin(&mut second, 5);
     bench.frame(&mut second, 0, 2);
     assert_eq!((bench.main.cell.current, bench.main.syncs), (generation, 0));
@@ -296,11 +296,11 @@ fn a_rolled_back_half_frame_does_not_outlive_its_transaction() {
     bench.begin(&mut wal, 5);
     bench.frame(&mut wal, 0, 1);
     bench.write(&mut wal, &[9; FRAME_HEADER], 32 + FRAME);
-    wal.transaction_boundary();
+    wal.transaction_boundary(&mut bench.storage);
     let mut other = bench.open();
     bench.frame(&mut other, 1, 7);
     let written = bench.storage.bytes.clone();
-    wal.transaction_boundary();
+    wal.transaction_boundary(&mut bench.storage);
     assert_eq!(bench.storage.bytes, written);
     assert_eq!(bench.page(&mut wal, 1).unwrap(), vec![7; PAGE]);
 }
@@ -529,9 +529,9 @@ fn frames_are_read_ahead_in_order_and_only_within_a_transaction() {
     assert_eq!(bench.storage.reads - before, 4);
     // A transaction that was rolled back had written frames behind the last commit; another one's take their place.
     assert_eq!(bench.page(&mut reader, 65).unwrap(), vec![1; PAGE]);
-    wal.transaction_boundary();
+    wal.transaction_boundary(&mut bench.storage);
     bench.frame(&mut wal, 70, 2);
-    reader.transaction_boundary();
+    reader.transaction_boundary(&mut bench.storage);
     assert_eq!(bench.page(&mut reader, 66).unwrap(), vec![1; PAGE]);
     assert_eq!(bench.page(&mut reader, 70).unwrap(), vec![2; PAGE]);
     // A connection's own frames, and those that still wait, are never read as they were.
@@ -587,7 +587,7 @@ fn what_waits_goes_with_its_transaction() {
     bench.begin(&mut wal, 5);
     bench.frame(&mut wal, 0, 1);
     first_frames(&mut bench, &mut wal, 1..4, 2);
-    wal.transaction_boundary();
+    wal.transaction_boundary(&mut bench.storage);
     let size = bench.storage.bytes.len();
     wal.sync(&mut bench.storage, 2).unwrap();
     assert_eq!(bench.storage.bytes.len(), size);

@@ -146,7 +146,7 @@ fn hazard_14_an_erased_slot_is_damage_and_an_honest_hole_is_zeros() {
         let mut page = [9; 512];
         let fault = file.read(&mut storage, &mut page, 5 * 512).unwrap_err();
         assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(5)));
-        file.lock_taken(true);
+        file.lock_taken(&mut storage, true);
         file.set_holes_from(Some(4));
         assert!(file.read(&mut storage, &mut page, 5 * 512).unwrap());
         assert_eq!(page, [0; 512]);

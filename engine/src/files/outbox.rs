@@ -1,0 +1,259 @@
+//! Slots that wait to be written together, and those that are on their way to the file.
+
+use std::sync::Arc;
+
+use super::memory;
+use super::storage::{LONGEST_TRANSFER, Storage};
+use crate::error::Result;
+use crate::keys::file_keys::Sealer;
+
+/// What is to be a slot of a file.
+pub struct Slot<'a> {
+    /// Its number.
+    pub index: u64,
+    /// Its place in the file, in bytes.
+    pub offset: u64,
+    /// What it is bound to beside its number; see [`Sealer::seal`].
+    pub context: [u8; 16],
+    /// What is in it, in two parts, of which the first may be empty.
+    pub parts: [&'a [u8]; 2],
+}
+
+/// A slot that is not written yet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unwritten<'a> {
+    /// As it will be in the file.
+    Sealed(&'a [u8]),
+    /// As it was given, both parts together.
+    Clear(&'a [u8]),
+}
+
+/// Slots for one go: as many as fit into [`LONGEST_TRANSFER`] bytes, all sealed or all in clear.
+#[derive(Default)]
+pub struct Batch {
+    slots: Vec<Placed>,
+    /// The slots one behind the other; what lies behind the last is left over from fuller batches.
+    bytes: Vec<u8>,
+    /// Bytes of them, and what they will be in the file.
+    filled: usize,
+    sealed: usize,
+}
+
+/// A slot in a batch.
+struct Placed {
+    index: u64,
+    offset: u64,
+    start: usize,
+    /// Bytes in the batch, and in the file.
+    len: usize,
+    sealed_len: usize,
+    /// What it is still to be sealed with.
+    clear: Option<(Sealer, [u8; 16])>,
+}
+
+impl Batch {
+    fn is_full(&self, sealed_len: usize) -> bool {
+        self.sealed + sealed_len > LONGEST_TRANSFER
+    }
+
+    fn clear(&mut self) {
+        self.slots.clear();
+        (self.filled, self.sealed) = (0, 0);
+    }
+
+    /// The slot `index` as it was added last.
+    fn get(&self, index: u64) -> Option<Unwritten<'_>> {
+        let slot = self.slots.iter().rev().find(|slot| slot.index == index)?;
+        let bytes = &self.bytes[slot.start..slot.start + slot.len];
+        Some(if slot.clear.is_some() { Unwritten::Clear(bytes) } else { Unwritten::Sealed(bytes) })
+    }
+
+    fn end(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.offset + slot.sealed_len as u64).max().unwrap_or(0)
+    }
+
+    /// Adds a slot, sealed now or when the batch is written; returns what is in the batch.
+    fn add(&mut self, sealer: &Sealer, slot: &Slot, now: bool, scratch: &mut Vec<u8>) -> Result<&[u8]> {
+        let [head, body] = slot.parts;
+        let plain_len = head.len() + body.len();
+        let sealed_len = plain_len + sealer.overhead();
+        let len = if now { sealed_len } else { plain_len };
+        let (start, end) = (self.filled, self.filled + len);
+        if self.bytes.len() < end {
+            memory::resize(&mut self.bytes, end)?;
+        }
+        memory::reserve(&mut self.slots, 1)?;
+        let place = &mut self.bytes[start..end];
+        if !now {
+            place[..head.len()].copy_from_slice(head);
+            place[head.len()..].copy_from_slice(body);
+        } else if head.is_empty() {
+            sealer.seal(slot.index, &slot.context, body, place)?;
+        } else {
+            memory::resize(scratch, plain_len)?;
+            sealer.seal_parts(slot.index, &slot.context, slot.parts, place, scratch)?;
+        }
+        let clear = (!now).then(|| (sealer.clone(), slot.context));
+        self.filled = end;
+        self.sealed += sealed_len;
+        self.slots.push(Placed { index: slot.index, offset: slot.offset, start, len, sealed_len, clear });
+        Ok(&self.bytes[start..end])
+    }
+
+    /// Writes the slots in the order in which they were added, and seals those that are not, in `room`. Those that lie
+    /// behind each other in the file go in one call of `write`, which gets bytes and their offset.
+    ///
+    /// Errors: those of `write`, no memory, and no randomness.
+    pub fn write_by(
+        &self,
+        room: &mut Vec<u8>,
+        mut write: impl FnMut(&[u8], u64) -> Result<()>,
+    ) -> Result<()> {
+        let adjoin = |left: &Placed, right: &Placed| left.offset + left.sealed_len as u64 == right.offset;
+        for neighbours in self.slots.chunk_by(adjoin) {
+            let [first, ..] = neighbours else { continue };
+            let len: usize = neighbours.iter().map(|slot| slot.sealed_len).sum();
+            if first.clear.is_none() {
+                write(&self.bytes[first.start..first.start + len], first.offset)?;
+                continue;
+            }
+            if room.len() < len {
+                memory::resize(room, len)?;
+            }
+            let mut rest = &mut room[..len];
+            for slot in neighbours {
+                let (place, behind) = rest.split_at_mut(slot.sealed_len);
+                if let Some((sealer, context)) = &slot.clear {
+                    let plain = &self.bytes[slot.start..slot.start + slot.len];
+                    sealer.seal(slot.index, context, plain, place)?;
+                }
+                rest = behind;
+            }
+            write(&room[..len], first.offset)?;
+        }
+        Ok(())
+    }
+}
+
+/// The slots of one file that are not written yet.
+///
+/// From the second full batch on the storage may seal and write one while the next fills: of a transaction's frames, or a
+/// checkpoint's blocks, nothing counts before [`flush`](Self::flush) has returned. Batches are written in order.
+#[derive(Default)]
+pub struct Outbox {
+    waiting: Batch,
+    /// The batch before.
+    sent: Option<Sent>,
+    spare: Batch,
+    /// A batch was full since the last flush, and the storage may write the next ones in a thread of its own: they are
+    /// sealed there.
+    overflowed: bool,
+    scratch: Vec<u8>,
+    room: Vec<u8>,
+}
+
+struct Sent {
+    batch: Arc<Batch>,
+    /// The storage is writing it. If not, it failed.
+    on_its_way: bool,
+}
+
+impl Outbox {
+    /// Is every slot written?
+    pub fn is_empty(&self) -> bool {
+        self.waiting.slots.is_empty() && self.sent.is_none()
+    }
+
+    /// Slot `index`, if it is not written yet.
+    pub fn get(&self, index: u64) -> Option<Unwritten<'_>> {
+        let sent = || self.sent.as_ref().and_then(|sent| sent.batch.get(index));
+        self.waiting.get(index).or_else(sent)
+    }
+
+    /// The physical offset behind the last slot that is not written; 0 if all are.
+    pub fn end(&self) -> u64 {
+        self.waiting.end().max(self.sent.as_ref().map_or(0, |sent| sent.batch.end()))
+    }
+
+    /// Adds a slot. If there is no room for it, those that wait are sent first. Returns the slot as it will be in the
+    /// file, if it is sealed already.
+    ///
+    /// Errors: those of the storage, for whatever was sent, no randomness, and no memory; the slot is not added then.
+    pub fn add(&mut self, storage: &mut dyn Storage, sealer: &Sealer, slot: &Slot) -> Result<Option<&[u8]>> {
+        let len = slot.parts[0].len() + slot.parts[1].len() + sealer.overhead();
+        self.send_if_full(storage, len)?;
+        let now = !self.overflowed;
+        let added = self.waiting.add(sealer, slot, now, &mut self.scratch)?;
+        Ok(now.then_some(added))
+    }
+
+    /// Sends what waits if another slot of `len` bytes would not fit.
+    pub fn send_if_full(&mut self, storage: &mut dyn Storage, len: usize) -> Result<()> {
+        if self.waiting.is_full(len) { self.send(storage) } else { Ok(()) }
+    }
+
+    fn send(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        self.settle(storage, false)?;
+        // A second thread is not worth its while for a single batch.
+        if self.overflowed {
+            let batch = Arc::new(std::mem::take(&mut self.waiting));
+            if storage.begin_batch(&batch) {
+                self.waiting = std::mem::take(&mut self.spare);
+                self.sent = Some(Sent { batch, on_its_way: true });
+                return Ok(());
+            }
+            self.waiting = Arc::into_inner(batch).unwrap_or_default();
+        }
+        self.overflowed = storage.writes_batches();
+        self.write_waiting(storage)
+    }
+
+    fn write_waiting(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        self.waiting.write_by(&mut self.room, |bytes, offset| storage.write(bytes, offset))?;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    /// Waits until what was sent is written. What failed is written again, by this thread, so that the error is that of
+    /// a call that can tell it.
+    fn settle(&mut self, storage: &mut dyn Storage, last: bool) -> Result<()> {
+        let Some(sent) = &mut self.sent else { return Ok(()) };
+        let written = std::mem::replace(&mut sent.on_its_way, false) && storage.end_batch(last).is_ok();
+        if !written {
+            sent.batch.write_by(&mut self.room, |bytes, offset| storage.write(bytes, offset))?;
+        }
+        self.put_away();
+        Ok(())
+    }
+
+    fn put_away(&mut self) {
+        if let Some(sent) = self.sent.take() {
+            // After a fork the thread that had it is gone, and with it what it owned.
+            self.spare = Arc::into_inner(sent.batch).unwrap_or_default();
+            self.spare.clear();
+        }
+    }
+
+    /// Writes what waits, and waits for what was sent. If that fails they go on waiting.
+    pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if !self.is_empty() {
+            self.settle(storage, true)?;
+            self.write_waiting(storage)?;
+        }
+        self.overflowed = false;
+        Ok(())
+    }
+
+    /// Drops what is not written. When this returns, nothing is on its way any more.
+    pub fn discard(&mut self, storage: &mut dyn Storage) {
+        if self.sent.as_ref().is_some_and(|sent| sent.on_its_way) {
+            let _ = storage.end_batch(true);
+        }
+        self.put_away();
+        self.waiting.clear();
+        self.overflowed = false;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+"""The thread that writes the batches of large transactions: what it must not change."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import lumocrypt
+
+RAW = b"t" * 32
+KEY = lumocrypt.Key.raw(RAW)
+TASKS = Path("/proc/self/task")
+#: In a row of the tests' table. Two rows and a bit to a page of 4096 bytes, thirty pages to a batch.
+ROW = 1500
+
+pytestmark = pytest.mark.skipif(
+    not TASKS.exists() or (os.cpu_count() or 1) < 2, reason="there is a second thread on Linux with two cores"
+)
+
+
+def connect(path: Path, journal: str = "wal", **options: str) -> sqlite3.Connection:
+    connection = lumocrypt.connect(path, key=KEY, isolation_level=None, **options)
+    connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+    connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+    connection.execute("PRAGMA cache_size=20")
+    connection.execute("CREATE TABLE IF NOT EXISTS t (a INTEGER PRIMARY KEY, v BLOB, n)")
+    return connection
+
+
+def insert(connection: sqlite3.Connection, numbers: range) -> None:
+    connection.executemany(
+        "INSERT INTO t VALUES (?, randomblob(?), 0)", ((number, ROW) for number in numbers)
+    )
+
+
+def writers() -> list[str]:
+    """The names of the engine's threads in this process."""
+    names = []
+    for task in TASKS.iterdir():
+        with contextlib.suppress(OSError):
+            names.append((task / "comm").read_text().strip())
+    return [name for name in names if name.startswith("lumocrypt-wri")]
+
+
+def whole(connection: sqlite3.Connection, count: int) -> bool:
+    found = connection.execute("SELECT count(*), sum(length(v)) FROM t").fetchone()
+    return found == (count, count * ROW if count else None) and connection.execute(
+        "PRAGMA integrity_check"
+    ).fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize("io", ["map", "pread"])
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_it_is_there_in_large_transactions_and_gone_after_them(
+    tmp_path: Path, journal: str, io: str
+) -> None:
+    """Programs that fork between transactions have one thread less to fear for."""
+    with contextlib.closing(connect(tmp_path / "app.db", journal, io=io)) as connection:
+        for number, end in enumerate(["COMMIT", "ROLLBACK", "COMMIT"]):
+            connection.execute("BEGIN")
+            insert(connection, range(number * 1000, number * 1000 + 800))
+            assert len(writers()) == 1
+            # What was spilled is read from wherever it is by now.
+            spilled = connection.execute("SELECT count(*), min(length(v)) FROM t WHERE a >= ?", [number * 1000])
+            assert spilled.fetchone() == (800, ROW)
+            connection.execute("UPDATE t SET n = n + 1 WHERE a % 3 = 0")
+            connection.execute(end)
+            assert writers() == []
+        assert whole(connection, 1600)
+        assert connection.execute("SELECT sum(n) FROM t").fetchone() == (267 * 2 + 267,)
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        assert writers() == []
+        insert(connection, range(5000, 5005))
+        assert writers() == []
+    with contextlib.closing(connect(tmp_path / "app.db", journal)) as connection:
+        assert whole(connection, 1605)
+    assert lumocrypt.verify(tmp_path / "app.db", key=KEY).ok
+
+
+def test_a_checkpoint_is_in_the_file_when_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("BEGIN")
+        insert(connection, range(2000))
+        connection.execute("COMMIT")
+        assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone() == (0, 0, 0)
+        (tmp_path / "copy.db").write_bytes(path.read_bytes())
+    with contextlib.closing(connect(tmp_path / "copy.db")) as copy:
+        assert whole(copy, 2000)
+
+
+def test_other_connections_never_see_half_of_it(tmp_path: Path) -> None:
+    """In WAL mode readers go on beside it, and in every transaction they find all of a commit or nothing."""
+    path, seen, stop = tmp_path / "app.db", set[int](), threading.Event()
+
+    def read() -> None:
+        with contextlib.closing(connect(path)) as reader:
+            while not stop.is_set():
+                seen.add(reader.execute("SELECT count(*) FROM t").fetchone()[0])
+
+    with contextlib.closing(connect(path)) as connection:
+        thread = threading.Thread(target=read)
+        thread.start()
+        try:
+            for number in range(12):
+                connection.execute("BEGIN")
+                insert(connection, range(number * 500, number * 500 + 500))
+                connection.execute("ROLLBACK" if number % 3 == 2 else "COMMIT")
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        finally:
+            stop.set()
+            thread.join()
+        assert seen <= set(range(0, 4001, 500))
+        assert whole(connection, 4000)
+
+
+FORKS = """
+import os, sys
+import lumocrypt
+
+path, journal = sys.argv[1:]
+connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(b"t" * 32), isolation_level=None)
+connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+connection.execute("PRAGMA cache_size=20")
+connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, v BLOB, n)")
+children = []
+connection.execute("BEGIN")
+for number in range(3000):
+    connection.execute("INSERT INTO t VALUES (?, randomblob(1500), 0)", (number,))
+    if number % 300 == 299:
+        child = os.fork()
+        if not child:
+            # SQLite forbids a child to use the connection; that its interpreter ends is no use.
+            del connection
+            os._exit(0)
+        children.append(child)
+connection.execute("COMMIT")
+assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
+"""
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_fork_in_the_middle_harms_neither_process(tmp_path: Path, journal: str) -> None:
+    path = tmp_path / "app.db"
+    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(path), journal]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (run.returncode, run.stdout.strip()) == (0, "3000"), run.stderr
+    with contextlib.closing(connect(path, journal)) as connection:
+        assert whole(connection, 3000)
+
+
+SIGNALS = """
+import signal, sys, threading
+import lumocrypt
+
+handled = []
+signal.signal(signal.SIGALRM, lambda *_: handled.append(1))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+connection = lumocrypt.connect(sys.argv[1], key=lumocrypt.Key.raw(b"t" * 32), isolation_level=None)
+connection.execute("PRAGMA journal_mode=wal").fetchall()
+connection.execute("PRAGMA cache_size=20")
+connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, v BLOB, n)")
+blocked = set()
+connection.execute("BEGIN")
+for number in range(4000):
+    connection.execute("INSERT INTO t VALUES (?, randomblob(1500), 0)", (number,))
+    if number % 500 == 499:
+        import pathlib
+        for task in pathlib.Path("/proc/self/task").iterdir():
+            status = (task / "status").read_text()
+            if "lumocrypt-wri" in status:
+                blocked.add(next(line for line in status.splitlines() if line.startswith("SigBlk")))
+connection.execute("COMMIT")
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(len(handled) > 0, [int(line.split()[1], 16) >> (signal.SIGALRM - 1) & 1 for line in blocked])
+print(connection.execute("PRAGMA integrity_check").fetchone()[0])
+"""
+
+
+def test_signals_are_the_hosts_and_not_the_threads(tmp_path: Path) -> None:
+    """A handler of the host runs in the host's threads."""
+    command = [sys.executable, "-c", SIGNALS, str(tmp_path / "app.db")]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.stdout.split("\n")[:2] == ["True [1]", "ok"], run.stderr
+
+
+FULL = """
+import resource, signal, sqlite3, sys
+import lumocrypt
+
+path, journal, limit = sys.argv[1:]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(b"t" * 32), isolation_level=None)
+connection.execute("PRAGMA cache_size=20")
+before = connection.execute("SELECT count(*), sum(n) FROM t").fetchone()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+connection.execute("BEGIN")
+try:
+    connection.execute("UPDATE t SET n = n + 1")
+    connection.executemany("INSERT INTO t VALUES (?, randomblob(1500), 0)", ((a,) for a in range(9000, 20000)))
+    print("no error")
+except sqlite3.OperationalError as error:
+    print(type(error).__name__, error.sqlite_errorname if hasattr(error, "sqlite_errorname") else "SQLITE_FULL")
+if connection.in_transaction:
+    connection.execute("ROLLBACK")
+assert connection.execute("SELECT count(*), sum(n) FROM t").fetchone() == before
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+connection.execute("UPDATE t SET n = n + 1")
+print(connection.execute("PRAGMA integrity_check").fetchone()[0])
+"""
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+@pytest.mark.parametrize("megabytes", [6, 9])
+def test_a_disk_that_fills_up_behind_its_back_ends_the_transaction(
+    tmp_path: Path, journal: str, megabytes: int
+) -> None:
+    """The thread meets the full disk; SQLite hears of it, rolls back, and goes on when there is room."""
+    path = tmp_path / "app.db"
+    with contextlib.closing(connect(path, journal)) as connection:
+        connection.execute("BEGIN")
+        insert(connection, range(2000))
+        connection.execute("COMMIT")
+    command = [sys.executable, "-c", FULL, str(path), journal, str(megabytes << 20)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    lines = run.stdout.split("\n")
+    assert lines[0].split()[0] == "OperationalError" and lines[0].split()[1] in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
+    assert lines[1] == "ok", run.stderr
+    with contextlib.closing(connect(path, journal)) as connection:
+        assert whole(connection, 2000)
+        assert connection.execute("SELECT sum(n) FROM t").fetchone() == (2000,)
+    assert lumocrypt.verify(path, key=KEY).ok
