@@ -16,7 +16,7 @@ from .workloads import ENGINE
 README = ROOT / "README.md"
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
 #: Of the README's table and of the chart.
-SUBJECTS_SHOWN = ("map", "pread", "mc-aegis", "mc-chacha20", "sqlcipher")
+SUBJECTS_SHOWN = ("map", "one-thread", "pread", "mc-aegis", "mc-chacha20", "sqlcipher")
 
 
 def between(text: str) -> str:

@@ -23,6 +23,7 @@ def findings(results: Results, file_system: str) -> list[str]:
         found = _ratios(cells, subject)
         if found:
             sentences.append(_against_plaintext(called, found, mean(cells, subject)))
+    sentences += _second_core(cells)
     lost = [text for peer in PEERS for text in _against_peer(cells, peer)]
     if any(_ratios(cells, peer) for peer in PEERS):
         sentences.append(
@@ -43,6 +44,16 @@ def _against_plaintext(called: str, found: Mapping[str, Record], average: float 
         f"{called} is slower than plaintext at {listed}" if slower else f"{called} loses nothing to plaintext"
     )
     return text + (f"; the geometric mean is {average:.2f}." if average is not None else ".")
+
+
+def _second_core(cells: Mapping[tuple[str, str], Record]) -> list[str]:
+    average = mean(cells, "one-thread")
+    if average is None:
+        return []
+    return [
+        "Of large transactions and checkpoints a second core encrypts and writes a part. Without it "
+        f"(`LUMO_THREADS=1`) the geometric mean is {average:.2f}; what that concerns is in the table."
+    ]
 
 
 def _against_peer(cells: Mapping[tuple[str, str], Record], peer: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,7 +41,7 @@ def _plain(path: str) -> Any:
     return importlib.import_module("sqlite3").connect(path, isolation_level=None)
 
 
-def _lumocrypt(*, passphrase: bool = False, **options: str) -> Callable[[str], Any]:
+def _lumocrypt(*, passphrase: bool = False, threads: int = 0, **options: str) -> Callable[[str], Any]:
     lumocrypt: Any = None
     key: Any = None
 
@@ -48,6 +49,8 @@ def _lumocrypt(*, passphrase: bool = False, **options: str) -> Callable[[str], A
         # Kept, so that opening.py does not time them.
         nonlocal lumocrypt, key
         if lumocrypt is None:
+            if threads:
+                os.environ["LUMO_THREADS"] = str(threads)
             lumocrypt = importlib.import_module("lumocrypt")
             key = PASSPHRASE if passphrase else lumocrypt.Key.raw(bytes.fromhex(RAW))
         return lumocrypt.connect(path, key=key, isolation_level=None, **options)
@@ -107,6 +110,7 @@ SUBJECTS = _by_name(
     (
         Subject("plain", _plain, "plain", title="plaintext"),
         Subject("map", _lumocrypt(), "plain", title="lumocrypt"),
+        Subject("one-thread", _lumocrypt(threads=1), "plain", title="lumocrypt, one thread"),
         Subject("pread", _lumocrypt(io="pread"), "plain", title="lumocrypt, pread"),
         *[
             Subject(cipher, _lumocrypt(cipher=cipher), "plain", title=f"lumocrypt, {cipher}")
@@ -161,7 +165,7 @@ SUBJECTS = _by_name(
 )
 #: What a campaign takes unless told otherwise: not the ciphers that are not the default.
 USUAL = (
-    "map", "pread", "mc-aegis", "mc-chacha20", "sqlcipher", "apsw-lumocrypt", "connect",
+    "map", "one-thread", "pread", "mc-aegis", "mc-chacha20", "sqlcipher", "apsw-lumocrypt", "connect",
 )  # fmt: skip
 
 

@@ -134,7 +134,9 @@ def test_extents_of_a_hot_journal_out_of_order(journal_crash: Crashed) -> None:
         # Left out, and repeated.
         journals.append(journal[:PREAMBLE] + b"".join(pieces[:first] + pieces[first + 1 :]))
         journals.append(journal[:PREAMBLE] + b"".join([*pieces[: first + 1], *pieces[first:]]))
-    assert journal_outcomes(journal_crash, journals[:-3]) == {None}
+    # Of the page in the last extent nothing is in the main file yet: it may come late, twice, or not at all.
+    assert journal_outcomes(journal_crash, journals[:-4]) == {None}
+    assert journal_outcomes(journal_crash, journals[-4:]) == {0}
 
 
 def test_known_limit_a_hot_journal_deleted_or_damaged_at_an_end(journal_crash: Crashed) -> None:

@@ -58,9 +58,7 @@ def whole(connection: sqlite3.Connection, count: int) -> bool:
 
 @pytest.mark.parametrize("io", ["map", "pread"])
 @pytest.mark.parametrize("journal", ["wal", "delete"])
-def test_it_is_there_in_large_transactions_and_gone_after_them(
-    tmp_path: Path, journal: str, io: str
-) -> None:
+def test_it_is_there_in_large_transactions_and_gone_after_them(tmp_path: Path, journal: str, io: str) -> None:
     """Programs that fork between transactions have one thread less to fear for."""
     with contextlib.closing(connect(tmp_path / "app.db", journal, io=io)) as connection:
         for number, end in enumerate(["COMMIT", "ROLLBACK", "COMMIT"]):
@@ -68,8 +66,8 @@ def test_it_is_there_in_large_transactions_and_gone_after_them(
             insert(connection, range(number * 1000, number * 1000 + 800))
             assert len(writers()) == 1
             # What was spilled is read from wherever it is by now.
-            spilled = connection.execute("SELECT count(*), min(length(v)) FROM t WHERE a >= ?", [number * 1000])
-            assert spilled.fetchone() == (800, ROW)
+            spilled = "SELECT count(*), min(length(v)) FROM t WHERE a >= ?"
+            assert connection.execute(spilled, [number * 1000]).fetchone() == (800, ROW)
             connection.execute("UPDATE t SET n = n + 1 WHERE a % 3 = 0")
             connection.execute(end)
             assert writers() == []
@@ -205,10 +203,11 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
 connection.execute("BEGIN")
 try:
     connection.execute("UPDATE t SET n = n + 1")
-    connection.executemany("INSERT INTO t VALUES (?, randomblob(1500), 0)", ((a,) for a in range(9000, 20000)))
+    numbers = ((number,) for number in range(9000, 20000))
+    connection.executemany("INSERT INTO t VALUES (?, randomblob(1500), 0)", numbers)
     print("no error")
 except sqlite3.OperationalError as error:
-    print(type(error).__name__, error.sqlite_errorname if hasattr(error, "sqlite_errorname") else "SQLITE_FULL")
+    print(error)
 if connection.in_transaction:
     connection.execute("ROLLBACK")
 assert connection.execute("SELECT count(*), sum(n) FROM t").fetchone() == before
@@ -231,9 +230,8 @@ def test_a_disk_that_fills_up_behind_its_back_ends_the_transaction(
         connection.execute("COMMIT")
     command = [sys.executable, "-c", FULL, str(path), journal, str(megabytes << 20)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    lines = run.stdout.split("\n")
-    assert lines[0].split()[0] == "OperationalError" and lines[0].split()[1] in ("SQLITE_FULL", "SQLITE_IOERR_WRITE")
-    assert lines[1] == "ok", run.stderr
+    error, *rest = run.stdout.splitlines()
+    assert ("disk I/O error" in error or "full" in error, rest) == (True, ["ok"]), run.stdout + run.stderr
     with contextlib.closing(connect(path, journal)) as connection:
         assert whole(connection, 2000)
         assert connection.execute("SELECT sum(n) FROM t").fetchone() == (2000,)

@@ -59,6 +59,8 @@ def test_trap_2_and_trap_9_torn_blocks(tmp_path: Path, page_size: int, block_siz
         connection.execute("BEGIN")
         connection.execute("UPDATE t SET data = zeroblob(400) WHERE id % 40 = 0")
         connection.execute("UPDATE t SET name = 'never' WHERE id % 50 = 0")
+        # Pages wait until there are many.
+        connection.execute("UPDATE t SET data = zeroblob(300000) WHERE id = 1")
         copy = crashed(path, tmp_path / "crash")
         connection.execute("ROLLBACK")
     image = bytearray(copy.read_bytes())

@@ -84,13 +84,14 @@ def crash_in_a_transaction(
     connection = lumocrypt.connect(path, key=KEY, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode={journal_mode}")
     connection.execute(f"PRAGMA synchronous={synchronous}")
-    # So small a cache spills pages into the main file before the commit.
+    # So small a cache spills pages before the commit; they wait until there are many.
     connection.execute("PRAGMA cache_size=1")
     before = path.read_bytes()
     states = [Attacked(path, KEY).rows()]
     connection.execute("BEGIN")
     connection.execute("UPDATE t SET v = v || ' changed'")
     connection.execute("DELETE FROM t WHERE id < 5")
+    connection.execute("INSERT INTO t (v, blob) VALUES ('new', zeroblob(300000))")
     made = Crashed.of(path, folder / "crash", states)
     connection.execute("ROLLBACK")
     connection.close()

@@ -45,6 +45,9 @@ def writes(folder: Path, *arguments: str) -> list[Write]:
     phase = "start"
     with trace.open() as lines:
         for line in lines:
+            if " resumed>" in line:
+                # The end of a call during which another thread made one; its beginning has the data.
+                continue
             match = _WRITE.search(line)
             # A call that strace shows in another way would be overlooked.
             assert match is not None, line[:200]
