@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def connect(path: Path, journal: str = "wal", **options: str) -> sqlite3.Connection:
+def connect(path: Path, journal: str = "wal", **options: Any) -> sqlite3.Connection:
     connection = lumocrypt.connect(path, key=KEY, isolation_level=None, **options)
     connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
     connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
@@ -155,6 +156,80 @@ def test_a_fork_in_the_middle_harms_neither_process(tmp_path: Path, journal: str
         assert whole(connection, 3000)
 
 
+CHILD = """
+import os, sqlite3, sys, time
+import lumocrypt
+
+path, journal = sys.argv[1:]
+connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(b"t" * 32), isolation_level=None)
+connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+connection.execute("PRAGMA cache_size=20")
+connection.execute("CREATE TABLE t (a INTEGER PRIMARY KEY, v BLOB, n)")
+insert = "INSERT INTO t (v) VALUES (randomblob(1500))"
+connection.execute("BEGIN")
+for number in range(800):
+    connection.execute(insert)
+child = os.fork()
+if not child:
+    try:
+        for number in range(800):
+            connection.execute(insert)
+        connection.execute("COMMIT")
+    except sqlite3.Error:
+        pass
+    connection.close()
+    os._exit(0)
+for _ in range(3000):
+    if os.waitpid(child, os.WNOHANG)[0]:
+        break
+    time.sleep(0.01)
+else:
+    os.kill(child, 9)
+    sys.exit("the child hangs")
+"""
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+def test_a_child_that_goes_on_all_the_same_does_not_hang(tmp_path: Path, journal: str) -> None:
+    """SQLite forbids it, and what becomes of the file is anyone's guess; the child must come to an end."""
+    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(tmp_path / "app.db"), journal]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_a_connection_goes_from_thread_to_thread(tmp_path: Path) -> None:
+    """Whoever ends a transaction need not be who began it."""
+    path = tmp_path / "app.db"
+    with contextlib.closing(connect(path, check_same_thread=False)) as connection:
+        for number in range(10):
+            connection.execute("BEGIN")
+            insert(connection, range(number * 400, number * 400 + 400))
+            thread = threading.Thread(target=connection.execute, args=["COMMIT"])
+            thread.start()
+            thread.join(60)
+            assert not thread.is_alive()
+        assert whole(connection, 4000)
+
+
+def test_in_exclusive_mode_a_rollback_leaves_nothing_to_the_next_transaction(tmp_path: Path) -> None:
+    """No lock tells of that rollback: what it left does not count, and the thread goes with the next."""
+    path = tmp_path / "app.db"
+    with contextlib.closing(connect(path)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE").fetchall()
+        insert(connection, range(10))
+        for number in range(3):
+            connection.execute("BEGIN")
+            insert(connection, range(1000, 1800))
+            connection.execute("UPDATE t SET n = 7")
+            connection.execute("ROLLBACK")
+            insert(connection, range(10 + number, 11 + number))
+            assert writers() == []
+            assert whole(connection, 11 + number)
+    with contextlib.closing(connect(path)) as connection:
+        assert whole(connection, 13)
+        assert connection.execute("SELECT sum(n) FROM t").fetchone() == (0,)
+
+
 SIGNALS = """
 import signal, sys, threading
 import lumocrypt
@@ -236,3 +311,46 @@ def test_a_disk_that_fills_up_behind_its_back_ends_the_transaction(
         assert whole(connection, 2000)
         assert connection.execute("SELECT sum(n) FROM t").fetchone() == (2000,)
     assert lumocrypt.verify(path, key=KEY).ok
+
+
+CHECKPOINT = """
+import resource, signal, sqlite3, sys
+import lumocrypt
+
+path, limit = sys.argv[1:]
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(b"t" * 32), isolation_level=None)
+connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
+count = "SELECT count(*), sum(length(v)) FROM t"
+before = connection.execute(count).fetchone()
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
+for _ in range(3):
+    try:
+        print(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+    except sqlite3.OperationalError as error:
+        print("refused")
+    assert connection.execute(count).fetchone() == before
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert connection.execute(count).fetchone() == before
+print(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
+print(connection.execute("PRAGMA integrity_check").fetchone()[0])
+"""
+
+
+def test_a_checkpoint_that_the_thread_cannot_write_leaves_the_pages_in_the_log(tmp_path: Path) -> None:
+    path = tmp_path / "app.db"
+    connection = connect(path)
+    connection.execute("BEGIN")
+    insert(connection, range(2000))
+    connection.execute("COMMIT")
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    # As a crash leaves it: the last connection to close would do the checkpoint.
+    for suffix in ("", "-wal"):
+        (crashed / f"app.db{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
+    connection.close()
+    command = [sys.executable, "-c", CHECKPOINT, str(crashed / "app.db"), str(1 << 20)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert run.stdout.splitlines() == ["refused"] * 3 + ["(0, 0, 0)", "ok"], run.stderr
+    with contextlib.closing(connect(crashed / "app.db")) as connection:
+        assert whole(connection, 2000)

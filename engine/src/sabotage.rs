@@ -38,6 +38,8 @@ pub enum Sabotage {
     Redo,
     /// A writer does not look whether the data key was changed.
     StaleKey,
+    /// Nobody waits for the thread that writes a batch.
+    BatchWait,
 }
 
 /// Is the engine to do `what`?
@@ -75,6 +77,7 @@ fn named(name: &str) -> Option<Sabotage> {
         "stale-size" => Sabotage::StaleSize,
         "redo" => Sabotage::Redo,
         "stale-key" => Sabotage::StaleKey,
+        "batch-wait" => Sabotage::BatchWait,
         _ => {
             eprintln!("LUMO_FAULT names no fault: {name}");
             std::process::abort()

@@ -30,6 +30,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "stale-frame": ("by_turns-wal-full",),
     "stale-size": ("by_turns-delete-full",),
     "redo": ("rekeying-delete-full", "rekeying-wal-full"),
+    "batch-wait": ("floods-delete-off", "floods-wal-full"),
 }
 
 

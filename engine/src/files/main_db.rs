@@ -75,7 +75,7 @@ pub struct MainFile {
     lost_marks: OnceCell<LostMarks>,
     /// What the cell was last seen to say of synced slots.
     recorded: Option<u64>,
-    /// Blocks that are sealed and wait to be written together, while `combine` allows it.
+    /// Blocks that wait to be written together, while `combine` allows it.
     outbox: Outbox,
     combine: bool,
     ahead: Readahead,

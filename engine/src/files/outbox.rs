@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::memory;
-use super::storage::{LONGEST_TRANSFER, Storage};
-use crate::error::Result;
+use super::storage::{BatchEnd, LONGEST_TRANSFER, Storage};
+use crate::error::{Fault, FaultClass, Result};
 use crate::keys::file_keys::Sealer;
 
 /// What is to be a slot of a file.
@@ -28,7 +28,7 @@ pub enum Unwritten<'a> {
     Clear(&'a [u8]),
 }
 
-/// Slots for one go: as many as fit into [`LONGEST_TRANSFER`] bytes, all sealed or all in clear.
+/// Slots for one go: as many as fit into [`LONGEST_TRANSFER`] bytes.
 #[derive(Default)]
 pub struct Batch {
     slots: Vec<Placed>,
@@ -109,7 +109,10 @@ impl Batch {
         room: &mut Vec<u8>,
         mut write: impl FnMut(&[u8], u64) -> Result<()>,
     ) -> Result<()> {
-        let adjoin = |left: &Placed, right: &Placed| left.offset + left.sealed_len as u64 == right.offset;
+        let adjoin = |left: &Placed, right: &Placed| {
+            left.offset + left.sealed_len as u64 == right.offset
+                && left.clear.is_some() == right.clear.is_some()
+        };
         for neighbours in self.slots.chunk_by(adjoin) {
             let [first, ..] = neighbours else { continue };
             let len: usize = neighbours.iter().map(|slot| slot.sealed_len).sum();
@@ -204,8 +207,9 @@ impl Outbox {
             }
             self.waiting = Arc::into_inner(batch).unwrap_or_default();
         }
+        self.write_waiting(storage)?;
         self.overflowed = storage.writes_batches();
-        self.write_waiting(storage)
+        Ok(())
     }
 
     fn write_waiting(&mut self, storage: &mut dyn Storage) -> Result<()> {
@@ -218,9 +222,19 @@ impl Outbox {
     /// a call that can tell it.
     fn settle(&mut self, storage: &mut dyn Storage, last: bool) -> Result<()> {
         let Some(sent) = &mut self.sent else { return Ok(()) };
-        let written = std::mem::replace(&mut sent.on_its_way, false) && storage.end_batch(last).is_ok();
-        if !written {
-            sent.batch.write_by(&mut self.room, |bytes, offset| storage.write(bytes, offset))?;
+        let on_its_way = std::mem::replace(&mut sent.on_its_way, false);
+        match if on_its_way { storage.end_batch(last) } else { BatchEnd::Failed } {
+            BatchEnd::Written => {}
+            BatchEnd::Failed => {
+                sent.batch.write_by(&mut self.room, |bytes, offset| storage.write(bytes, offset))?;
+            }
+            BatchEnd::Elsewhere => {
+                self.put_away();
+                return Err(Fault::new(
+                    FaultClass::Io,
+                    "the connection belongs to the process that this one was forked from; open another one here",
+                ));
+            }
         }
         self.put_away();
         Ok(())
@@ -240,18 +254,25 @@ impl Outbox {
             self.settle(storage, true)?;
             self.write_waiting(storage)?;
         }
-        self.overflowed = false;
+        self.rest();
         Ok(())
     }
 
     /// Drops what is not written. When this returns, nothing is on its way any more.
     pub fn discard(&mut self, storage: &mut dyn Storage) {
         if self.sent.as_ref().is_some_and(|sent| sent.on_its_way) {
-            let _ = storage.end_batch(true);
+            storage.end_batch(true);
         }
         self.put_away();
         self.waiting.clear();
-        self.overflowed = false;
+        self.rest();
+    }
+
+    /// A large transaction has ended; its memory is not worth keeping.
+    fn rest(&mut self) {
+        if std::mem::replace(&mut self.overflowed, false) {
+            (self.spare, self.room) = (Batch::default(), Vec::new());
+        }
     }
 }
 

@@ -13,6 +13,17 @@ pub const LONGEST_TRANSFER: usize = 0x1_f000;
 /// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL in sqlite3.h).
 pub const SYNC_NORMAL: i32 = 2;
 
+/// What became of a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BatchEnd {
+    /// It is in the file.
+    Written,
+    /// All of it, or some, is not.
+    Failed,
+    /// A process writes it of which this one is a forked child.
+    Elsewhere,
+}
+
 /// Random access to the physical bytes of one file. Failures carry SQLite's result code.
 pub trait Storage {
     /// Fills `buf` from `offset`. `false` if the file ended early; the rest of `buf` is then zero.
@@ -42,10 +53,8 @@ pub trait Storage {
         false
     }
     /// Waits for the batch that was begun. `last`: another will not follow soon, and the thread may go.
-    ///
-    /// Errors: it was not written, or not all of it.
-    fn end_batch(&mut self, _last: bool) -> Result<()> {
-        Ok(())
+    fn end_batch(&mut self, _last: bool) -> BatchEnd {
+        BatchEnd::Failed
     }
 }
 

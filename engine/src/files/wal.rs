@@ -81,7 +81,7 @@ pub struct WalFile {
     transaction: Transaction,
     /// The frame of that transaction that is in `plain`.
     opened: Option<u64>,
-    /// Frames of the transaction under way that are sealed and wait to be written together.
+    /// Frames of the transaction under way that wait to be written together.
     outbox: Outbox,
     discard_missing: bool,
     /// Why the log is about to be lost although it holds commits.
@@ -332,7 +332,7 @@ impl WalFile {
         };
         let slot_len = self.slot.len();
         let mut opened = matches!(unwritten, Some(Unwritten::Sealed(sealed)) if open(sealed));
-        if !opened && !self.checkpoint {
+        if unwritten.is_none() && !self.checkpoint {
             storage.visit_map(offset, slot_len, &mut |sealed| opened = open(sealed));
         }
         // Nothing is read ahead while frames wait: the file has older ones in their places.

@@ -9,7 +9,8 @@ use super::map::FileMap;
 use super::writer::Writer;
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::outbox::Batch;
-use crate::files::storage::{LONGEST_TRANSFER, Storage};
+use crate::files::storage::{BatchEnd, LONGEST_TRANSFER, Storage};
+use crate::sabotage::{self, Sabotage};
 
 /// A file opened by the VFS below, in the memory behind our own `sqlite3_file`.
 pub struct BaseFile {
@@ -20,8 +21,8 @@ pub struct BaseFile {
     writer: Option<Writer>,
     /// The writer has a batch. Nothing else is done with the file before it answers.
     writing: Cell<bool>,
-    /// Did it succeed?
-    answer: Cell<bool>,
+    /// Was its last one written?
+    written: Cell<bool>,
 }
 
 /// Is the file read through a map?
@@ -44,7 +45,7 @@ impl BaseFile {
             background: false,
             writer: None,
             writing: Cell::new(false),
-            answer: Cell::new(true),
+            written: Cell::new(true),
         }
     }
 
@@ -67,14 +68,13 @@ impl BaseFile {
 
     /// Nothing is on its way to the file any more.
     fn wait(&self) {
-        if self.writing.replace(false) {
-            self.answer.set(self.writer.as_ref().is_some_and(Writer::end));
+        if self.writing.get()
+            && !sabotage::is(Sabotage::BatchWait)
+            && let Some(writer) = self.writer.as_ref().filter(|writer| writer.is_here())
+        {
+            self.writing.set(false);
+            self.written.set(writer.end());
         }
-    }
-
-    fn stop_writer(&mut self) {
-        self.wait();
-        self.writer = None;
     }
 
     /// The file, whose name is `path`, is to be read through a map, where one can be had.
@@ -133,7 +133,8 @@ impl BaseFile {
 
     /// Closes the file.
     pub fn close(&mut self) -> c_int {
-        self.stop_writer();
+        self.wait();
+        self.writer = None;
         self.map = Map::No;
         let Some(close) = self.methods().close else { return SQLITE_OK };
         // SAFETY: an open file, closed once: our own close callback is the only caller.
@@ -264,6 +265,9 @@ impl Storage for BaseFile {
 
     fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {
         self.wait();
+        if self.writer.as_ref().is_some_and(|writer| !writer.is_here()) {
+            (self.writer, self.background) = (None, false);
+        }
         if self.background && self.writer.is_none() {
             // SAFETY: an open file, until `close`, which stops the writer; every other use of it waits.
             self.writer = unsafe { Writer::new(self.file) };
@@ -275,13 +279,17 @@ impl Storage for BaseFile {
         true
     }
 
-    fn end_batch(&mut self, last: bool) -> Result<()> {
+    fn end_batch(&mut self, last: bool) -> BatchEnd {
         self.wait();
-        let written = self.answer.replace(true);
-        if last || !written {
-            self.stop_writer();
+        if self.writing.replace(false) && !sabotage::is(Sabotage::BatchWait) {
+            (self.writer, self.background) = (None, false);
+            return BatchEnd::Elsewhere;
         }
-        check(if written { SQLITE_OK } else { SQLITE_IOERR_WRITE }, "writing")
+        let written = self.written.get();
+        if (last || !written) && !sabotage::is(Sabotage::BatchWait) {
+            self.writer = None;
+        }
+        if written { BatchEnd::Written } else { BatchEnd::Failed }
     }
 }
 

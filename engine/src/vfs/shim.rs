@@ -322,12 +322,15 @@ unsafe fn main_content(
     Ok(Content::Main(Box::new(database)))
 }
 
-/// Lets a second thread write the file where SQLite's own VFS for Unix is below, whose xWrite needs nothing of the
-/// thread that opened it (os_unix.c, unixWrite).
+/// SQLite's own VFSs for Unix, whose xWrite needs nothing of the thread that opened the file (os_unix.c, unixWrite).
+const UNIX: [&[u8]; 6] =
+    [b"unix", b"unix-excl", b"unix-dotfile", b"unix-none", b"unix-flock", b"unix-namedsem"];
+
+/// Lets a second thread write the file where that is known to be safe.
 fn allow_writer(shim: &Shim, base: &mut BaseFile) {
     // SAFETY: a registered VFS has a name.
     let name = unsafe { CStr::from_ptr((*shim.base).name) };
-    if name.to_bytes().starts_with(b"unix") && writer::is_possible() {
+    if UNIX.contains(&name.to_bytes()) && writer::is_possible() {
         base.enable_writer();
     }
 }

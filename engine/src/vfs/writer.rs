@@ -1,13 +1,14 @@
 //! A thread that seals and writes batches of one file while its connection fills the next one.
 //!
 //! It lives from the second full batch of a transaction or checkpoint to its end: programs that fork between
-//! transactions, and tools that count threads, never see it.
+//! transactions, and tools that count threads, do not see it. Only of a rollback in exclusive locking mode no call tells:
+//! there it lives to the end of the next transaction.
 
 use std::hint::spin_loop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread::{Builder, JoinHandle, Thread, available_parallelism, current, park, yield_now};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{Builder, JoinHandle, available_parallelism, yield_now};
 use std::time::{Duration, Instant};
 
 use super::abi::sqlite3_file;
@@ -29,7 +30,7 @@ const WRITE: u8 = 1;
 const WRITTEN: u8 = 2;
 const STOP: u8 = 3;
 
-/// The thread of one file.
+/// The thread of one file. Its owner may be used by one thread after the other.
 pub struct Writer {
     shared: Arc<Shared>,
     /// There until it is ended.
@@ -39,25 +40,44 @@ pub struct Writer {
 }
 
 struct Shared {
+    /// Changed under the lock of `asleep`.
     state: AtomicU8,
     /// Was the last batch written?
     written: AtomicBool,
-    job: Mutex<Option<Job>>,
+    job: Mutex<Option<Arc<Batch>>>,
+    /// How many threads sleep until the state changes.
+    asleep: Mutex<u32>,
+    changed: Condvar,
 }
 
-struct Job {
-    batch: Arc<Batch>,
-    /// Who waits for the answer.
-    client: Thread,
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
-    fn job(&self) -> MutexGuard<'_, Option<Job>> {
-        self.job.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new() -> Arc<Shared> {
+        Arc::new(Shared {
+            state: AtomicU8::new(IDLE),
+            written: AtomicBool::new(true),
+            job: Mutex::new(None),
+            asleep: Mutex::new(0),
+            changed: Condvar::new(),
+        })
     }
 
-    /// Waits for one of two states.
-    fn wait_for(&self, wanted: [u8; 2]) -> u8 {
+    /// Puts `next` in the place of the state, unless that is STOP.
+    fn tell(&self, next: u8) {
+        let asleep = locked(&self.asleep);
+        if self.state.load(Ordering::Relaxed) != STOP {
+            self.state.store(next, Ordering::Release);
+        }
+        if *asleep > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits for one of some states.
+    fn wait_for(&self, wanted: &[u8]) -> u8 {
         let mut since = None;
         loop {
             let state = self.state.load(Ordering::Acquire);
@@ -66,8 +86,7 @@ impl Shared {
             }
             let waited = since.get_or_insert_with(Instant::now).elapsed();
             if waited > PATIENCE {
-                // Whoever changes the state wakes this thread afterwards.
-                park();
+                return self.sleep_until(wanted);
             } else if waited > GREED {
                 yield_now();
             } else {
@@ -76,21 +95,34 @@ impl Shared {
         }
     }
 
+    fn sleep_until(&self, wanted: &[u8]) -> u8 {
+        let mut asleep = locked(&self.asleep);
+        loop {
+            let state = self.state.load(Ordering::Acquire);
+            if wanted.contains(&state) {
+                return state;
+            }
+            *asleep += 1;
+            asleep = self.changed.wait(asleep).unwrap_or_else(PoisonError::into_inner);
+            *asleep -= 1;
+        }
+    }
+
     /// What the thread does.
     fn serve(&self, file: &Handed) {
         let mut room = Vec::new();
-        while self.wait_for([WRITE, STOP]) == WRITE {
-            let Some(Job { batch, client }) = self.job().take() else { return };
+        while self.wait_for(&[WRITE, STOP]) == WRITE {
+            let batch = locked(&self.job).take();
             // A bug in there must not leave the other thread waiting.
             let written = catch_unwind(AssertUnwindSafe(|| {
                 // SAFETY: as the caller of `Writer::new` promises.
-                batch.write_by(&mut room, |bytes, offset| unsafe { write(file.0, bytes, offset) })
+                let write = |bytes: &[u8], offset| unsafe { write(file.0, bytes, offset) };
+                batch.as_ref().is_some_and(|batch| batch.write_by(&mut room, write).is_ok())
             }));
             // Whoever hears the answer wants the batch to himself.
             drop(batch);
-            self.written.store(matches!(written, Ok(Ok(()))), Ordering::Relaxed);
-            self.state.store(WRITTEN, Ordering::Release);
-            client.unpark();
+            self.written.store(written.unwrap_or(false), Ordering::Relaxed);
+            self.tell(WRITTEN);
         }
     }
 }
@@ -118,11 +150,7 @@ impl Writer {
     /// `file` stays open until this value is dropped, and is not used between [`begin`](Self::begin) and
     /// [`end`](Self::end).
     pub unsafe fn new(file: *mut sqlite3_file) -> Option<Writer> {
-        let shared = Arc::new(Shared {
-            state: AtomicU8::new(IDLE),
-            written: AtomicBool::new(true),
-            job: Mutex::new(None),
-        });
+        let shared = Shared::new();
         let (theirs, file) = (Arc::clone(&shared), Handed(file));
         let work = move || theirs.serve(&file);
         let builder = Builder::new().name("lumocrypt-write".into()).stack_size(STACK);
@@ -130,35 +158,30 @@ impl Writer {
         Some(Writer { shared, thread: Some(thread), process: std::process::id() })
     }
 
-    fn tell(&self, state: u8) {
-        self.shared.state.store(state, Ordering::Release);
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
+    /// Is the thread in this process? Otherwise locks may be held by whom `fork` left behind.
+    pub fn is_here(&self) -> bool {
+        self.process == std::process::id()
     }
 
     /// Hands `batch` over.
     pub fn begin(&self, batch: &Arc<Batch>) {
-        *self.shared.job() = Some(Job { batch: Arc::clone(batch), client: current() });
-        self.tell(WRITE);
+        *locked(&self.shared.job) = Some(Arc::clone(batch));
+        self.shared.tell(WRITE);
     }
 
     /// Waits for it. Was it written?
     pub fn end(&self) -> bool {
-        if self.process != std::process::id() {
-            return false;
-        }
-        self.shared.wait_for([WRITTEN, WRITTEN]);
+        self.shared.wait_for(&[WRITTEN]);
         self.shared.written.load(Ordering::Relaxed)
     }
 }
 
 impl Drop for Writer {
-    /// Ends the thread, which has nothing to do.
+    /// Ends the thread, after what it is writing.
     fn drop(&mut self) {
-        let here = self.process == std::process::id();
+        let here = self.is_here();
         if here {
-            self.tell(STOP);
+            self.shared.tell(STOP);
         }
         match self.thread.take() {
             Some(thread) if here => {
@@ -170,7 +193,12 @@ impl Drop for Writer {
     }
 }
 
-/// Starts a thread that the host's signal handlers never run in.
+/// Signals that say what a thread itself did: a host may want to tell of a crash.
+#[cfg(unix)]
+const OWN: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGABRT, libc::SIGTRAP];
+
+/// Starts a thread that the host's handlers of other signals never run in.
 #[cfg(unix)]
 fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -179,6 +207,9 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     // its creator's mask (pthread_sigmask(3)).
     unsafe {
         libc::sigfillset(all.as_mut_ptr());
+        for signal in OWN {
+            libc::sigdelset(all.as_mut_ptr(), signal);
+        }
         let masked = libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) == 0;
         let started = start();
         if masked {
@@ -192,3 +223,6 @@ fn without_signals<T>(start: impl FnOnce() -> T) -> T {
 fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     start()
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use super::*;
 use crate::crypto::nonce;
 use crate::crypto::secret::Secret;
 use crate::crypto::suite::SuiteId;
-use crate::error::{Fault, FaultClass, FileKind};
+use crate::error::FileKind;
 use crate::files::storage::MemoryFile;
 use crate::keys::file_keys::FileKeys;
 
@@ -49,14 +49,17 @@ impl Storage for SlowFile {
         self.last = false;
         true
     }
-    fn end_batch(&mut self, last: bool) -> Result<()> {
+    fn end_batch(&mut self, last: bool) -> BatchEnd {
         let batch = self.on_its_way.take().expect("a batch was begun");
         self.ended += 1;
         self.last = last;
         if self.failing.pop_front().unwrap_or(false) {
-            return Err(Fault::new(FaultClass::Io, "the thread could not write"));
+            return BatchEnd::Failed;
         }
-        batch.write_by(&mut Vec::new(), |bytes, offset| self.disk.write(bytes, offset))
+        match batch.write_by(&mut Vec::new(), |bytes, offset| self.disk.write(bytes, offset)) {
+            Ok(()) => BatchEnd::Written,
+            Err(_) => BatchEnd::Failed,
+        }
     }
 }
 

@@ -1,0 +1,168 @@
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::AtomicU32;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use super::super::abi::{SQLITE_IOERR_WRITE, SQLITE_OK, sqlite3_io_methods};
+use super::super::base::BaseFile;
+use super::*;
+use crate::crypto::secret::Secret;
+use crate::crypto::suite::SuiteId;
+use crate::error::{FileKind, Result};
+use crate::files::outbox::{Outbox, Slot};
+use crate::files::storage::LONGEST_TRANSFER;
+use crate::keys::file_keys::{FileKeys, Sealer};
+
+/// Longer than anybody is patient.
+const SLOW: Duration = Duration::from_millis(50);
+/// Slots of a batch.
+const MOST: u64 = 7;
+
+/// A file whose writes by other threads than the first take long, or fail.
+#[repr(C)]
+struct Below {
+    head: sqlite3_file,
+    owner: thread::ThreadId,
+    writes: AtomicU32,
+    fails: AtomicBool,
+}
+
+unsafe extern "C" fn write_slowly(file: *mut sqlite3_file, _: *const c_void, _: c_int, _: i64) -> c_int {
+    // SAFETY: a file of these tests.
+    let below = unsafe { &*file.cast::<Below>() };
+    if thread::current().id() != below.owner {
+        thread::sleep(SLOW);
+    }
+    if below.fails.load(Ordering::Relaxed) {
+        return SQLITE_IOERR_WRITE;
+    }
+    below.writes.fetch_add(1, Ordering::Relaxed);
+    SQLITE_OK
+}
+
+static METHODS: sqlite3_io_methods = sqlite3_io_methods {
+    version: 1,
+    close: None,
+    read: None,
+    write: Some(write_slowly),
+    truncate: None,
+    sync: None,
+    file_size: None,
+    lock: None,
+    unlock: None,
+    check_reserved_lock: None,
+    file_control: None,
+    sector_size: None,
+    device_characteristics: None,
+    shm_map: None,
+    shm_lock: None,
+    shm_barrier: None,
+    shm_unmap: None,
+    fetch: None,
+    unfetch: None,
+};
+
+/// A file and its outbox.
+struct Bench {
+    below: &'static Below,
+    base: BaseFile,
+    outbox: Outbox,
+    sealer: Sealer,
+}
+
+// SAFETY: used by one thread after the other, as connections are.
+unsafe impl Send for Bench {}
+
+impl Bench {
+    fn new() -> Bench {
+        let below = Box::leak(Box::new(Below {
+            head: sqlite3_file { methods: &raw const METHODS },
+            owner: thread::current().id(),
+            writes: AtomicU32::new(0),
+            fails: AtomicBool::new(false),
+        }));
+        // SAFETY: never freed.
+        let mut base = unsafe { BaseFile::new(std::ptr::from_mut(below).cast()) };
+        base.enable_writer();
+        let keys = FileKeys::new([1; 16], [2; 16], SuiteId::DEFAULT, Some(Secret::random().unwrap()));
+        let sealer = keys.unwrap().sealer(FileKind::MainDb).unwrap();
+        Bench { below, base, outbox: Outbox::default(), sealer }
+    }
+
+    fn add(&mut self, slots: u64) -> Result<()> {
+        let len = LONGEST_TRANSFER / MOST as usize;
+        let plain = vec![7; len - self.sealer.overhead()];
+        for index in 0..slots {
+            let slot = Slot { index, offset: index * len as u64, context: [0; 16], parts: [&[], &plain] };
+            self.outbox.add(&mut self.base, &self.sealer, &slot)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.outbox.flush(&mut self.base)
+    }
+
+    fn discard(&mut self) {
+        self.outbox.discard(&mut self.base);
+    }
+
+    fn writes(&self) -> u32 {
+        self.below.writes.load(Ordering::Relaxed)
+    }
+}
+
+/// What `work` returns; fails if it does not.
+fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = channel();
+    thread::spawn(move || done.send(work()));
+    result.recv_timeout(Duration::from_secs(60)).expect("it hangs")
+}
+
+#[test]
+fn one_thread_begins_and_another_ends() {
+    let mut bench = Bench::new();
+    bench.add(2 * MOST + 1).unwrap();
+    assert_eq!(bench.writes(), 1, "the second batch is on its way");
+    // The connection goes to another thread, which has to sleep until the writer is done.
+    let mut bench = in_time(move || {
+        bench.flush().unwrap();
+        bench
+    });
+    assert_eq!(bench.writes(), 3);
+    bench.add(3 * MOST).unwrap();
+    in_time(move || bench.discard());
+}
+
+#[test]
+fn other_uses_of_the_file_wait() {
+    let mut bench = Bench::new();
+    bench.add(2 * MOST + 1).unwrap();
+    let _ = bench.base.as_ptr();
+    assert_eq!(bench.writes(), 2);
+    bench.flush().unwrap();
+    assert_eq!(bench.writes(), 3);
+}
+
+#[test]
+fn a_writer_that_is_dropped_ends_after_its_batch() {
+    let mut bench = Bench::new();
+    bench.add(2 * MOST + 1).unwrap();
+    let below = bench.below;
+    in_time(move || drop(bench));
+    assert_eq!(below.writes.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn a_failure_is_the_next_calls() {
+    let mut bench = Bench::new();
+    bench.add(MOST + 1).unwrap();
+    bench.below.fails.store(true, Ordering::Relaxed);
+    bench.add(MOST - 1).unwrap();
+    assert!(bench.flush().is_err());
+    assert!(bench.flush().is_err());
+    bench.below.fails.store(false, Ordering::Relaxed);
+    bench.flush().unwrap();
+    // The slots behind the first batch, and those in front of them.
+    assert_eq!(bench.writes(), 3);
+}
