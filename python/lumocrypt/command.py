@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Sequence
 from typing import Any, Literal, Self, final
 
@@ -23,6 +24,9 @@ from .keys import Key
 
 #: Seconds to wait for the write lock of others' transactions.
 LOCK_WAIT = 5.0
+# Seconds between two looks at a lock. SQLite pauses for up to a tenth of a second, in which others that write
+# without a pause of their own take the lock many times.
+_PAUSE = 0.002
 
 
 @final
@@ -44,7 +48,7 @@ class Commander:
         if not os.access(self._path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
         uri = handle_uri(self._path, self._key, self._options, mode="rw", cache="private")
-        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=self._wait)
+        self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -62,7 +66,7 @@ class Commander:
         pragma = f"PRAGMA lumo_command='{native.command_new(command, [key.number for key in keys])}'"
         try:
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._begin()
             except sqlite3.Error:
                 # Outside of a transaction it is refused, and used up: the engine keeps no key for it.
                 with contextlib.suppress(sqlite3.Error):
@@ -88,8 +92,26 @@ class Commander:
             raise
         return json.loads(rows[0][0])
 
+    def _begin(self) -> None:
+        assert self._connection is not None
+        deadline = time.monotonic() + self._wait
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
+
     def checkpoint(self, mode: Literal["PASSIVE", "TRUNCATE"] = "TRUNCATE") -> None:
         """Copies a write-ahead log into the database, and empties it, as far as others let us."""
         assert self._connection is not None
         with contextlib.suppress(sqlite3.OperationalError):
-            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            try:
+                # Readers come and go: it has to stay at it.
+                self._connection.execute(f"PRAGMA busy_timeout={round(self._wait * 1000)}").fetchall()
+                self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            finally:
+                self._connection.execute("PRAGMA busy_timeout=0").fetchall()
