@@ -209,6 +209,9 @@ def test_hazard_5_a_torn_block_is_found_beside_the_database(tmp_path: Path) -> N
     lumocrypt.decrypt(path, clear, key=KEY)
     with contextlib.closing(sqlite3.connect(clear)) as connection:
         assert connection.execute("SELECT * FROM t ORDER BY id").fetchall() == content
+    converted = tmp_path / "converted.db"
+    lumocrypt.convert(path, converted, format="lumocrypt", key=KEY, new_format="lumocrypt", new_key=NEW)
+    assert rows(converted, NEW) == content
     lumocrypt.rekey(path, key=KEY)
     assert rows(path) == content
     assert lumocrypt.verify(path, key=KEY).ok

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Unlocked;
 use super::convert::unauthentic;
 use super::workers::Input;
-use super::{NO_CONTEXT, Unlocked};
 use crate::crypto::length_preserving::{LengthPreserving, LengthPreservingCipher};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::BLOCK_SIZES;
@@ -120,7 +120,9 @@ impl View {
             Form::Native(file) => {
                 memory::resize(&mut self.slot, out.len() + file.geometry.overhead as usize)?;
                 self.file.read(&mut self.slot, file.geometry.slot_offset(index))?;
-                file.sealer.open(index, &NO_CONTEXT, &self.slot, out).map_err(|_| unauthentic(index))?;
+                if !file.open_slot(index, &self.slot, out) {
+                    return Err(unauthentic(index));
+                }
             }
         }
         Ok(())
