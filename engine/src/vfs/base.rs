@@ -18,6 +18,7 @@ pub struct BaseFile {
     map: Map,
     /// May a second thread write to it?
     background: bool,
+    beside_reads: bool,
     writer: Option<Writer>,
     /// The writer has a batch. Nothing else is done with the file before it answers.
     writing: Cell<bool>,
@@ -43,6 +44,7 @@ impl BaseFile {
             file,
             map: Map::No,
             background: false,
+            beside_reads: false,
             writer: None,
             writing: Cell::new(false),
             written: Cell::new(true),
@@ -61,9 +63,11 @@ impl BaseFile {
         self.file
     }
 
-    /// A second thread may write batches of the file.
-    pub fn enable_writer(&mut self) {
+    /// A second thread may write batches of the file; `beside_reads`: and need not be waited for by reads of what it does
+    /// not write.
+    pub fn enable_writer(&mut self, beside_reads: bool) {
         self.background = true;
+        self.beside_reads = beside_reads;
     }
 
     /// Nothing is on its way to the file any more.
@@ -180,7 +184,10 @@ pub unsafe fn write(file: *mut sqlite3_file, data: &[u8], offset: u64) -> Result
 
 impl Storage for BaseFile {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
-        self.wait();
+        // Slots that are being written are read from their batch.
+        if !self.beside_reads {
+            self.wait();
+        }
         let Some(read) = self.methods().read else { return check(SQLITE_IOERR, "reading").map(|()| false) };
         let mut at = offset;
         let mut complete = true;

@@ -497,8 +497,8 @@ impl OpenFile {
             }
         }
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
-            // As in `lock`: a writer of the log, a checkpoint, a recovery.
-            if (flags & SQLITE_SHM_EXCLUSIVE != 0 || self.base.is_mapped())
+            // As in `lock`: a writer of the log, a checkpoint, a recovery. Readers' marks are locked by them, too, to change.
+            if (flags & SQLITE_SHM_EXCLUSIVE != 0 && first < WAL_FIRST_READ_LOCK || self.base.is_mapped())
                 && let Err(fault) =
                     if exclusive_write { self.follow_to_write() } else { self.follow(false).map(|_| ()) }
             {

@@ -328,10 +328,17 @@ const UNIX: [&[u8]; 6] =
 
 /// Lets a second thread write the file where that is known to be safe.
 fn allow_writer(shim: &Shim, base: &mut BaseFile) {
-    // SAFETY: a registered VFS has a name.
-    let name = unsafe { CStr::from_ptr((*shim.base).name) };
+    // SAFETY: a registered VFS, which has a name.
+    let (below, name) = unsafe { (&*shim.base, CStr::from_ptr((*shim.base).name)) };
     if UNIX.contains(&name.to_bytes()) && writer::is_possible() {
-        base.enable_writer();
+        let has = |call: &CStr| match below.get_system_call {
+            // SAFETY: a registered VFS and a string (sqlite3.h, xGetSystemCall).
+            Some(get) if below.version >= 3 => unsafe { get(shim.base, call.as_ptr()) }.is_some(),
+            _ => false,
+        };
+        // Compiled without them, it moves the descriptor's one position first.
+        let positioned = (has(c"pread") && has(c"pwrite")) || (has(c"pread64") && has(c"pwrite64"));
+        base.enable_writer(positioned && cfg!(target_os = "linux"));
     }
 }
 

@@ -136,11 +136,11 @@ pub fn is_possible() -> bool {
     })
 }
 
-/// A file, which is used by one thread at a time: [`Writer`]'s owner waits before it does anything with it.
+/// A file, which is used by one thread at a time but for reads by position: [`Writer`]'s owner waits before it does
+/// anything else with it.
 struct Handed(*mut sqlite3_file);
 
-// SAFETY: SQLite's files belong to no thread (os_unix.c: descriptors and memory of the process), and are used by one at a
-// time.
+// SAFETY: SQLite's files belong to no thread (os_unix.c: descriptors and memory of the process), and are used as said.
 unsafe impl Send for Handed {}
 
 impl Writer {
@@ -148,7 +148,7 @@ impl Writer {
     ///
     /// # Safety
     /// `file` stays open until this value is dropped, and is not used between [`begin`](Self::begin) and
-    /// [`end`](Self::end).
+    /// [`end`](Self::end), but for reads by position if its VFS makes such.
     pub unsafe fn new(file: *mut sqlite3_file) -> Option<Writer> {
         let shared = Shared::new();
         let (theirs, file) = (Arc::clone(&shared), Handed(file));

@@ -83,7 +83,7 @@ impl Bench {
         }));
         // SAFETY: never freed.
         let mut base = unsafe { BaseFile::new(std::ptr::from_mut(below).cast()) };
-        base.enable_writer();
+        base.enable_writer(false);
         let keys = FileKeys::new([1; 16], [2; 16], SuiteId::DEFAULT, Some(Secret::random().unwrap()));
         let sealer = keys.unwrap().sealer(FileKind::MainDb).unwrap();
         Bench { below, base, outbox: Outbox::default(), sealer }
