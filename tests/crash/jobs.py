@@ -50,6 +50,8 @@ class _Worker:
         paths.append(str(Path(__file__).parents[1]))
         environment = {**os.environ, VARIABLE: str(build()), "PYTHONPATH": os.pathsep.join(paths)}
         environment.pop("LUMO_KEY", None)
+        # The second thread, however slowly batches fill here.
+        environment["LUMO_THREADS"] = "2"
         if fault:
             environment["LUMO_FAULT"] = fault
         self._process = subprocess.Popen(

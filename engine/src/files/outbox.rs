@@ -1,6 +1,7 @@
 //! Slots that wait to be written together, and those that are on their way to the file.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::memory;
 use super::storage::{BatchEnd, LONGEST_TRANSFER, Storage};
@@ -31,6 +32,8 @@ pub enum Unwritten<'a> {
 /// Slots for one go: as many as fit into [`LONGEST_TRANSFER`] bytes.
 #[derive(Default)]
 pub struct Batch {
+    /// The numbers of the slots, apart from the rest: they are looked through at every read.
+    indices: Vec<u64>,
     slots: Vec<Placed>,
     /// The slots one behind the other; what lies behind the last is left over from fuller batches.
     bytes: Vec<u8>,
@@ -41,14 +44,20 @@ pub struct Batch {
 
 /// A slot in a batch.
 struct Placed {
-    index: u64,
     offset: u64,
     start: usize,
     /// Bytes in the batch, and in the file.
     len: usize,
     sealed_len: usize,
     /// What it is still to be sealed with.
-    clear: Option<(Sealer, [u8; 16])>,
+    clear: Option<Clear>,
+}
+
+/// A slot that is not sealed.
+struct Clear {
+    sealer: Sealer,
+    index: u64,
+    context: [u8; 16],
 }
 
 impl Batch {
@@ -57,13 +66,14 @@ impl Batch {
     }
 
     fn clear(&mut self) {
+        self.indices.clear();
         self.slots.clear();
         (self.filled, self.sealed) = (0, 0);
     }
 
     /// The slot `index` as it was added last.
     fn get(&self, index: u64) -> Option<Unwritten<'_>> {
-        let slot = self.slots.iter().rev().find(|slot| slot.index == index)?;
+        let slot = &self.slots[self.indices.iter().rposition(|waiting| *waiting == index)?];
         let bytes = &self.bytes[slot.start..slot.start + slot.len];
         Some(if slot.clear.is_some() { Unwritten::Clear(bytes) } else { Unwritten::Sealed(bytes) })
     }
@@ -83,6 +93,7 @@ impl Batch {
             memory::resize(&mut self.bytes, end)?;
         }
         memory::reserve(&mut self.slots, 1)?;
+        memory::reserve(&mut self.indices, 1)?;
         let place = &mut self.bytes[start..end];
         if !now {
             place[..head.len()].copy_from_slice(head);
@@ -93,10 +104,12 @@ impl Batch {
             memory::resize(scratch, plain_len)?;
             sealer.seal_parts(slot.index, &slot.context, slot.parts, place, scratch)?;
         }
-        let clear = (!now).then(|| (sealer.clone(), slot.context));
+        let clear =
+            (!now).then(|| Clear { sealer: sealer.clone(), index: slot.index, context: slot.context });
         self.filled = end;
         self.sealed += sealed_len;
-        self.slots.push(Placed { index: slot.index, offset: slot.offset, start, len, sealed_len, clear });
+        self.indices.push(slot.index);
+        self.slots.push(Placed { offset: slot.offset, start, len, sealed_len, clear });
         Ok(&self.bytes[start..end])
     }
 
@@ -126,9 +139,9 @@ impl Batch {
             let mut rest = &mut room[..len];
             for slot in neighbours {
                 let (place, behind) = rest.split_at_mut(slot.sealed_len);
-                if let Some((sealer, context)) = &slot.clear {
+                if let Some(clear) = &slot.clear {
                     let plain = &self.bytes[slot.start..slot.start + slot.len];
-                    sealer.seal(slot.index, context, plain, place)?;
+                    clear.sealer.seal(clear.index, &clear.context, plain, place)?;
                 }
                 rest = behind;
             }
@@ -140,7 +153,7 @@ impl Batch {
 
 /// The slots of one file that are not written yet.
 ///
-/// From the second full batch on the storage may seal and write one while the next fills: of a transaction's frames, or a
+/// Where batches fill fast the storage may seal and write one while the next fills: of a transaction's frames, or a
 /// checkpoint's blocks, nothing counts before [`flush`](Self::flush) has returned. Batches are written in order.
 #[derive(Default)]
 pub struct Outbox {
@@ -148,9 +161,12 @@ pub struct Outbox {
     /// The batch before.
     sent: Option<Sent>,
     spare: Batch,
-    /// A batch was full since the last flush, and the storage may write the next ones in a thread of its own: they are
-    /// sealed there.
-    overflowed: bool,
+    /// What waits is for the storage to write in a thread of its own, and sealed there.
+    background: bool,
+    /// That thread was started since the last flush.
+    begun: bool,
+    /// When a batch was full last.
+    full_at: Option<Instant>,
     scratch: Vec<u8>,
     room: Vec<u8>,
 }
@@ -185,7 +201,7 @@ impl Outbox {
     pub fn add(&mut self, storage: &mut dyn Storage, sealer: &Sealer, slot: &Slot) -> Result<Option<&[u8]>> {
         let len = slot.parts[0].len() + slot.parts[1].len() + sealer.overhead();
         self.send_if_full(storage, len)?;
-        let now = !self.overflowed;
+        let now = !self.background;
         let added = self.waiting.add(sealer, slot, now, &mut self.scratch)?;
         Ok(now.then_some(added))
     }
@@ -197,18 +213,23 @@ impl Outbox {
 
     fn send(&mut self, storage: &mut dyn Storage) -> Result<()> {
         self.settle(storage, false)?;
-        // A second thread is not worth its while for a single batch.
-        if self.overflowed {
+        let (now, worth) = (Instant::now(), storage.pace_for_batches());
+        let background = match self.full_at.replace(now) {
+            Some(before) => now - before < worth,
+            None => worth == Duration::MAX,
+        };
+        if self.background {
             let batch = Arc::new(std::mem::take(&mut self.waiting));
             if storage.begin_batch(&batch) {
                 self.waiting = std::mem::take(&mut self.spare);
                 self.sent = Some(Sent { batch, on_its_way: true });
+                (self.background, self.begun) = (background, true);
                 return Ok(());
             }
             self.waiting = Arc::into_inner(batch).unwrap_or_default();
         }
         self.write_waiting(storage)?;
-        self.overflowed = storage.writes_batches();
+        self.background = background;
         Ok(())
     }
 
@@ -254,25 +275,24 @@ impl Outbox {
             self.settle(storage, true)?;
             self.write_waiting(storage)?;
         }
-        self.rest();
+        self.rest(storage);
         Ok(())
     }
 
     /// Drops what is not written. When this returns, nothing is on its way any more.
     pub fn discard(&mut self, storage: &mut dyn Storage) {
-        if self.sent.as_ref().is_some_and(|sent| sent.on_its_way) {
-            storage.end_batch(true);
-        }
+        self.rest(storage);
         self.put_away();
         self.waiting.clear();
-        self.rest();
     }
 
-    /// A large transaction has ended; its memory is not worth keeping.
-    fn rest(&mut self) {
-        if std::mem::replace(&mut self.overflowed, false) {
+    /// A transaction has ended. The thread may go, and the memory of a large one is not worth keeping.
+    fn rest(&mut self, storage: &mut dyn Storage) {
+        if std::mem::replace(&mut self.begun, false) {
+            storage.end_batch(true);
             (self.spare, self.room) = (Batch::default(), Vec::new());
         }
+        (self.background, self.full_at) = (false, None);
     }
 }
 

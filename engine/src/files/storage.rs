@@ -1,6 +1,7 @@
 //! The layer below: random access to one file, as SQLite's VFS offers it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::outbox::Batch;
 use crate::error::Result;
@@ -43,9 +44,9 @@ pub trait Storage {
     fn visit_map(&mut self, _offset: u64, _len: usize, _visit: &mut dyn FnMut(&[u8])) -> bool {
         false
     }
-    /// May [`begin_batch`](Self::begin_batch) succeed?
-    fn writes_batches(&self) -> bool {
-        false
+    /// Batches that fill faster than this are worth [`begin_batch`](Self::begin_batch). Zero: none; [`Duration::MAX`]: all.
+    fn pace_for_batches(&self) -> Duration {
+        Duration::ZERO
     }
     /// Begins to seal and write `batch` in a thread of its own; what else is called meanwhile waits for it, maps excepted.
     /// `false`: not here. One batch at a time, and [`end_batch`](Self::end_batch) follows.

@@ -3,10 +3,11 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::abi::*;
 use super::map::FileMap;
-use super::writer::Writer;
+use super::writer::{self, Writer};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::outbox::Batch;
 use crate::files::storage::{BatchEnd, LONGEST_TRANSFER, Storage};
@@ -266,8 +267,8 @@ impl Storage for BaseFile {
         true
     }
 
-    fn writes_batches(&self) -> bool {
-        self.background
+    fn pace_for_batches(&self) -> Duration {
+        if self.background { writer::pace() } else { Duration::ZERO }
     }
 
     fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {

@@ -1,6 +1,6 @@
 //! A thread that seals and writes batches of one file while its connection fills the next one.
 //!
-//! It lives from the second full batch of a transaction or checkpoint to its end: programs that fork between
+//! It lives from the third full batch of a transaction or checkpoint, if they follow fast, to its end: programs that fork between
 //! transactions, and tools that count threads, do not see it. Only of a rollback in exclusive locking mode no call tells:
 //! there it lives to the end of the next transaction.
 
@@ -127,12 +127,21 @@ impl Shared {
     }
 }
 
-/// May there be a second thread at all?
-pub fn is_possible() -> bool {
-    static POSSIBLE: OnceLock<bool> = OnceLock::new();
-    *POSSIBLE.get_or_init(|| {
-        let alone = std::env::var("LUMO_THREADS").is_ok_and(|threads| threads.trim() == "1");
-        !alone && available_parallelism().is_ok_and(|cores| cores.get() > 1)
+/// How fast batches have to fill to be worth the thread: it costs as much as a batch takes to write, in being woken or in
+/// what it takes from a core that is half of another. `LUMO_THREADS` says that there is to be none (1) or always one.
+/// Zero: none.
+pub fn pace() -> Duration {
+    static PACE: OnceLock<Duration> = OnceLock::new();
+    *PACE.get_or_init(|| {
+        let wanted =
+            std::env::var("LUMO_THREADS").ok().and_then(|threads| threads.trim().parse::<usize>().ok());
+        match wanted {
+            Some(1) => Duration::ZERO,
+            Some(_) => Duration::MAX,
+            None if cfg!(test) => Duration::MAX,
+            None if available_parallelism().is_ok_and(|cores| cores.get() > 1) => Duration::from_micros(500),
+            None => Duration::ZERO,
+        }
     })
 }
 

@@ -20,6 +20,7 @@ struct SlowFile {
     begun: usize,
     ended: usize,
     last: bool,
+    never: bool,
 }
 
 impl Storage for SlowFile {
@@ -39,8 +40,8 @@ impl Storage for SlowFile {
     fn size(&mut self) -> Result<u64> {
         self.disk.size()
     }
-    fn writes_batches(&self) -> bool {
-        true
+    fn pace_for_batches(&self) -> Duration {
+        if self.never { Duration::ZERO } else { Duration::MAX }
     }
     fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {
         assert!(self.on_its_way.is_none(), "one batch at a time");
@@ -50,9 +51,9 @@ impl Storage for SlowFile {
         true
     }
     fn end_batch(&mut self, last: bool) -> BatchEnd {
-        let batch = self.on_its_way.take().expect("a batch was begun");
-        self.ended += 1;
         self.last = last;
+        let Some(batch) = self.on_its_way.take() else { return BatchEnd::Written };
+        self.ended += 1;
         if self.failing.pop_front().unwrap_or(false) {
             return BatchEnd::Failed;
         }
@@ -163,6 +164,29 @@ fn a_full_batch_is_written_and_later_ones_beside_the_work() {
     bench.outbox.flush(&mut file).unwrap();
     assert_eq!((file.ended, file.last), (3, true));
     assert_eq!(bench.file(&file.disk), [3; 22]);
+}
+
+#[test]
+fn what_fills_slowly_is_written_at_once() {
+    let (mut bench, mut file) = (Bench::new(), SlowFile { never: true, ..SlowFile::default() });
+    for index in 0..4 * MOST + 1 {
+        bench.add(&mut file, index, 1).unwrap();
+    }
+    assert_eq!((file.begun, file.disk.writes), (0, 4));
+    assert!(matches!(bench.outbox.get(4 * MOST), Some(Unwritten::Sealed(_))));
+}
+
+#[test]
+fn a_pace_that_changes_in_the_middle_is_followed() {
+    let (mut bench, mut file) = (Bench::new(), SlowFile::default());
+    for index in 0..9 * MOST + 1 {
+        file.never = (3 * MOST..6 * MOST).contains(&index);
+        bench.add(&mut file, index, index as u8 + 1).unwrap();
+    }
+    assert!((3..7).contains(&file.begun), "{}", file.begun);
+    bench.outbox.flush(&mut file).unwrap();
+    assert_eq!(bench.file(&file.disk), (1..=9 * MOST as u8 + 1).collect::<Vec<_>>());
+    assert!(file.last);
 }
 
 #[test]
