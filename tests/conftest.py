@@ -27,8 +27,8 @@ FAST = {"t": 2, "m": 19 * 1024, "p": 1}
 MARKER = "the quick brown marker"
 
 
-# By itself a second thread writes only what comes fast; tests are to meet it wherever it may be. Said before any
-# test says something else for itself: the engine asks once.
+# By itself a second thread writes only what comes fast; tests meet it everywhere. Said before any test says
+# something else for itself: the engine asks once.
 os.environ.setdefault("LUMO_THREADS", "2")
 
 

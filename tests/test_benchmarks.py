@@ -174,6 +174,14 @@ def test_it_says_where_we_lose(results: Results) -> None:
     assert "MC aegis at WAL commits (1.30 to 0.90)" in text
 
 
+def test_it_says_what_a_second_core_does(results: Results) -> None:
+    assert "LUMO_THREADS" not in "\n".join(findings(results, "tmpfs"))
+    more = [ratio("map", "checkpoint", 0.8), ratio("one-thread", "checkpoint", 1.05)]
+    results.merge(1, [*more, ratio("map", "full_scan", 0.9), ratio("one-thread", "full_scan", 0.91)])
+    (said,) = [text for text in findings(results, "tmpfs") if "LUMO_THREADS" in text]
+    assert said.endswith("take longer: checkpoint (1.05).")
+
+
 def test_targets(results: Results) -> None:
     found = {target.name: target for target in targets.targets(results)}
     assert found["map, full_scan"].met

@@ -43,7 +43,7 @@ def insert(connection: sqlite3.Connection, numbers: range) -> None:
 
 def writers() -> list[str]:
     """The names of the engine's threads in this process."""
-    names = []
+    names: list[str] = []
     for task in TASKS.iterdir():
         with contextlib.suppress(OSError):
             names.append((task / "comm").read_text().strip())
