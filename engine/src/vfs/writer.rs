@@ -111,8 +111,12 @@ impl Shared {
     /// What the thread does.
     fn serve(&self, file: &Handed) {
         let mut room = Vec::new();
-        while self.wait_for(&[WRITE, STOP]) == WRITE {
+        loop {
+            let wanted = self.wait_for(&[WRITE, STOP]);
             let batch = locked(&self.job).take();
+            if wanted == STOP && batch.is_none() {
+                return;
+            }
             // A bug in there must not leave the other thread waiting.
             let written = catch_unwind(AssertUnwindSafe(|| {
                 // SAFETY: as the caller of `Writer::new` promises.
