@@ -57,6 +57,12 @@ def whole(connection: sqlite3.Connection, count: int) -> bool:
     ).fetchall() == [("ok",)]
 
 
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """A script in a process of its own. That it forks with threads is meant."""
+    command = [sys.executable, "-W", "ignore", "-c", script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
 @pytest.mark.parametrize("io", ["map", "pread"])
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_it_is_there_in_large_transactions_and_gone_after_them(tmp_path: Path, journal: str, io: str) -> None:
@@ -149,9 +155,8 @@ print(connection.execute("SELECT count(*) FROM t").fetchone()[0])
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_a_fork_in_the_middle_harms_neither_process(tmp_path: Path, journal: str) -> None:
     path = tmp_path / "app.db"
-    command = [sys.executable, "-W", "ignore", "-c", FORKS, str(path), journal]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert (run.returncode, run.stdout.strip()) == (0, "3000"), run.stderr
+    done = run(FORKS, path, journal)
+    assert (done.returncode, done.stdout.strip()) == (0, "3000"), done.stderr
     with contextlib.closing(connect(path, journal)) as connection:
         assert whole(connection, 3000)
 
@@ -192,9 +197,8 @@ else:
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 def test_a_child_that_goes_on_all_the_same_does_not_hang(tmp_path: Path, journal: str) -> None:
     """SQLite forbids it, and what becomes of the file is anyone's guess; the child must come to an end."""
-    command = [sys.executable, "-W", "ignore", "-c", CHILD, str(tmp_path / "app.db"), journal]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert run.returncode == 0, run.stderr
+    done = run(CHILD, tmp_path / "app.db", journal)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_connection_goes_from_thread_to_thread(tmp_path: Path) -> None:
@@ -260,9 +264,8 @@ print(connection.execute("PRAGMA integrity_check").fetchone()[0])
 
 def test_signals_are_the_hosts_and_not_the_threads(tmp_path: Path) -> None:
     """A handler of the host runs in the host's threads."""
-    command = [sys.executable, "-c", SIGNALS, str(tmp_path / "app.db")]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert run.stdout.split("\n")[:2] == ["True [1]", "ok"], run.stderr
+    done = run(SIGNALS, tmp_path / "app.db")
+    assert done.stdout.split("\n")[:2] == ["True [1]", "ok"], done.stderr
 
 
 FULL = """
@@ -303,10 +306,9 @@ def test_a_disk_that_fills_up_behind_its_back_ends_the_transaction(
         connection.execute("BEGIN")
         insert(connection, range(2000))
         connection.execute("COMMIT")
-    command = [sys.executable, "-c", FULL, str(path), journal, str(megabytes << 20)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    error, *rest = run.stdout.splitlines()
-    assert ("disk I/O error" in error or "full" in error, rest) == (True, ["ok"]), run.stdout + run.stderr
+    done = run(FULL, path, journal, megabytes << 20)
+    error, *rest = done.stdout.splitlines()
+    assert ("disk I/O error" in error or "full" in error, rest) == (True, ["ok"]), done.stdout + done.stderr
     with contextlib.closing(connect(path, journal)) as connection:
         assert whole(connection, 2000)
         assert connection.execute("SELECT sum(n) FROM t").fetchone() == (2000,)
@@ -349,8 +351,7 @@ def test_a_checkpoint_that_the_thread_cannot_write_leaves_the_pages_in_the_log(t
     for suffix in ("", "-wal"):
         (crashed / f"app.db{suffix}").write_bytes(Path(f"{path}{suffix}").read_bytes())
     connection.close()
-    command = [sys.executable, "-c", CHECKPOINT, str(crashed / "app.db"), str(1 << 20)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert run.stdout.splitlines() == ["refused"] * 3 + ["(0, 0, 0)", "ok"], run.stderr
+    done = run(CHECKPOINT, crashed / "app.db", 1 << 20)
+    assert done.stdout.splitlines() == ["refused"] * 3 + ["(0, 0, 0)", "ok"], done.stderr
     with contextlib.closing(connect(crashed / "app.db")) as connection:
         assert whole(connection, 2000)

@@ -113,6 +113,31 @@ pub struct sqlite3_io_methods {
     pub unfetch: Option<unsafe extern "C" fn(File, i64, *mut c_void) -> c_int>,
 }
 
+impl sqlite3_io_methods {
+    /// Version 1, and no method: what a table has beside its own.
+    pub const NONE: Self = Self {
+        version: 1,
+        close: None,
+        read: None,
+        write: None,
+        truncate: None,
+        sync: None,
+        file_size: None,
+        lock: None,
+        unlock: None,
+        check_reserved_lock: None,
+        file_control: None,
+        sector_size: None,
+        device_characteristics: None,
+        shm_map: None,
+        shm_lock: None,
+        shm_barrier: None,
+        shm_unmap: None,
+        fetch: None,
+        unfetch: None,
+    };
+}
+
 pub type sqlite3_syscall_ptr = Option<unsafe extern "C" fn()>;
 type Vfs = *mut sqlite3_vfs;
 type DlSym = Option<unsafe extern "C" fn(Vfs, *mut c_void, *const c_char) -> sqlite3_syscall_ptr>;

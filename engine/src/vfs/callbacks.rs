@@ -234,7 +234,6 @@ unsafe extern "C" fn x_shm_unmap(file: *mut sqlite3_file, delete: c_int) -> c_in
 
 /// Version 1: no shared memory. `xFetch` (version 3) is never offered: SQLite would read ciphertext.
 const PLAIN_METHODS: sqlite3_io_methods = sqlite3_io_methods {
-    version: 1,
     close: Some(x_close),
     read: Some(x_read),
     write: Some(x_write),
@@ -247,12 +246,7 @@ const PLAIN_METHODS: sqlite3_io_methods = sqlite3_io_methods {
     file_control: Some(x_file_control),
     sector_size: Some(x_sector_size),
     device_characteristics: Some(x_device_characteristics),
-    shm_map: None,
-    shm_lock: None,
-    shm_barrier: None,
-    shm_unmap: None,
-    fetch: None,
-    unfetch: None,
+    ..sqlite3_io_methods::NONE
 };
 
 /// The method tables: by what the file below offers. SQLite tests version and `xShmMap` to decide whether WAL

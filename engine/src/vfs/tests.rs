@@ -73,7 +73,6 @@ unsafe extern "C" fn file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int
 }
 
 static METHODS: sqlite3_io_methods = sqlite3_io_methods {
-    version: 1,
     close: Some(close),
     read: Some(read),
     write: Some(write),
@@ -82,16 +81,7 @@ static METHODS: sqlite3_io_methods = sqlite3_io_methods {
     file_size: Some(file_size),
     lock: Some(level),
     unlock: Some(level),
-    check_reserved_lock: None,
-    file_control: None,
-    sector_size: None,
-    device_characteristics: None,
-    shm_map: None,
-    shm_lock: None,
-    shm_barrier: None,
-    shm_unmap: None,
-    fetch: None,
-    unfetch: None,
+    ..sqlite3_io_methods::NONE
 };
 
 unsafe extern "C" fn open(

@@ -40,27 +40,8 @@ unsafe extern "C" fn write_slowly(file: *mut sqlite3_file, _: *const c_void, _: 
     SQLITE_OK
 }
 
-static METHODS: sqlite3_io_methods = sqlite3_io_methods {
-    version: 1,
-    close: None,
-    read: None,
-    write: Some(write_slowly),
-    truncate: None,
-    sync: None,
-    file_size: None,
-    lock: None,
-    unlock: None,
-    check_reserved_lock: None,
-    file_control: None,
-    sector_size: None,
-    device_characteristics: None,
-    shm_map: None,
-    shm_lock: None,
-    shm_barrier: None,
-    shm_unmap: None,
-    fetch: None,
-    unfetch: None,
-};
+static METHODS: sqlite3_io_methods =
+    sqlite3_io_methods { write: Some(write_slowly), ..sqlite3_io_methods::NONE };
 
 /// A file and its outbox.
 struct Bench {
