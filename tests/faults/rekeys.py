@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -85,6 +86,7 @@ def _change(path: Path, old: lumocrypt.Key, new: lumocrypt.Key) -> int:
     try:
         lumocrypt.rekey(path, key=old, new_key=new)
     except BaseException:
+        traceback.print_exc()
         os._exit(3)
     os._exit(0)
 
@@ -108,15 +110,16 @@ def kill(path: Path, sums: tuple[int, int], kills: int, random: Random) -> Kills
         tally.ended += ended
         tally.killed += not ended
         opened_by = _opens(path, sums)
-        rekeying = lumocrypt.info(path).rekeying
-        if ended and (rekeying or opened_by is not new):
+        # It may also have been killed when all was done, just before its process ended.
+        done = opened_by is new and not lumocrypt.info(path).rekeying
+        if ended and not done:
             raise InconsistentError("a change that ended left something to do")
-        if ended or random.random() < 0.3:
-            # To its end, if it has not come there.
-            if rekeying or opened_by is old:
-                lumocrypt.rekey(path, key=old, new_key=new)
-            if lumocrypt.info(path).rekeying or _opens(path, sums) is not new:
+        if not done and random.random() < 0.3:
+            lumocrypt.rekey(path, key=old, new_key=new)
+            done = _opens(path, sums) is new and not lumocrypt.info(path).rekeying
+            if not done:
                 raise InconsistentError("a change that was taken up again did not end")
+        if done:
             old, new = new, old
     if lumocrypt.info(path).rekeying:
         lumocrypt.rekey(path, key=old, new_key=new)
