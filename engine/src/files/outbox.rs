@@ -1,5 +1,6 @@
 //! Slots that wait to be written together, and those that are on their way to the file.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,10 @@ use super::memory;
 use super::storage::{BatchEnd, LONGEST_TRANSFER, Storage};
 use crate::error::{Fault, FaultClass, Result};
 use crate::keys::file_keys::Sealer;
+
+/// Batches that may be on their way at once. With one, whoever is faster in the long run waits wherever the other is
+/// for once.
+const IN_FLIGHT: usize = 4;
 
 /// What is to be a slot of a file.
 pub struct Slot<'a> {
@@ -153,14 +158,16 @@ impl Batch {
 
 /// The slots of one file that are not written yet.
 ///
-/// Where batches fill fast the storage may seal and write one while the next fills: of a transaction's frames, or a
+/// Where batches fill fast the storage may seal and write some while the next fills: of a transaction's frames, or a
 /// checkpoint's blocks, nothing counts before [`flush`](Self::flush) has returned. Batches are written in order.
 #[derive(Default)]
 pub struct Outbox {
     waiting: Batch,
-    /// The batch before.
-    sent: Option<Sent>,
-    spare: Batch,
+    /// The batches before, oldest first, which the storage is writing.
+    sent: VecDeque<Arc<Batch>>,
+    /// It could not write the first of them; all are this thread's now.
+    failed: bool,
+    spare: Vec<Batch>,
     /// What waits is for the storage to write in a thread of its own, and sealed there.
     background: bool,
     /// That thread was started since the last flush.
@@ -171,27 +178,21 @@ pub struct Outbox {
     room: Vec<u8>,
 }
 
-struct Sent {
-    batch: Arc<Batch>,
-    /// The storage is writing it. If not, it failed.
-    on_its_way: bool,
-}
-
 impl Outbox {
     /// Is every slot written?
     pub fn is_empty(&self) -> bool {
-        self.waiting.slots.is_empty() && self.sent.is_none()
+        self.waiting.slots.is_empty() && self.sent.is_empty()
     }
 
     /// Slot `index`, if it is not written yet.
     pub fn get(&self, index: u64) -> Option<Unwritten<'_>> {
-        let sent = || self.sent.as_ref().and_then(|sent| sent.batch.get(index));
+        let sent = || self.sent.iter().rev().find_map(|batch| batch.get(index));
         self.waiting.get(index).or_else(sent)
     }
 
     /// The physical offset behind the last slot that is not written; 0 if all are.
     pub fn end(&self) -> u64 {
-        self.waiting.end().max(self.sent.as_ref().map_or(0, |sent| sent.batch.end()))
+        self.sent.iter().map(|batch| batch.end()).fold(self.waiting.end(), u64::max)
     }
 
     /// Adds a slot. If there is no room for it, those that wait are sent first. Returns the slot as it will be in the
@@ -212,7 +213,7 @@ impl Outbox {
     }
 
     fn send(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        self.settle(storage, false)?;
+        self.settle(storage, IN_FLIGHT - 1)?;
         let (now, worth) = (Instant::now(), storage.pace_for_batches());
         let background = match self.full_at.replace(now) {
             Some(before) => now - before < worth,
@@ -221,13 +222,15 @@ impl Outbox {
         if self.background {
             let batch = Arc::new(std::mem::take(&mut self.waiting));
             if storage.begin_batch(&batch) {
-                self.waiting = std::mem::take(&mut self.spare);
-                self.sent = Some(Sent { batch, on_its_way: true });
+                self.waiting = self.spare.pop().unwrap_or_default();
+                self.sent.push_back(batch);
                 (self.background, self.begun) = (background, true);
                 return Ok(());
             }
             self.waiting = Arc::into_inner(batch).unwrap_or_default();
         }
+        // This thread's turn comes after the other's.
+        self.settle(storage, 0)?;
         self.write_waiting(storage)?;
         self.background = background;
         Ok(())
@@ -239,40 +242,41 @@ impl Outbox {
         Ok(())
     }
 
-    /// Waits until what was sent is written. What failed is written again, by this thread, so that the error is that of
-    /// a call that can tell it.
-    fn settle(&mut self, storage: &mut dyn Storage, last: bool) -> Result<()> {
-        let Some(sent) = &mut self.sent else { return Ok(()) };
-        let on_its_way = std::mem::replace(&mut sent.on_its_way, false);
-        match if on_its_way { storage.end_batch(last) } else { BatchEnd::Failed } {
-            BatchEnd::Written => {}
-            BatchEnd::Failed => {
-                sent.batch.write_by(&mut self.room, |bytes, offset| storage.write(bytes, offset))?;
+    /// Waits until all but `rest` of the batches sent are written. What failed, and all that was sent after it, is written
+    /// again by this thread, so that the error is that of a call that can tell it.
+    fn settle(&mut self, storage: &mut dyn Storage, rest: usize) -> Result<()> {
+        while self.sent.len() > if self.failed { 0 } else { rest } {
+            if !self.failed {
+                match storage.end_batch() {
+                    BatchEnd::Written => {}
+                    BatchEnd::Failed => self.failed = true,
+                    BatchEnd::Elsewhere => {
+                        self.sent.clear();
+                        return Err(Fault::new(
+                            FaultClass::Io,
+                            "the connection belongs to the process that this one was forked from; open another one here",
+                        ));
+                    }
+                }
             }
-            BatchEnd::Elsewhere => {
-                self.put_away();
-                return Err(Fault::new(
-                    FaultClass::Io,
-                    "the connection belongs to the process that this one was forked from; open another one here",
-                ));
+            if self.failed
+                && let Some(batch) = self.sent.front()
+            {
+                batch.write_by(&mut self.room, |bytes, offset| storage.write(bytes, offset))?;
+            }
+            if let Some(mut batch) = self.sent.pop_front().and_then(Arc::into_inner) {
+                batch.clear();
+                self.spare.push(batch);
             }
         }
-        self.put_away();
+        self.failed = false;
         Ok(())
-    }
-
-    fn put_away(&mut self) {
-        if let Some(sent) = self.sent.take() {
-            // After a fork the thread that had it is gone, and with it what it owned.
-            self.spare = Arc::into_inner(sent.batch).unwrap_or_default();
-            self.spare.clear();
-        }
     }
 
     /// Writes what waits, and waits for what was sent. If that fails they go on waiting.
     pub fn flush(&mut self, storage: &mut dyn Storage) -> Result<()> {
         if !self.is_empty() {
-            self.settle(storage, true)?;
+            self.settle(storage, 0)?;
             self.write_waiting(storage)?;
         }
         self.rest(storage);
@@ -282,15 +286,16 @@ impl Outbox {
     /// Drops what is not written. When this returns, nothing is on its way any more.
     pub fn discard(&mut self, storage: &mut dyn Storage) {
         self.rest(storage);
-        self.put_away();
+        self.sent.clear();
+        self.failed = false;
         self.waiting.clear();
     }
 
     /// A transaction has ended. The thread may go, and the memory of a large one is not worth keeping.
     fn rest(&mut self, storage: &mut dyn Storage) {
         if std::mem::replace(&mut self.begun, false) {
-            storage.end_batch(true);
-            (self.spare, self.room) = (Batch::default(), Vec::new());
+            storage.end_batches();
+            (self.spare, self.room) = (Vec::new(), Vec::new());
         }
         (self.background, self.full_at) = (false, None);
     }

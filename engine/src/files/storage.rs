@@ -48,15 +48,18 @@ pub trait Storage {
     fn pace_for_batches(&self) -> Duration {
         Duration::ZERO
     }
-    /// Begins to seal and write `batch` in a thread of its own; what else is called meanwhile waits for it, maps excepted.
-    /// `false`: not here. One batch at a time, and [`end_batch`](Self::end_batch) follows.
+    /// Has `batch` sealed and written in a thread of its own, after those begun before it; what else is called meanwhile
+    /// waits for all of them, maps excepted. `false`: not here.
     fn begin_batch(&mut self, _batch: &Arc<Batch>) -> bool {
         false
     }
-    /// Waits for the batch that was begun. `last`: another will not follow soon, and the thread may go.
-    fn end_batch(&mut self, _last: bool) -> BatchEnd {
+    /// Waits for the first of the batches that were begun, and asks what became of it. After one that failed none is
+    /// written.
+    fn end_batch(&mut self) -> BatchEnd {
         BatchEnd::Failed
     }
+    /// Waits for all of them; nobody will ask. Others will not follow soon, and the thread may go.
+    fn end_batches(&mut self) {}
 }
 
 /// A file in memory, for tests of the layers above.

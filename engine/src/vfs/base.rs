@@ -21,10 +21,8 @@ pub struct BaseFile {
     background: bool,
     beside_reads: bool,
     writer: Option<Writer>,
-    /// The writer has a batch. Nothing else is done with the file before it answers.
+    /// The writer may have batches. Nothing else is done with the file before it is done with them.
     writing: Cell<bool>,
-    /// Was its last one written?
-    written: Cell<bool>,
 }
 
 /// Is the file read through a map?
@@ -48,7 +46,6 @@ impl BaseFile {
             beside_reads: false,
             writer: None,
             writing: Cell::new(false),
-            written: Cell::new(true),
         }
     }
 
@@ -78,7 +75,7 @@ impl BaseFile {
             && let Some(writer) = self.writer.as_ref().filter(|writer| writer.is_here())
         {
             self.writing.set(false);
-            self.written.set(writer.end());
+            writer.wait();
         }
     }
 
@@ -272,32 +269,37 @@ impl Storage for BaseFile {
     }
 
     fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {
-        self.wait();
-        if self.writer.as_ref().is_some_and(|writer| !writer.is_here()) {
-            (self.writer, self.background) = (None, false);
-        }
         if self.background && self.writer.is_none() {
             // SAFETY: an open file, until `close`, which stops the writer; every other use of it waits.
             self.writer = unsafe { Writer::new(self.file) };
             self.background = self.writer.is_some();
         }
-        let Some(writer) = &self.writer else { return false };
+        let Some(writer) = self.writer.as_ref().filter(|writer| writer.is_here()) else { return false };
         writer.begin(batch);
         self.writing.set(true);
         true
     }
 
-    fn end_batch(&mut self, last: bool) -> BatchEnd {
-        self.wait();
-        if self.writing.replace(false) && !sabotage::is(Sabotage::BatchWait) {
-            (self.writer, self.background) = (None, false);
-            return BatchEnd::Elsewhere;
+    fn end_batch(&mut self) -> BatchEnd {
+        let end = match &self.writer {
+            Some(_) if sabotage::is(Sabotage::BatchWait) => BatchEnd::Written,
+            Some(writer) if !writer.is_here() => BatchEnd::Elsewhere,
+            Some(writer) if writer.end() => BatchEnd::Written,
+            _ => BatchEnd::Failed,
+        };
+        if end != BatchEnd::Written {
+            self.background &= end != BatchEnd::Elsewhere;
+            self.end_batches();
         }
-        let written = self.written.get();
-        if (last || !written) && !sabotage::is(Sabotage::BatchWait) {
+        end
+    }
+
+    fn end_batches(&mut self) {
+        self.wait();
+        if !sabotage::is(Sabotage::BatchWait) {
+            self.writing.set(false);
             self.writer = None;
         }
-        if written { BatchEnd::Written } else { BatchEnd::Failed }
     }
 }
 

@@ -4,9 +4,11 @@
 //! transactions, and tools that count threads, do not see it. Only of a rollback in exclusive locking mode no call tells:
 //! there it lives to the end of the next transaction.
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::hint::spin_loop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{Builder, JoinHandle, available_parallelism, yield_now};
 use std::time::{Duration, Instant};
@@ -24,28 +26,29 @@ const PATIENCE: Duration = Duration::from_micros(200);
 /// How long it does so without letting others have the core.
 const GREED: Duration = Duration::from_micros(20);
 
-/// What the thread is to do, or has done.
-const IDLE: u8 = 0;
-const WRITE: u8 = 1;
-const WRITTEN: u8 = 2;
-const STOP: u8 = 3;
-
 /// The thread of one file. Its owner may be used by one thread after the other.
 pub struct Writer {
     shared: Arc<Shared>,
+    /// Batches that the owner has asked about.
+    ended: Cell<u64>,
     /// There until it is ended.
     thread: Option<JoinHandle<()>>,
     /// The process that has it: a child of `fork` has not.
     process: u32,
 }
 
+/// What both threads know. The numbers are of batches, and change under the lock of `asleep`.
+#[derive(Default)]
 struct Shared {
-    /// Changed under the lock of `asleep`.
-    state: AtomicU8,
-    /// Was the last batch written?
-    written: AtomicBool,
-    job: Mutex<Option<Arc<Batch>>>,
-    /// How many threads sleep until the state changes.
+    /// Those that were begun.
+    begun: AtomicU64,
+    /// Those that the thread is done with, and how many of them are written: all up to the first that failed.
+    done: AtomicU64,
+    written: AtomicU64,
+    /// There will be no more.
+    stop: AtomicBool,
+    queue: Mutex<VecDeque<Arc<Batch>>>,
+    /// How many threads sleep until something changes.
     asleep: Mutex<u32>,
     changed: Condvar,
 }
@@ -55,38 +58,22 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    fn new() -> Arc<Shared> {
-        Arc::new(Shared {
-            state: AtomicU8::new(IDLE),
-            written: AtomicBool::new(true),
-            job: Mutex::new(None),
-            asleep: Mutex::new(0),
-            changed: Condvar::new(),
-        })
-    }
-
-    /// Puts `next` in the place of the state, unless that is STOP.
-    fn tell(&self, next: u8) {
+    /// Changes something that the other thread may wait for.
+    fn tell(&self, change: impl FnOnce()) {
         let asleep = locked(&self.asleep);
-        if self.state.load(Ordering::Relaxed) != STOP {
-            self.state.store(next, Ordering::Release);
-        }
+        change();
         if *asleep > 0 {
             self.changed.notify_all();
         }
     }
 
-    /// Waits for one of some states.
-    fn wait_for(&self, wanted: &[u8]) -> u8 {
+    /// Waits until something is so.
+    fn wait_for(&self, is_so: impl Fn() -> bool) {
         let mut since = None;
-        loop {
-            let state = self.state.load(Ordering::Acquire);
-            if wanted.contains(&state) {
-                return state;
-            }
+        while !is_so() {
             let waited = since.get_or_insert_with(Instant::now).elapsed();
             if waited > PATIENCE {
-                return self.sleep_until(wanted);
+                return self.sleep_until(is_so);
             } else if waited > GREED {
                 yield_now();
             } else {
@@ -95,13 +82,9 @@ impl Shared {
         }
     }
 
-    fn sleep_until(&self, wanted: &[u8]) -> u8 {
+    fn sleep_until(&self, is_so: impl Fn() -> bool) {
         let mut asleep = locked(&self.asleep);
-        loop {
-            let state = self.state.load(Ordering::Acquire);
-            if wanted.contains(&state) {
-                return state;
-            }
+        while !is_so() {
             *asleep += 1;
             asleep = self.changed.wait(asleep).unwrap_or_else(PoisonError::into_inner);
             *asleep -= 1;
@@ -112,21 +95,24 @@ impl Shared {
     fn serve(&self, file: &Handed) {
         let mut room = Vec::new();
         loop {
-            let wanted = self.wait_for(&[WRITE, STOP]);
-            let batch = locked(&self.job).take();
-            if wanted == STOP && batch.is_none() {
-                return;
-            }
+            let done = self.done.load(Ordering::Relaxed);
+            self.wait_for(|| self.begun.load(Ordering::Acquire) > done || self.stop.load(Ordering::Acquire));
+            let Some(batch) = locked(&self.queue).pop_front() else { return };
+            let written = self.written.load(Ordering::Relaxed);
             // A bug in there must not leave the other thread waiting.
-            let written = catch_unwind(AssertUnwindSafe(|| {
-                // SAFETY: as the caller of `Writer::new` promises.
-                let write = |bytes: &[u8], offset| unsafe { write(file.0, bytes, offset) };
-                batch.as_ref().is_some_and(|batch| batch.write_by(&mut room, write).is_ok())
-            }));
+            let is_written = written == done
+                && catch_unwind(AssertUnwindSafe(|| {
+                    // SAFETY: as the caller of `Writer::new` promises.
+                    let write = |bytes: &[u8], offset| unsafe { write(file.0, bytes, offset) };
+                    batch.write_by(&mut room, write).is_ok()
+                }))
+                .unwrap_or(false);
             // Whoever hears the answer wants the batch to himself.
             drop(batch);
-            self.written.store(written.unwrap_or(false), Ordering::Relaxed);
-            self.tell(WRITTEN);
+            self.tell(|| {
+                self.written.store(written + u64::from(is_written), Ordering::Relaxed);
+                self.done.store(done + 1, Ordering::Release);
+            });
         }
     }
 }
@@ -161,14 +147,14 @@ impl Writer {
     ///
     /// # Safety
     /// `file` stays open until this value is dropped, and is not used between [`begin`](Self::begin) and
-    /// [`end`](Self::end), but for reads by position if its VFS makes such.
+    /// [`wait`](Self::wait), but for reads by position if its VFS makes such.
     pub unsafe fn new(file: *mut sqlite3_file) -> Option<Writer> {
-        let shared = Shared::new();
+        let shared = Arc::<Shared>::default();
         let (theirs, file) = (Arc::clone(&shared), Handed(file));
         let work = move || theirs.serve(&file);
         let builder = Builder::new().name("lumocrypt-write".into()).stack_size(STACK);
         let thread = without_signals(|| builder.spawn(work)).ok()?;
-        Some(Writer { shared, thread: Some(thread), process: std::process::id() })
+        Some(Writer { shared, ended: Cell::new(0), thread: Some(thread), process: std::process::id() })
     }
 
     /// Is the thread in this process? Otherwise locks may be held by whom `fork` left behind.
@@ -178,23 +164,30 @@ impl Writer {
 
     /// Hands `batch` over.
     pub fn begin(&self, batch: &Arc<Batch>) {
-        *locked(&self.shared.job) = Some(Arc::clone(batch));
-        self.shared.tell(WRITE);
+        locked(&self.shared.queue).push_back(Arc::clone(batch));
+        self.shared.tell(|| _ = self.shared.begun.fetch_add(1, Ordering::Release));
     }
 
-    /// Waits for it. Was it written?
+    /// Waits for all that it was handed.
+    pub fn wait(&self) {
+        let begun = self.shared.begun.load(Ordering::Relaxed);
+        self.shared.wait_for(|| self.shared.done.load(Ordering::Acquire) == begun);
+    }
+
+    /// Waits for the first that was not asked about yet. Was it written? After one that was not, none is.
     pub fn end(&self) -> bool {
-        self.shared.wait_for(&[WRITTEN]);
-        self.shared.written.load(Ordering::Relaxed)
+        let ended = self.ended.replace(self.ended.get() + 1);
+        self.shared.wait_for(|| self.shared.done.load(Ordering::Acquire) > ended);
+        self.shared.written.load(Ordering::Relaxed) > ended
     }
 }
 
 impl Drop for Writer {
-    /// Ends the thread, after what it is writing.
+    /// Ends the thread, after what it was handed.
     fn drop(&mut self) {
         let here = self.is_here();
         if here {
-            self.shared.tell(STOP);
+            self.shared.tell(|| self.shared.stop.store(true, Ordering::Release));
         }
         match self.thread.take() {
             Some(thread) if here => {

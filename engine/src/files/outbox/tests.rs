@@ -14,12 +14,12 @@ use crate::keys::file_keys::FileKeys;
 #[derive(Default)]
 struct SlowFile {
     disk: MemoryFile,
-    on_its_way: Option<Arc<Batch>>,
+    on_its_way: VecDeque<Arc<Batch>>,
     /// Which of the next batches fail.
     failing: VecDeque<bool>,
     begun: usize,
     ended: usize,
-    last: bool,
+    gone: bool,
     never: bool,
 }
 
@@ -28,7 +28,7 @@ impl Storage for SlowFile {
         self.disk.read(buf, offset)
     }
     fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
-        assert!(self.on_its_way.is_none(), "two threads write");
+        assert!(self.on_its_way.is_empty(), "two threads write");
         self.disk.write(data, offset)
     }
     fn truncate(&mut self, size: u64) -> Result<()> {
@@ -44,23 +44,27 @@ impl Storage for SlowFile {
         if self.never { Duration::ZERO } else { Duration::MAX }
     }
     fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {
-        assert!(self.on_its_way.is_none(), "one batch at a time");
-        self.on_its_way = Some(Arc::clone(batch));
+        assert!(self.on_its_way.len() < IN_FLIGHT, "too many batches at a time");
+        self.on_its_way.push_back(Arc::clone(batch));
         self.begun += 1;
-        self.last = false;
+        self.gone = false;
         true
     }
-    fn end_batch(&mut self, last: bool) -> BatchEnd {
-        self.last = last;
-        let Some(batch) = self.on_its_way.take() else { return BatchEnd::Written };
+    fn end_batch(&mut self) -> BatchEnd {
+        let batch = self.on_its_way.pop_front().expect("asked about a batch that was never begun");
         self.ended += 1;
-        if self.failing.pop_front().unwrap_or(false) {
+        let write = |bytes: &[u8], offset| self.disk.write(bytes, offset);
+        if self.failing.pop_front().unwrap_or(false) || batch.write_by(&mut Vec::new(), write).is_err() {
+            self.on_its_way.clear();
             return BatchEnd::Failed;
         }
-        match batch.write_by(&mut Vec::new(), |bytes, offset| self.disk.write(bytes, offset)) {
-            Ok(()) => BatchEnd::Written,
-            Err(_) => BatchEnd::Failed,
+        BatchEnd::Written
+    }
+    fn end_batches(&mut self) {
+        while !self.on_its_way.is_empty() {
+            self.end_batch();
         }
+        self.gone = true;
     }
 }
 
@@ -154,16 +158,24 @@ fn a_full_batch_is_written_and_later_ones_beside_the_work() {
     assert_eq!((bench.unwritten(0), bench.unwritten(MOST + 1)), (None, Some(2)));
     assert_eq!(bench.outbox.end(), (2 * MOST + 1) * LEN as u64);
     bench.outbox.flush(&mut file).unwrap();
-    assert_eq!((file.ended, file.last), (1, true));
+    assert_eq!((file.ended, file.gone), (1, true));
     assert_eq!(bench.file(&file.disk), [[1; 8].as_slice(), &[2; 7]].concat());
-    // Two batches in a row: the thread stays for the second.
-    for index in 0..3 * MOST + 1 {
+    // Several may be on their way, and the thread stays. Only then the first is waited for.
+    let slots = (IN_FLIGHT as u64 + 2) * MOST;
+    for index in 0..slots {
         bench.add(&mut file, index, 3).unwrap();
     }
-    assert_eq!((file.begun, file.ended, file.last), (3, 2, false));
+    assert_eq!((file.on_its_way.len(), file.ended, file.gone), (IN_FLIGHT, 1, false));
+    assert_eq!((bench.unwritten(0), bench.unwritten(MOST)), (None, Some(3)));
+    bench.add(&mut file, slots, 4).unwrap();
+    assert_eq!((file.on_its_way.len(), file.ended, bench.unwritten(MOST)), (IN_FLIGHT, 2, None));
+    bench.add(&mut file, 2 * MOST, 5).unwrap();
+    assert_eq!(bench.unwritten(2 * MOST), Some(5), "the last word");
     bench.outbox.flush(&mut file).unwrap();
-    assert_eq!((file.ended, file.last), (3, true));
-    assert_eq!(bench.file(&file.disk), [3; 22]);
+    assert_eq!((file.begun, file.ended, file.gone), (IN_FLIGHT + 2, IN_FLIGHT + 2, true));
+    let mut expected = vec![3; slots as usize + 1];
+    (expected[2 * MOST as usize], expected[slots as usize]) = (5, 4);
+    assert_eq!(bench.file(&file.disk), expected);
 }
 
 #[test]
@@ -186,7 +198,7 @@ fn a_pace_that_changes_in_the_middle_is_followed() {
     assert!((3..7).contains(&file.begun), "{}", file.begun);
     bench.outbox.flush(&mut file).unwrap();
     assert_eq!(bench.file(&file.disk), (1..=9 * MOST as u8 + 1).collect::<Vec<_>>());
-    assert!(file.last);
+    assert!(file.gone);
 }
 
 #[test]
@@ -199,18 +211,22 @@ fn a_batch_that_failed_is_written_again_or_fails_the_next_call() {
     bench.outbox.flush(&mut file).unwrap();
     assert_eq!(bench.file(&file.disk), [1; 15]);
 
-    file.failing = [true].into();
-    for index in 0..2 * MOST + 1 {
+    // The second of three that are on their way; the third stays behind it.
+    file.failing = [false, true].into();
+    for index in 0..4 * MOST + 1 {
         bench.add(&mut file, index, 2).unwrap();
     }
-    file.disk.limit = Some(MOST as usize * LEN);
+    assert_eq!(file.on_its_way.len(), 3);
+    file.disk.limit = Some(2 * MOST as usize * LEN);
     for _ in 0..3 {
         assert!(bench.outbox.flush(&mut file).is_err());
-        assert_eq!(bench.unwritten(MOST), Some(2));
+        assert_eq!((bench.unwritten(MOST), bench.unwritten(2 * MOST)), (None, Some(2)));
+        assert_eq!((bench.unwritten(3 * MOST), bench.unwritten(4 * MOST)), (Some(2), Some(2)));
+        assert_eq!(bench.file(&file.disk)[..14], [2; 14]);
     }
     file.disk.limit = None;
     bench.outbox.flush(&mut file).unwrap();
-    assert_eq!(bench.file(&file.disk), [2; 15]);
+    assert_eq!(bench.file(&file.disk), [2; 29]);
 }
 
 #[test]
@@ -219,9 +235,9 @@ fn what_is_discarded_is_not_on_its_way_any_more() {
     for index in 0..2 * MOST + 1 {
         bench.add(&mut file, index, 1).unwrap();
     }
-    assert!(file.on_its_way.is_some());
+    assert!(!file.on_its_way.is_empty());
     bench.outbox.discard(&mut file);
-    assert!(file.on_its_way.is_none() && file.last);
+    assert!(file.on_its_way.is_empty() && file.gone);
     assert!(bench.outbox.is_empty() && bench.unwritten(MOST).is_none());
     let written = file.disk.bytes.clone();
     bench.outbox.flush(&mut file).unwrap();
@@ -249,8 +265,8 @@ proptest! {
     /// so does the file.
     #[test]
     fn the_last_word_counts(
-        writes in prop::collection::vec((0u64..30, 0u8..20), 0..120),
-        failing in prop::collection::vec(any::<bool>(), 0..20),
+        writes in prop::collection::vec((0u64..60, 0u8..60), 0..240),
+        failing in prop::collection::vec(prop::bool::weighted(0.2), 0..30),
     ) {
         let (mut bench, mut file) = (Bench::new(), SlowFile::default());
         file.failing = failing.into();

@@ -23,20 +23,22 @@ const MOST: u64 = 7;
 struct Below {
     head: sqlite3_file,
     owner: thread::ThreadId,
-    writes: AtomicU32,
-    fails: AtomicBool,
+    /// Where was written, in this order.
+    writes: Mutex<Vec<i64>>,
+    /// So many of the next writes fail.
+    failing: AtomicU32,
 }
 
-unsafe extern "C" fn write_slowly(file: *mut sqlite3_file, _: *const c_void, _: c_int, _: i64) -> c_int {
+unsafe extern "C" fn write_slowly(file: *mut sqlite3_file, _: *const c_void, _: c_int, offset: i64) -> c_int {
     // SAFETY: a file of these tests.
     let below = unsafe { &*file.cast::<Below>() };
     if thread::current().id() != below.owner {
         thread::sleep(SLOW);
     }
-    if below.fails.load(Ordering::Relaxed) {
+    if below.failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
         return SQLITE_IOERR_WRITE;
     }
-    below.writes.fetch_add(1, Ordering::Relaxed);
+    locked(&below.writes).push(offset);
     SQLITE_OK
 }
 
@@ -59,8 +61,8 @@ impl Bench {
         let below = Box::leak(Box::new(Below {
             head: sqlite3_file { methods: &raw const METHODS },
             owner: thread::current().id(),
-            writes: AtomicU32::new(0),
-            fails: AtomicBool::new(false),
+            writes: Mutex::default(),
+            failing: AtomicU32::new(0),
         }));
         // SAFETY: never freed.
         let mut base = unsafe { BaseFile::new(std::ptr::from_mut(below).cast()) };
@@ -88,8 +90,8 @@ impl Bench {
         self.outbox.discard(&mut self.base);
     }
 
-    fn writes(&self) -> u32 {
-        self.below.writes.load(Ordering::Relaxed)
+    fn writes(&self) -> usize {
+        locked(&self.below.writes).len()
     }
 }
 
@@ -131,19 +133,32 @@ fn a_writer_that_is_dropped_ends_after_its_batch() {
     bench.add(2 * MOST + 1).unwrap();
     let below = bench.below;
     in_time(move || drop(bench));
-    assert_eq!(below.writes.load(Ordering::Relaxed), 2);
+    assert_eq!(locked(&below.writes).len(), 2);
 }
 
 #[test]
 fn a_failure_is_the_next_calls() {
     let mut bench = Bench::new();
     bench.add(MOST + 1).unwrap();
-    bench.below.fails.store(true, Ordering::Relaxed);
+    bench.below.failing.store(u32::MAX, Ordering::Relaxed);
     bench.add(MOST - 1).unwrap();
     assert!(bench.flush().is_err());
     assert!(bench.flush().is_err());
-    bench.below.fails.store(false, Ordering::Relaxed);
+    bench.below.failing.store(0, Ordering::Relaxed);
     bench.flush().unwrap();
     // The slots behind the first batch, and those in front of them.
     assert_eq!(bench.writes(), 3);
+}
+
+#[test]
+fn nothing_is_written_after_what_failed() {
+    let mut bench = Bench::new();
+    bench.add(MOST + 1).unwrap();
+    bench.below.failing.store(1, Ordering::Relaxed);
+    // Three batches are handed over; of the first, slots 7 and 0 to 5, the first write fails.
+    bench.add(3 * MOST).unwrap();
+    bench.flush().unwrap();
+    let len = LONGEST_TRANSFER as i64 / MOST as i64;
+    let first_slots: Vec<i64> = locked(&bench.below.writes).iter().map(|offset| offset / len).collect();
+    assert_eq!(first_slots, [0, 7, 0, 6, 13, 20]);
 }
