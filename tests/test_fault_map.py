@@ -19,7 +19,8 @@ import lumocrypt
 path, io = sys.argv[1:]
 connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(bytes(range(32))), io=io)
 rows = connection.execute("SELECT data FROM t NOT INDEXED")
-rows.fetchone()
+# A map is only made for whoever reads more than a few blocks.
+rows.fetchmany(1000)
 print("ready", flush=True)
 sys.stdin.readline()
 try:

@@ -64,6 +64,18 @@ def test_connections_share_one_map_per_file(mapped_folder: Path) -> None:
     assert maps(Path(f"{path}-wal")) == 0
 
 
+def test_whoever_reads_little_makes_no_map(mapped_folder: Path) -> None:
+    """It would cost more than it saves: opening, looking up a row and closing are to stay cheap."""
+    path = mapped_folder / "app.db"
+    make(path)
+    connection = lumocrypt.connect(path, key=KEY, io="map")
+    assert connection.execute("SELECT length(b) FROM t WHERE a = 1000").fetchone() == (500,)
+    assert maps(path) == 0
+    assert total(connection) == (2000, 2000 * 500)
+    assert maps(path) == 1
+    connection.close()
+
+
 def test_pread_maps_nothing(tmp_path: Path) -> None:
     path = tmp_path / "app.db"
     make(path)

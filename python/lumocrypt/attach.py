@@ -6,7 +6,7 @@ from typing import Any
 
 from .connection import handle_uri, open_options
 from .creation import opening_key
-from .kdf import Kdf, KdfLimit
+from .kdf import DEFAULT, Kdf, KdfLimit
 from .keys import Hidden, KeyLike
 from .paths import StrPath, absolute
 from .registration import stdlib_host
@@ -19,7 +19,7 @@ def attach(
     key: KeyLike | None = None,
     *,
     cipher: str | None = None,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
 ) -> None:
     """Attaches the encrypted database at ``path`` as ``name``; it is created if the file is absent.

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from . import native
 from .creation import opening_key
-from .kdf import Kdf, KdfLimit, resolve_limit
+from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
 from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike, RemoteKey
 from .registration import stdlib_host, vfs_over
@@ -26,7 +26,7 @@ def connect(
     key: KeyLike | None = None,
     *,
     cipher: str | None = None,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     io: Io | None = None,
     engine: str = "sqlite",
@@ -91,7 +91,9 @@ def open_options(
     """The options as the engine takes them. Raises ValueError for a key that the suite has no use for."""
     if cipher == CHECKSUM and key is not None:
         raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
-    return {"cipher": cipher, "kdf": resolve_kdf(kdf), "kdf_limit": resolve_limit(kdf_limit), **more}
+    # The engine's default costs go without saying, and most connections are opened with them.
+    costs = None if kdf == DEFAULT and kdf_limit is None else resolve_kdf(kdf)
+    return {"cipher": cipher, "kdf": costs, "kdf_limit": resolve_limit(kdf_limit), **more}
 
 
 def _handle(key: Key | None, options: dict[str, Any]) -> str:

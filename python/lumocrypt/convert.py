@@ -15,7 +15,7 @@ from .creation import new_key as new_key_of
 from .errors import CryptError, InUseError, NotEncryptedError, make
 from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
 from .info import inspect
-from .kdf import Kdf, KdfLimit, resolve_limit
+from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
@@ -47,7 +47,7 @@ def encrypt(
     *,
     key: AnyKey | None,
     cipher: str | None = None,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     block_size: int | None = None,
     format: Format = NATIVE,
@@ -156,7 +156,7 @@ def convert(
     cipher: str | None = None,
     page_size: int | None = None,
     new_cipher: str | None = None,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     block_size: int | None = None,
     progress: Progress | None = None,

@@ -10,7 +10,7 @@ from . import native
 from .connection import CHECKSUM, handle_uri, open_options
 from .contentcheck import check_content
 from .creation import new_key
-from .kdf import Kdf, KdfLimit
+from .kdf import DEFAULT, Kdf, KdfLimit
 from .keys import Hidden, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
@@ -39,7 +39,7 @@ def import_sqlcipher(
     source_key: str | Hidden,
     key: KeyLike,
     cipher: str | None = None,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     progress: Progress | None = None,
 ) -> Import:

@@ -15,7 +15,7 @@ from typing import Any
 from .command import Commander
 from .errors import NotEncryptedError, make
 from .info import DatabaseInfo, Keyslot, inspect
-from .kdf import Kdf, KdfLimit, resolve_limit
+from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
 from .keys import Hidden, Key, KeyLike
 from .paths import StrPath, existing_file
@@ -35,7 +35,7 @@ def add_key(
     *,
     key: KeyLike | None,
     new_key: KeyLike,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     label: str | None = None,
 ) -> Keyslot:
@@ -60,7 +60,7 @@ def change_key(
     *,
     key: KeyLike | None,
     new_key: KeyLike,
-    kdf: Kdf = "interactive",
+    kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     label: str | None = None,
 ) -> Keyslot:

@@ -119,7 +119,8 @@ def _path(path: str) -> bytes:
 
 
 def _options(options: dict[str, Any]) -> bytes:
-    return json.dumps({name: value for name, value in options.items() if value is not None}).encode()
+    given = {name: value for name, value in options.items() if value is not None}
+    return json.dumps(given).encode() if given else b"{}"
 
 
 def _file_options(options: dict[str, Any]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
 
@@ -55,7 +56,7 @@ class Target:
         """The URI, through ``vfs`` (None: SQLite's default), with more parameters."""
         pairs = [*self.parameters, *parameters.items()]
         if vfs is not None:
-            pairs.append(("vfs", quote(vfs)))
+            pairs.append(("vfs", _encode_name(vfs)))
         return f"file:{self.location}?" + "&".join(f"{name}={value}" for name, value in pairs)
 
     def private(self) -> Target:
@@ -86,11 +87,17 @@ def parse(database: Database, *, uri: bool) -> Target:
     return Target("file", encode_path(name))
 
 
+@lru_cache(maxsize=64)
 def encode_path(path: str) -> str:
     """A path as it stands in a URI: ``?``, ``#`` and ``%`` are escaped, and so are bytes beyond ASCII."""
     encoded = quote(os.fsencode(path), safe="/:")
     # file:/a would do, but file://a would be read as a host name.
     return "//" + encoded if path.startswith("/") else encoded
+
+
+@lru_cache(maxsize=64)
+def _encode_name(vfs: str) -> str:
+    return quote(vfs)
 
 
 def _parse_uri(name: str) -> Target:

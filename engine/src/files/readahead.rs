@@ -11,13 +11,18 @@ use crate::error::Result;
 /// Slots read in one call, if they are not too long for one.
 const DEPTH: usize = 16;
 
+/// Slots in a row that make a reader a sequential one. Two are too few: page 2 is what follows the schema in many a
+/// small database.
+const SEQUENTIAL: u32 = 3;
+
 /// Slots `first` to `first + count`, exclusive, as they were on disk.
 #[derive(Default)]
 pub struct Readahead {
     first: u64,
     count: u64,
-    /// The slot that a sequential reader wants next.
+    /// The slot that a sequential reader wants next, and how many it has wanted in a row.
     expected: u64,
+    run: u32,
     slot_len: usize,
     bytes: Vec<u8>,
 }
@@ -39,7 +44,7 @@ impl Readahead {
         offset_of: impl Fn(u64) -> u64,
         open: &mut dyn FnMut(&[u8]) -> bool,
     ) -> Result<bool> {
-        let sequential = index == self.expected && index > 0;
+        self.run = if index == self.expected { self.run.saturating_add(1) } else { 1 };
         self.expected = index + 1;
         if slot_len != self.slot_len {
             (self.count, self.slot_len) = (0, slot_len);
@@ -47,7 +52,7 @@ impl Readahead {
         if !(self.first..self.first + self.count).contains(&index) {
             let (offset, depth) = (offset_of(index), DEPTH.min(LONGEST_TRANSFER / slot_len));
             let end = offset + (depth * slot_len) as u64;
-            if !sequential || depth < 2 || offset_of(index + depth as u64) != end {
+            if self.run < SEQUENTIAL || depth < 2 || offset_of(index + depth as u64) != end {
                 return Ok(false);
             }
             self.count = 0;

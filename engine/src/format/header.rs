@@ -1,5 +1,7 @@
 //! The header region: two superblock copies and two WAL cells (`docs/format.md`, section 2).
 
+use std::borrow::Cow;
+
 use super::bytes::{all_zero, put};
 use super::cell::{CELL_A_OFFSET, CELL_B_OFFSET, CELL_USED, Cell};
 use super::geometry::HEADER_LEN;
@@ -42,7 +44,8 @@ pub struct Header {
 /// Fails with `NotEncrypted` if the file is something else, `HeaderDamaged` if it is ours but no copy is
 /// intact or part of the region is missing, and `UnsupportedFormat` if the copy that counts is not for this
 /// version.
-pub fn parse(region: &[u8]) -> Result<Header> {
+pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
+    let region = region.into();
     if region.starts_with(SQLITE_MAGIC) {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
@@ -50,7 +53,7 @@ pub fn parse(region: &[u8]) -> Result<Header> {
         ));
     }
     let copy_b = region.get(SUPERBLOCK_LEN..).unwrap_or_default();
-    let cut_in_magic = region.len() < MAGIC.len() && MAGIC.starts_with(region);
+    let cut_in_magic = region.len() < MAGIC.len() && MAGIC.starts_with(&region);
     if !region.starts_with(&MAGIC) && !copy_b.starts_with(&MAGIC) && !cut_in_magic {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
@@ -58,7 +61,7 @@ pub fn parse(region: &[u8]) -> Result<Header> {
         ));
     }
     if (region.len() as u64) < HEADER_LEN {
-        if is_unfinished(region, region.len() as u64) {
+        if is_unfinished(&region, region.len() as u64) {
             return Err(unfinished());
         }
         return Err(Fault::new(
@@ -70,9 +73,11 @@ pub fn parse(region: &[u8]) -> Result<Header> {
             ),
         ));
     }
-    let raw = region[..HEADER_LEN as usize].to_vec();
+    let mut raw = region.into_owned();
+    raw.truncate(HEADER_LEN as usize);
     let a = Superblock::decode(&raw);
     // The copies differ only while the header is being changed.
+    let copy_b = &raw[SUPERBLOCK_LEN..];
     let same = raw[..SUPERBLOCK_LEN] == copy_b[..SUPERBLOCK_LEN];
     let b = if same { a.clone() } else { Superblock::decode(copy_b) };
     let header = Header { warnings: warnings(&raw), raw, a, b };

@@ -25,11 +25,15 @@ pub struct BaseFile {
     writing: Cell<bool>,
 }
 
+/// Reads of a file before it is mapped. To make a map and to give it back costs some 25 microseconds, as much as so many
+/// system calls more than it saves: a connection that looks up a row and goes is not to pay that.
+const READS_BEFORE_MAP: u32 = 32;
+
 /// Is the file read through a map?
 enum Map {
     No,
-    /// It is to be mapped, under this name, once it is long enough.
-    Wanted(String),
+    /// It is to be mapped, under this name, after so many more reads, and once it is long enough.
+    Wanted(String, u32),
     Yes(Arc<FileMap>),
 }
 
@@ -81,12 +85,17 @@ impl BaseFile {
 
     /// The file, whose name is `path`, is to be read through a map, where one can be had.
     pub fn enable_map(&mut self, path: &str) {
-        self.map = Map::Wanted(path.to_owned());
+        self.map = Map::Wanted(path.to_owned(), READS_BEFORE_MAP);
     }
 
     /// Is the file read through a map, or to be?
     pub fn is_mapped(&self) -> bool {
         !matches!(self.map, Map::No)
+    }
+
+    /// Is it read through a map by now? Then a look at it costs no system call.
+    pub fn has_map(&self) -> bool {
+        matches!(self.map, Map::Yes(_))
     }
 
     /// A map that has the bytes from `offset` to `end`.
@@ -96,14 +105,19 @@ impl BaseFile {
         {
             return Some(bytes);
         }
-        if let Map::No = self.map {
-            return None;
+        match &mut self.map {
+            Map::No => return None,
+            Map::Wanted(_, reads) if *reads > 0 => {
+                *reads -= 1;
+                return None;
+            }
+            Map::Wanted(..) | Map::Yes(_) => {}
         }
         let size = self.size().ok().filter(|size| end <= *size)?;
         let map = match &self.map {
             Map::No => None,
             // SAFETY: an open file.
-            Map::Wanted(path) => unsafe { FileMap::of(self.file, path, size) },
+            Map::Wanted(path, _) => unsafe { FileMap::of(self.file, path, size) },
             Map::Yes(map) if map.reaches(end) => Some(Arc::clone(map)),
             Map::Yes(map) => map.grown(size),
         };

@@ -126,7 +126,7 @@ impl Database {
             return Ok(());
         }
         // The environment's key is for whatever is encrypted.
-        let header = header::parse(&region).map_err(|fault| fault.at_path(&self.path))?;
+        let header = header::parse(region).map_err(|fault| fault.at_path(&self.path))?;
         self.generation_seen = generation_in(&header);
         let clear = header.newest().is_some_and(|superblock| !superblock.suite.is_keyed());
         let key = if clear && self.key_from_environment { None } else { self.options.key.clone() };
@@ -143,7 +143,7 @@ impl Database {
             }
             Err(fault) => Err(fault.at_path(&self.path)),
         }?;
-        self.inherit(base, &region)?;
+        self.inherit(base, header.raw())?;
         self.stale_copy = header.stale_copy();
         Ok(())
     }
@@ -158,7 +158,7 @@ impl Database {
             return Ok(false);
         }
         let region = read_header(base)?;
-        let header = header::parse(&region).map_err(|fault| fault.at_path(&self.path))?;
+        let header = header::parse(region).map_err(|fault| fault.at_path(&self.path))?;
         let before = Arc::clone(file.keys());
         let (options, path) = (&self.options, &self.path);
         let (keys, superblock) =
@@ -216,7 +216,7 @@ impl Database {
 
     /// The sector size in bytes that SQLite is to be told: what a write may destroy around it, which is a block.
     pub fn sector_size(&mut self, base: &mut BaseFile) -> u32 {
-        let mut in_header = || read_header(base).ok().and_then(|region| header::parse(&region).ok());
+        let mut in_header = || read_header(base).ok().and_then(|region| header::parse(region).ok());
         self.sector_told = match &self.phase {
             Phase::Ready(file) => file.block_size(),
             Phase::New => self.options.block_size.unwrap_or(DEFAULT_BLOCK_SIZE),

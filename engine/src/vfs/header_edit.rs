@@ -47,7 +47,7 @@ pub fn current(database: &mut Database, base: &mut BaseFile) -> Result<Superbloc
 }
 
 fn read(database: &Database, base: &mut BaseFile) -> Result<Header> {
-    header::parse(&read_header(base)?).map_err(|fault| fault.at_path(&database.path))
+    header::parse(read_header(base)?).map_err(|fault| fault.at_path(&database.path))
 }
 
 fn replaced(database: &Database) -> Fault {

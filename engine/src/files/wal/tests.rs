@@ -521,14 +521,18 @@ fn frames_are_read_ahead_in_order_and_only_within_a_transaction() {
     first_frames(&mut bench, &mut wal, 0..79, 1);
     bench.frame(&mut wal, 79, 1);
     let mut reader = bench.open();
-    assert_eq!(bench.page(&mut reader, 0).unwrap(), vec![1; PAGE]);
+    // Two in a row may be chance.
+    for index in 0..=1 {
+        assert_eq!(bench.page(&mut reader, index).unwrap(), vec![1; PAGE]);
+    }
     let before = bench.storage.reads;
-    for index in 1..=64 {
+    for index in 2..=65 {
         assert_eq!(bench.page(&mut reader, index).unwrap(), vec![1; PAGE]);
     }
     assert_eq!(bench.storage.reads - before, 4);
     // A transaction that was rolled back had written frames behind the last commit; another one's take their place.
-    assert_eq!(bench.page(&mut reader, 65).unwrap(), vec![1; PAGE]);
+    assert_eq!(bench.page(&mut reader, 66).unwrap(), vec![1; PAGE]);
+    assert_eq!(bench.storage.reads - before, 5);
     wal.transaction_boundary(&mut bench.storage);
     bench.frame(&mut wal, 70, 2);
     reader.transaction_boundary(&mut bench.storage);
