@@ -10,7 +10,8 @@ from .measured import Measured, is_void
 from .results import Record
 from .subjects import SUBJECTS
 
-#: How often something whose control is void is measured again; a trial of few pairs is not.
+#: How often as many pairs are added where the control is void; a trial of few pairs gets none. All of them
+#: count: on a busy machine more pairs say more than other ones.
 REPEATS = 2
 ENOUGH_PAIRS = 5
 
@@ -23,9 +24,9 @@ def beside_control(
 ) -> list[Record]:
     """Ratios of subjects that share a control, which is one of them."""
     attempts = 1 + (REPEATS if pairs >= ENOUGH_PAIRS else 0)
+    found = [Measured(subject, name) for subject in subjects]
     for attempt in range(1, attempts + 1):
-        found = [Measured(subject, name) for subject in subjects]
-        for number in range(pairs):
+        for number in range((attempt - 1) * pairs, attempt * pairs):
             # Side by side, so that the control sees the same machine as they do.
             for one in found:
                 one.pairs.append(pair(one.subject, number % 2 == 0))

@@ -66,7 +66,8 @@ def page(results: Results) -> str:
         "# Speed",
         "Made by `make bench-report` of `benchmarks/results.json`; benchmarks/ has the programs. All ratios "
         "are to plaintext on the same library, with the same pragmas; a workload whose control, plaintext "
-        "against plaintext, is not within 0.97-1.03 is measured again and, in the end, void.",
+        "against plaintext, is not within 0.97-1.03 gets up to three times as many pairs, and is void if "
+        "that does not help.",
     ]
     for place in results.file_systems("speed"):
         parts += [

@@ -115,21 +115,24 @@ def test_the_void_rule(ratios: list[float], void: bool) -> None:
     assert is_void([Measured("plain", "full_scan", [(1.0, one) for one in ratios])]) is void
 
 
-def test_what_is_void_is_measured_again_and_then_said() -> None:
+def test_what_is_void_gets_more_pairs_and_then_is_said() -> None:
     calls: list[tuple[str, bool]] = []
 
     def pair(subject: str, base_first: bool) -> tuple[float, float]:
         calls.append((subject, base_first))
-        busy = subject == "plain" and len(calls) <= 10
-        return 1.0, 2.0 if busy else 1.0
+        # Three of the first five pairs of the control.
+        busy = subject == "plain" and len(calls) <= 6
+        return 1.0, 2.0 if busy else 0.5 if subject == "map" else 1.0
 
     plain, ours = control.beside_control("speed", ["plain", "map"], "full_scan", 5, pair, {})
-    assert not plain.void
-    assert not ours.void
-    assert ours.details["attempts"] == 2
-    assert calls[:4] == [("plain", True), ("map", True), ("plain", False), ("map", False)]
+    assert (plain.void, ours.void) == (False, False)
+    assert (ours.details["attempts"], len(ours.details["seconds"]), ours.value) == (2, 10, 0.5)
+    assert len(plain.details["seconds"]) == 10
+    # All count, and the order goes on alternating.
+    assert calls == [(subject, number % 2 == 0) for number in range(10) for subject in ("plain", "map")]
     always = control.beside_control("speed", ["plain", "map"], "x", 5, lambda *_: (1.0, 2.0), {})
     assert [record.void for record in always] == [True, True]
+    assert len(always[0].details["seconds"]) == 15
 
 
 def test_merging(tmp_path: Path) -> None:

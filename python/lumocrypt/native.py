@@ -119,8 +119,7 @@ def _path(path: str) -> bytes:
 
 
 def _options(options: dict[str, Any]) -> bytes:
-    given = {name: value for name, value in options.items() if value is not None}
-    return json.dumps(given).encode() if given else b"{}"
+    return json.dumps({name: value for name, value in options.items() if value is not None}).encode()
 
 
 def _file_options(options: dict[str, Any]) -> bytes:

@@ -26,10 +26,10 @@ const NO_CONTEXT: [u8; 16] = [0; 16];
 /// Slots sealed or inspected in one system call when a gap is filled or searched.
 const RUN: usize = 64;
 
-/// How often a read of block 0 is tried again, after 50 microseconds at first and twice as long each time: a
-/// fifth of a second in all, since the kernel may hold a writer up between the two pages of a slot. A checkpointer in another process may rewrite it while we
-/// read it without a lock that excludes that: SQLite's unlocked header read, its change-counter read and
-/// its first page-1 read. Every other read is excluded by SQLite's locks and fails at once.
+/// How often a read of block 0 is tried again, after 50 microseconds at first and twice as long each time: a fifth of a
+/// second in all, since the kernel may hold a writer up between the two pages of a slot. A checkpointer in another process
+/// may rewrite it while we read it without a lock that excludes that: SQLite's unlocked header read, its change-counter
+/// read and its first page-1 read. Every other read is excluded by SQLite's locks and fails at once.
 const BLOCK_ZERO_TRIES: u32 = 12;
 
 /// The first pause between them. Fuzzing has no other process to wait for.

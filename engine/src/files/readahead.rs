@@ -1,6 +1,6 @@
 //! Slots read ahead of a sequential reader, sealed as they are on disk.
 //!
-//! Where no map can be had, or its pages would be used once, sixteen slots in one call cost little more than one. What
+//! Where there is no map (yet), or its pages would be used once, sixteen slots in one call cost little more than one. What
 //! was read ahead is only valid within one of SQLite's transactions: the owner forgets it at every lock that begins
 //! one, at its own writes, and at SQLite's look at the change counter.
 

@@ -48,8 +48,8 @@ pub trait Storage {
     fn pace_for_batches(&self) -> Duration {
         Duration::ZERO
     }
-    /// Has `batch` sealed and written in a thread of its own, after those begun before it; what else is called meanwhile
-    /// waits for all of them, maps excepted. `false`: not here.
+    /// Has `batch` sealed and written in a thread of its own, after those begun before it. What else is called meanwhile
+    /// waits for all of them, except what only reads and cannot meet them. `false`: not here.
     fn begin_batch(&mut self, _batch: &Arc<Batch>) -> bool {
         false
     }

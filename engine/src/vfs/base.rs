@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::abi::*;
-use super::map::FileMap;
+use super::map::{FileMap, Name};
 use super::writer::{self, Writer};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::outbox::Batch;
@@ -25,15 +25,16 @@ pub struct BaseFile {
     writing: Cell<bool>,
 }
 
-/// Reads of a file before it is mapped. To make a map and to give it back costs some 25 microseconds, as much as so many
-/// system calls more than it saves: a connection that looks up a row and goes is not to pay that.
-const READS_BEFORE_MAP: u32 = 32;
+/// Looks at a file before it is mapped: reads of a block or a part of one, and of the header's generation. To make a map
+/// and to give it back costs some 25 microseconds, as much as so many system calls cost more than looks at a map: a
+/// connection that finds a row and goes is not to pay that.
+const LOOKS_BEFORE_MAP: u32 = 32;
 
 /// Is the file read through a map?
 enum Map {
     No,
-    /// It is to be mapped, under this name, after so many more reads, and once it is long enough.
-    Wanted(String, u32),
+    /// It is to be mapped, after so many more looks, and once it is long enough.
+    Wanted(Name, u32),
     Yes(Arc<FileMap>),
 }
 
@@ -83,19 +84,14 @@ impl BaseFile {
         }
     }
 
-    /// The file, whose name is `path`, is to be read through a map, where one can be had.
+    /// The file, which was just opened under the name `path`, is to be read through a map, where one can be had.
     pub fn enable_map(&mut self, path: &str) {
-        self.map = Map::Wanted(path.to_owned(), READS_BEFORE_MAP);
+        self.map = Name::of(path).map_or(Map::No, |name| Map::Wanted(name, LOOKS_BEFORE_MAP));
     }
 
-    /// Is the file read through a map, or to be?
-    pub fn is_mapped(&self) -> bool {
+    /// Is the file read through a map, or will it be?
+    pub fn wants_map(&self) -> bool {
         !matches!(self.map, Map::No)
-    }
-
-    /// Is it read through a map by now? Then a look at it costs no system call.
-    pub fn has_map(&self) -> bool {
-        matches!(self.map, Map::Yes(_))
     }
 
     /// A map that has the bytes from `offset` to `end`.
@@ -107,8 +103,8 @@ impl BaseFile {
         }
         match &mut self.map {
             Map::No => return None,
-            Map::Wanted(_, reads) if *reads > 0 => {
-                *reads -= 1;
+            Map::Wanted(_, looks) if *looks > 0 => {
+                *looks -= 1;
                 return None;
             }
             Map::Wanted(..) | Map::Yes(_) => {}
@@ -117,7 +113,7 @@ impl BaseFile {
         let map = match &self.map {
             Map::No => None,
             // SAFETY: an open file.
-            Map::Wanted(path, _) => unsafe { FileMap::of(self.file, path, size) },
+            Map::Wanted(name, _) => unsafe { FileMap::of(self.file, name, size) },
             Map::Yes(map) if map.reaches(end) => Some(Arc::clone(map)),
             Map::Yes(map) => map.grown(size),
         };
@@ -297,9 +293,15 @@ impl Storage for BaseFile {
     fn end_batch(&mut self) -> BatchEnd {
         let end = match &self.writer {
             Some(_) if sabotage::is(Sabotage::BatchWait) => BatchEnd::Written,
-            Some(writer) if !writer.is_here() => BatchEnd::Elsewhere,
-            Some(writer) if writer.end() => BatchEnd::Written,
-            _ => BatchEnd::Failed,
+            Some(writer) if writer.is_here() => {
+                if writer.end() {
+                    BatchEnd::Written
+                } else {
+                    BatchEnd::Failed
+                }
+            }
+            Some(_) => BatchEnd::Elsewhere,
+            None => BatchEnd::Failed,
         };
         if end != BatchEnd::Written {
             self.background &= end != BatchEnd::Elsewhere;

@@ -435,7 +435,7 @@ impl OpenFile {
             let writes = level >= SQLITE_LOCK_RESERVED && before < SQLITE_LOCK_RESERVED;
             let settled = match settled {
                 Ok(()) if writes => self.follow_to_write(),
-                Ok(()) if self.base.has_map() => self.follow(false).map(|_| ()),
+                Ok(()) if self.base.wants_map() => self.follow(false).map(|_| ()),
                 settled => settled,
             };
             settled.inspect_err(|_| self.give_back(before))?;
@@ -497,8 +497,10 @@ impl OpenFile {
             }
         }
         if code == SQLITE_OK && flags & SQLITE_SHM_LOCK != 0 {
-            // As in `lock`: a writer of the log, a checkpoint, a recovery. Readers' marks are locked by them, too, to change.
-            if (flags & SQLITE_SHM_EXCLUSIVE != 0 && first < WAL_FIRST_READ_LOCK || self.base.has_map())
+            // As in `lock`: a writer of the log, a checkpoint, a recovery, and readers. To change a mark takes an exclusive
+            // lock on it, but nobody reads or writes the database with that alone.
+            let exclusive = flags & SQLITE_SHM_EXCLUSIVE != 0;
+            if (if exclusive { first < WAL_FIRST_READ_LOCK } else { self.base.wants_map() })
                 && let Err(fault) =
                     if exclusive_write { self.follow_to_write() } else { self.follow(false).map(|_| ()) }
             {

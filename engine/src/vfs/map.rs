@@ -4,8 +4,8 @@
 //! holds on the file. SQLite's VFS is asked for a small map of the file that it has open (`xFetch`); `mremap` makes a
 //! second map of the same file from that (old size 0, see mremap(2)), and SQLite's is given back. Nothing can be
 //! mapped in this way but the very file that the connection has open. Which file another connection's map is of is told
-//! by device and inode of the path, and for databases by SQLite's word that the file still has that path; a WAL does not
-//! change under its name while somebody has it open.
+//! by device and inode of the path, when the file was opened and when it is mapped, and for databases by SQLite's word that
+//! the file still has that path.
 //!
 //! The map reaches far beyond the end of the file, so that it need not be made anew, and its pages be faulted in
 //! again, when the file grows. Whether a range lies within the file is looked up before it is touched.
@@ -60,6 +60,20 @@ unsafe impl Sync for FileMap {}
 /// Device and inode.
 type Identity = (u64, u64);
 
+/// Under which name a file was opened, and which file that was.
+pub struct Name {
+    path: CString,
+    identity: Identity,
+}
+
+impl Name {
+    /// Of the file that was just opened as `path`. `None` if it has no such name by now.
+    pub fn of(path: &str) -> Option<Name> {
+        let path = CString::new(path).ok()?;
+        Some(Name { identity: identity_of(&path)?, path })
+    }
+}
+
 /// The maps of this process.
 static MAPS: Mutex<Option<HashMap<Identity, Weak<FileMap>>>> = Mutex::new(None);
 
@@ -75,29 +89,29 @@ pub fn hold() -> Box<dyn std::any::Any> {
 }
 
 impl FileMap {
-    /// A map of the open file `file`, whose name is `path` and which has `size` bytes: that of another connection, or
+    /// A map of the open file `file`, which was opened under `name` and has `size` bytes: that of another connection, or
     /// a new one. `None` if it cannot be had.
     ///
     /// # Safety
     /// `file` is an open file of the VFS below.
-    pub unsafe fn of(file: *mut sqlite3_file, path: &str, size: u64) -> Option<Arc<FileMap>> {
-        let path = CString::new(path).ok()?;
-        if !is_local(&path) {
+    pub unsafe fn of(file: *mut sqlite3_file, name: &Name, size: u64) -> Option<Arc<FileMap>> {
+        let Name { path, identity } = name;
+        if !is_local(path) {
             return None;
         }
-        let identity = identity_of(&path)?;
+        // Of a file that was replaced since it was opened, the map is nobody else's.
         // SAFETY: as the caller promises.
-        let same = identity_of(&path) == Some(identity) && unsafe { BaseFile::new(file) }.has_its_name();
+        let same = identity_of(path) == Some(*identity) && unsafe { BaseFile::new(file) }.has_its_name();
         let mut maps = maps();
         let known = maps.get_or_insert_default();
-        if same && let Some(map) = known.get(&identity).and_then(Weak::upgrade) {
+        if same && let Some(map) = known.get(identity).and_then(Weak::upgrade) {
             return Some(map);
         }
         // SAFETY: as the caller promises.
         let map = Arc::new(unsafe { FileMap::seeded(file, size) }?);
         if same {
             known.retain(|_, map| map.strong_count() > 0);
-            known.insert(identity, Arc::downgrade(&map));
+            known.insert(*identity, Arc::downgrade(&map));
         }
         Some(map)
     }

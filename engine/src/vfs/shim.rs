@@ -247,7 +247,7 @@ unsafe fn log_content(
     let (discard_wal, partial_journal) = (database.discard_wal, database.partial_journal);
     let keys = database.ready()?.keys().clone();
     Ok(if flags & SQLITE_OPEN_WAL != 0 {
-        if main_base.is_mapped() {
+        if main_base.wants_map() {
             base.enable_map(path);
         }
         allow_writer(shim, base);

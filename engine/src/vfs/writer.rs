@@ -177,6 +177,7 @@ impl Writer {
     /// Waits for the first that was not asked about yet. Was it written? After one that was not, none is.
     pub fn end(&self) -> bool {
         let ended = self.ended.replace(self.ended.get() + 1);
+        debug_assert!(ended < self.shared.begun.load(Ordering::Relaxed), "nothing to wait for");
         self.shared.wait_for(|| self.shared.done.load(Ordering::Acquire) > ended);
         self.shared.written.load(Ordering::Relaxed) > ended
     }

@@ -11,6 +11,7 @@ from ..convert import decrypt as run_decrypt
 from ..convert import encrypt as run_encrypt
 from ..formats import GOSQLITE, NATIVE, Format
 from ..info import inspect
+from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..paths import existing_file
 from .gosqlitekey import format_option, gosqlite_key, salt_option
@@ -32,7 +33,7 @@ def _report(verb: str, done: Conversion) -> None:
 @click.option(
     "--kdf",
     metavar="PROFILE",
-    default="interactive",
+    default=DEFAULT,
     show_default=True,
     help="Cost of the passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
 )
@@ -141,7 +142,7 @@ def decrypt(
 @click.option(
     "--kdf",
     metavar="PROFILE",
-    default="interactive",
+    default=DEFAULT,
     show_default=True,
     help="Cost of the result's passphrase, for lumocrypt's format, as for encrypt.",
 )

@@ -6,6 +6,7 @@ import click
 
 from ..errors import KeySourceError, make
 from ..importing import import_sqlcipher as run_import
+from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..paths import absolute, existing_file, refuse_existing
 from ..sqlcipher import SqlcipherKey
@@ -20,7 +21,7 @@ from .output import print_json, progress_bar
 @click.option(
     "--kdf",
     metavar="PROFILE",
-    default="interactive",
+    default=DEFAULT,
     show_default=True,
     help="Cost of the new passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
 )

@@ -8,6 +8,7 @@ import click
 
 from .. import add_key, change_key, keyslots, label_key, remove_key
 from ..info import Keyslot
+from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..paths import existing_file
 from .keysource import KeySource, key_options, new_key_options
@@ -16,7 +17,7 @@ from .output import describe_keyslot, print_fields, print_json
 _kdf_option = click.option(
     "--kdf",
     metavar="PROFILE",
-    default="interactive",
+    default=DEFAULT,
     show_default=True,
     help="Cost of a new passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
 )

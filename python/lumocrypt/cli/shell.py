@@ -14,6 +14,7 @@ from .. import __version__
 from ..connection import CHECKSUM
 from ..errors import KeySourceError, make
 from ..info import inspect
+from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..keys import Key, RemoteKey
 from ..paths import absolute, existing_file, size
@@ -34,7 +35,7 @@ from .keysource import KeySource, key_options
 @click.option("--bail", is_flag=True, help="Stop a script at its first error.")
 @click.option("--no-history", is_flag=True, help="Neither read nor keep what is typed.")
 @click.option("--cipher", metavar="NAME", help="The suite of a database that is created.")
-@click.option("--kdf", metavar="PROFILE", default="interactive", help="Cost of a passphrase, as for encrypt.")
+@click.option("--kdf", metavar="PROFILE", default=DEFAULT, help="Cost of a passphrase, as for encrypt.")
 @key_options
 def shell(
     file: str,

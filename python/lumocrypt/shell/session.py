@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..connection import CHECKSUM, connect
-from ..kdf import Kdf, KdfLimit
+from ..kdf import DEFAULT, Kdf, KdfLimit
 from ..keys import Key, RemoteKey
 from ..keyslots import change_key
 from ..paths import absolute, size
@@ -45,7 +45,7 @@ class Session:
         ask: AskKey,
         readonly: bool = False,
         cipher: str | None = None,
-        kdf: Kdf = "interactive",
+        kdf: Kdf = DEFAULT,
         kdf_limit: KdfLimit | None = None,
     ) -> None:
         """Opens ``file``; without a key an encrypted one is locked. ``cipher`` and ``kdf`` are for new

@@ -21,6 +21,8 @@ struct SlowFile {
     ended: usize,
     gone: bool,
     never: bool,
+    /// No further batch is taken.
+    refuses: bool,
 }
 
 impl Storage for SlowFile {
@@ -45,6 +47,9 @@ impl Storage for SlowFile {
     }
     fn begin_batch(&mut self, batch: &Arc<Batch>) -> bool {
         assert!(self.on_its_way.len() < IN_FLIGHT, "too many batches at a time");
+        if self.refuses {
+            return false;
+        }
         self.on_its_way.push_back(Arc::clone(batch));
         self.begun += 1;
         self.gone = false;
@@ -227,6 +232,23 @@ fn a_batch_that_failed_is_written_again_or_fails_the_next_call() {
     file.disk.limit = None;
     bench.outbox.flush(&mut file).unwrap();
     assert_eq!(bench.file(&file.disk), [2; 29]);
+}
+
+#[test]
+fn a_batch_that_is_refused_is_written_after_those_that_were_not() {
+    let (mut bench, mut file) = (Bench::new(), SlowFile::default());
+    for index in 0..3 * MOST + 1 {
+        bench.add(&mut file, index, 1).unwrap();
+    }
+    assert_eq!(file.on_its_way.len(), 2);
+    file.refuses = true;
+    // Of what is on its way already, slot 2 * MOST is written again.
+    for index in 2 * MOST..3 * MOST {
+        bench.add(&mut file, index, 2).unwrap();
+    }
+    assert_eq!((file.on_its_way.len(), file.ended), (0, 2));
+    bench.outbox.flush(&mut file).unwrap();
+    assert_eq!(bench.file(&file.disk), [[1; 14].as_slice(), &[2; 7], &[1]].concat());
 }
 
 #[test]

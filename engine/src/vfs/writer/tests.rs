@@ -141,13 +141,14 @@ fn a_failure_is_the_next_calls() {
     let mut bench = Bench::new();
     bench.add(MOST + 1).unwrap();
     bench.below.failing.store(u32::MAX, Ordering::Relaxed);
-    bench.add(MOST - 1).unwrap();
+    // The thread has two batches, and cannot write the first.
+    bench.add(2 * MOST).unwrap();
     assert!(bench.flush().is_err());
     assert!(bench.flush().is_err());
     bench.below.failing.store(0, Ordering::Relaxed);
     bench.flush().unwrap();
-    // The slots behind the first batch, and those in front of them.
-    assert_eq!(bench.writes(), 3);
+    // The first batch, of the second slot 7 and those in front of it, the third, and what waited.
+    assert_eq!(bench.writes(), 5);
 }
 
 #[test]
@@ -161,4 +162,16 @@ fn nothing_is_written_after_what_failed() {
     let len = LONGEST_TRANSFER as i64 / MOST as i64;
     let first_slots: Vec<i64> = locked(&bench.below.writes).iter().map(|offset| offset / len).collect();
     assert_eq!(first_slots, [0, 7, 0, 6, 13, 20]);
+}
+
+#[test]
+fn more_batches_than_may_be_on_their_way() {
+    let mut bench = Bench::new();
+    // The first is written at once. Then the thread, which is slow, has as many as it may, and has to be waited for.
+    bench.add(20 * MOST).unwrap();
+    assert!(bench.writes() >= 14, "{}", bench.writes());
+    bench.flush().unwrap();
+    let len = LONGEST_TRANSFER as i64 / MOST as i64;
+    let first_slots: Vec<i64> = locked(&bench.below.writes).iter().map(|offset| offset / len).collect();
+    assert_eq!(first_slots, (0..20 * MOST as i64).step_by(MOST as usize).collect::<Vec<_>>());
 }
