@@ -500,7 +500,8 @@ impl OpenFile {
             // As in `lock`: a writer of the log, a checkpoint, a recovery, and readers. To change a mark takes an exclusive
             // lock on it, but nobody reads or writes the database with that alone.
             let exclusive = flags & SQLITE_SHM_EXCLUSIVE != 0;
-            if (if exclusive { first < WAL_FIRST_READ_LOCK } else { self.base.wants_map() })
+            let looks = if exclusive { first < WAL_FIRST_READ_LOCK } else { self.base.wants_map() };
+            if looks
                 && let Err(fault) =
                     if exclusive_write { self.follow_to_write() } else { self.follow(false).map(|_| ()) }
             {

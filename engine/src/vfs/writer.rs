@@ -1,8 +1,8 @@
-//! A thread that seals and writes batches of one file while its connection fills the next one.
+//! A thread that seals and writes batches of one file while its connection fills the next ones.
 //!
-//! It lives from the third full batch of a transaction or checkpoint, if they follow fast, to its end: programs that fork between
-//! transactions, and tools that count threads, do not see it. Only of a rollback in exclusive locking mode no call tells:
-//! there it lives to the end of the next transaction.
+//! It lives from the third full batch of a transaction or checkpoint, if they follow fast, to its end: programs that fork
+//! between transactions, and tools that count threads, do not see it. Only of a rollback in exclusive locking mode no call
+//! tells: there it lives to the end of the next transaction.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

@@ -93,6 +93,12 @@ impl Bench {
     fn writes(&self) -> usize {
         locked(&self.below.writes).len()
     }
+
+    /// The first slot of each write.
+    fn first_slots(&self) -> Vec<i64> {
+        let len = LONGEST_TRANSFER as i64 / MOST as i64;
+        locked(&self.below.writes).iter().map(|offset| offset / len).collect()
+    }
 }
 
 /// What `work` returns; fails if it does not.
@@ -159,9 +165,7 @@ fn nothing_is_written_after_what_failed() {
     // Three batches are handed over; of the first, slots 7 and 0 to 5, the first write fails.
     bench.add(3 * MOST).unwrap();
     bench.flush().unwrap();
-    let len = LONGEST_TRANSFER as i64 / MOST as i64;
-    let first_slots: Vec<i64> = locked(&bench.below.writes).iter().map(|offset| offset / len).collect();
-    assert_eq!(first_slots, [0, 7, 0, 6, 13, 20]);
+    assert_eq!(bench.first_slots(), [0, 7, 0, 6, 13, 20]);
 }
 
 #[test]
@@ -171,7 +175,5 @@ fn more_batches_than_may_be_on_their_way() {
     bench.add(20 * MOST).unwrap();
     assert!(bench.writes() >= 14, "{}", bench.writes());
     bench.flush().unwrap();
-    let len = LONGEST_TRANSFER as i64 / MOST as i64;
-    let first_slots: Vec<i64> = locked(&bench.below.writes).iter().map(|offset| offset / len).collect();
-    assert_eq!(first_slots, (0..20 * MOST as i64).step_by(MOST as usize).collect::<Vec<_>>());
+    assert_eq!(bench.first_slots(), (0..20 * MOST as i64).step_by(MOST as usize).collect::<Vec<_>>());
 }
