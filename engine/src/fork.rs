@@ -9,13 +9,14 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::crypto::nonce;
+use crate::format::recent;
 use crate::keys::{cache, registry};
 use crate::stats;
 use crate::vfs::{host, map};
 
 thread_local! {
     /// What the thread that is forking holds.
-    static HELD: RefCell<Option<[Box<dyn Any>; 5]>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<[Box<dyn Any>; 6]>> = const { RefCell::new(None) };
 }
 
 /// Has the C library call the handlers below. Every way into the engine that takes a lock comes by here first.
@@ -41,7 +42,14 @@ extern "C" fn before() {
         if let Ok(mut held) = held.try_borrow_mut()
             && held.is_none()
         {
-            *held = Some([registry::hold(), cache::hold(), host::hold(), map::hold(), stats::hold()]);
+            *held = Some([
+                registry::hold(),
+                cache::hold(),
+                recent::hold(),
+                host::hold(),
+                map::hold(),
+                stats::hold(),
+            ]);
         }
     });
 }

@@ -9,6 +9,7 @@ pub mod header;
 pub mod journal_header;
 pub mod keyslot;
 pub mod preamble;
+pub mod recent;
 pub mod redo_header;
 pub mod rekey;
 pub mod superblock;

@@ -62,7 +62,7 @@ impl Cache {
 
     /// Names the entry for `key` in this slot of this database.
     pub(crate) fn id(&self, uuid: &[u8; 16], key_id: &[u8; 16], index: u32, slot: &Keyslot, key: &Key) -> Id {
-        self.digest(&[uuid, key_id, &index.to_le_bytes(), &slot.encode()], key)
+        self.digest_key(&[uuid, key_id, &index.to_le_bytes(), &slot.encode()], key)
     }
 
     /// The data key of an entry.
@@ -95,7 +95,7 @@ impl Cache {
     /// Runs `derive` while no other thread derives for the same database and key: the second one waits and
     /// then finds the entry instead of computing it again.
     pub(crate) fn one_at_a_time<T>(&self, uuid: &[u8; 16], key: &Key, derive: impl FnOnce() -> T) -> T {
-        let id = self.digest(&[uuid], key);
+        let id = self.digest_key(&[uuid], key);
         let flight = {
             let mut flights = lock(&self.flights);
             let process = std::process::id();
@@ -127,11 +127,19 @@ impl Cache {
         self.runs.load(Ordering::Relaxed)
     }
 
-    fn digest(&self, parts: &[&[u8]], key: &Key) -> Id {
-        let (kind, material): (u8, &[u8]) = match key {
-            Key::Passphrase(passphrase) => (1, passphrase.expose()),
-            Key::Raw(raw) => (2, raw.expose()),
-        };
+    /// What a data key of a database is known by where the key itself is not kept.
+    pub(crate) fn name(&self, uuid: &[u8; 16], key_id: &[u8; 16], data_key: &Secret<32>) -> Id {
+        self.digest(&[uuid, key_id], 3, data_key.expose())
+    }
+
+    fn digest_key(&self, parts: &[&[u8]], key: &Key) -> Id {
+        match key {
+            Key::Passphrase(passphrase) => self.digest(parts, 1, passphrase.expose()),
+            Key::Raw(raw) => self.digest(parts, 2, raw.expose()),
+        }
+    }
+
+    fn digest(&self, parts: &[&[u8]], kind: u8, material: &[u8]) -> Id {
         // The material goes last and everything before it has a fixed length, so no two inputs are the
         // same. It is hashed first, in order not to copy it to where it would not be wiped.
         let material = SecretBytes::new(&hmac_sha256(self.secret.expose(), material));

@@ -9,6 +9,8 @@ use crate::crypto::secret::Secret;
 use crate::crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate, instantiate_random};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::header::SQLITE_MAGIC;
+use crate::format::recent::KeyName;
+use crate::keys::cache;
 
 // The `info` strings of `docs/format.md`, section 1: one context each, so that no key serves two purposes.
 const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
@@ -29,6 +31,8 @@ pub struct FileKeys {
     older: Option<Arc<FileKeys>>,
     /// The cipher of rollback journals, once made: one is opened for every transaction.
     journal: OnceLock<Arc<dyn Suite>>,
+    /// The key of the WAL cells' MACs, once derived.
+    cell_mac: OnceLock<Option<Secret<32>>>,
 }
 
 impl FileKeys {
@@ -45,7 +49,15 @@ impl FileKeys {
                 "A data key was given for a suite without one, or is missing for a suite that needs it.",
             ));
         }
-        Ok(FileKeys { uuid, key_id, suite, data_key, older: None, journal: OnceLock::new() })
+        Ok(FileKeys {
+            uuid,
+            key_id,
+            suite,
+            data_key,
+            older: None,
+            journal: OnceLock::new(),
+            cell_mac: OnceLock::new(),
+        })
     }
 
     /// The same, while they take the place of `older` ones.
@@ -104,12 +116,18 @@ impl FileKeys {
 
     /// The MAC of a superblock copy.
     pub fn superblock_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        self.mac(SUPERBLOCK_MAC, bytes)
+        mac(self.subkey(&[SUPERBLOCK_MAC, &self.key_id]).as_ref(), bytes)
     }
 
-    /// The MAC of a WAL cell.
+    /// The MAC of a WAL cell: one of a few, every time that the log begins or ends.
     pub fn cell_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        self.mac(CELL_MAC, bytes)
+        mac(self.cell_mac.get_or_init(|| self.subkey(&[CELL_MAC, &self.key_id])).as_ref(), bytes)
+    }
+
+    /// What these keys are known by in this process, where they are not kept. `None`: they are none.
+    pub fn name(&self) -> Option<KeyName> {
+        let cache = cache::global().ok()?;
+        self.data_key.as_ref().map(|data_key| cache.name(&self.uuid, &self.key_id, data_key))
     }
 
     /// The data key, unless the suite has none.
@@ -117,18 +135,19 @@ impl FileKeys {
         self.data_key.as_ref()
     }
 
-    fn mac(&self, purpose: &[u8], bytes: &[u8]) -> [u8; 32] {
-        match self.subkey::<32>(&[purpose, &self.key_id]) {
-            Some(key) => hmac_sha256(key.expose(), bytes),
-            None => sha256(bytes),
-        }
-    }
-
     fn subkey<const N: usize>(&self, info: &[&[u8]]) -> Option<Secret<N>> {
         let data_key = self.data_key.as_ref()?;
         let mut key = Secret::zeroed();
         hkdf_sha256(data_key.expose(), &self.uuid, info, key.expose_mut());
         Some(key)
+    }
+}
+
+/// The suite without a key has digests in the place of MACs.
+fn mac(key: Option<&Secret<32>>, bytes: &[u8]) -> [u8; 32] {
+    match key {
+        Some(key) => hmac_sha256(key.expose(), bytes),
+        None => sha256(bytes),
     }
 }
 

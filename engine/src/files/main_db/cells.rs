@@ -27,11 +27,11 @@ impl MainFile {
 
     /// The current WAL cell and the offset of the copy to overwrite next.
     pub fn read_cell(&self, storage: &mut dyn Storage) -> Result<(Cell, u64)> {
-        let mut copies = [[0u8; CELL_LEN]; 2];
-        storage.read(&mut copies[0], CELL_A_OFFSET)?;
-        storage.read(&mut copies[1], CELL_B_OFFSET)?;
+        const SECOND: usize = (CELL_B_OFFSET - CELL_A_OFFSET) as usize;
+        let mut copies = [0u8; SECOND + CELL_LEN];
+        storage.read(&mut copies, CELL_A_OFFSET)?;
         let decode = |copy: &[u8]| Cell::decode(copy, &self.keys);
-        cell::choose(decode(&copies[0]), decode(&copies[1])).ok_or_else(|| {
+        cell::choose(decode(&copies[..CELL_LEN]), decode(&copies[SECOND..])).ok_or_else(|| {
             Fault::new(
                 FaultClass::HeaderDamaged,
                 "both copies of the WAL cell in the database header are damaged; restore the file from a backup \

@@ -171,3 +171,32 @@ proptest! {
         prop_assert_eq!(Superblock::decode(&bytes), CopyState::Intact(Box::new(superblock)));
     }
 }
+
+#[test]
+fn what_is_remembered_of_a_copy_holds_for_its_bytes_and_its_key_alone() {
+    let keys = keys(SuiteId::Aegis256);
+    let other = |uuid: u8, key_id: u8, data_key: u8| {
+        let data_key = Secret::from_slice(&[data_key; 32]);
+        FileKeys::new([uuid; 16], [key_id; 16], SuiteId::Aegis256, data_key).unwrap()
+    };
+    let original = Superblock { generation: 0x5eed, ..superblock(SuiteId::Aegis256) };
+    let bytes = original.encode(&keys);
+    // The second time round it is known.
+    for _ in 0..2 {
+        assert_eq!(Superblock::decode(&bytes), CopyState::Intact(Box::new(original.clone())));
+        assert!(Superblock::verify_mac(&bytes, &keys));
+        for other in [other(0x12, 0x22, 0x33), other(0x11, 0x23, 0x33), other(0x11, 0x22, 0x34)] {
+            assert!(!Superblock::verify_mac(&bytes, &other));
+        }
+        for at in [0, GENERATION, KEYSLOTS, MAC, MAC + 31, DIGEST, SUPERBLOCK_LEN - 1] {
+            let mut bent = bytes.clone();
+            bent[at] ^= 1;
+            assert_eq!(Superblock::decode(&bent), CopyState::Damaged, "byte {at}");
+            redigest(&mut bent);
+            if at == GENERATION {
+                assert!(matches!(Superblock::decode(&bent), CopyState::Intact(found) if *found != original));
+                assert!(!Superblock::verify_mac(&bent, &keys));
+            }
+        }
+    }
+}
