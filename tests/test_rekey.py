@@ -74,6 +74,33 @@ def test_every_block_is_sealed_anew(database: Path, step: int) -> None:
     assert not Path(f"{database}-lumo-rekey").exists()
 
 
+@pytest.mark.parametrize("cipher", [None, "xchacha20-poly1305"])
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_every_block_is_sealed_anew_however_many_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str, cipher: str | None
+) -> None:
+    # Steps that are worth several threads, and the last of them is not.
+    database = make(tmp_path / "app.db", "wal", rows=60_000, cipher=cipher)
+    before, content = slots(database), rows(database)
+    assert len(before) * SLOT > 9 << 20
+    monkeypatch.setenv("LUMO_THREADS", threads)
+    lumocrypt.rekey(database, key=KEY)
+    assert rows(database) == content
+    assert lumocrypt.verify(database, key=KEY).ok
+    assert not any(one == other for one, other in zip(before, slots(database), strict=True))
+
+
+def test_a_number_of_threads_that_is_none_is_refused_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = make(tmp_path / "app.db", "delete")
+    before = database.read_bytes()
+    monkeypatch.setenv("LUMO_THREADS", "none")
+    with pytest.raises(ValueError, match="LUMO_THREADS"):
+        lumocrypt.rekey(database, key=KEY)
+    assert database.read_bytes() == before
+
+
 def test_the_old_header_opens_nothing_that_was_sealed_anew(database: Path, tmp_path: Path) -> None:
     old = database.read_bytes()[:HEADER]
     lumocrypt.rekey(database, key=KEY)

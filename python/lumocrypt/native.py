@@ -122,14 +122,22 @@ def _options(options: dict[str, Any]) -> bytes:
     return json.dumps({name: value for name, value in options.items() if value is not None}).encode()
 
 
+def threads() -> int | None:
+    """How many threads may work on a whole file; None: as many as there are cores.
+
+    Raises ValueError if ``LUMO_THREADS`` is set and no such number.
+    """
+    given = os.environ.get(THREADS_VARIABLE)
+    if not given:
+        return None
+    if not (given.isascii() and given.isdigit() and int(given) > 0):
+        raise ValueError(f"{THREADS_VARIABLE} is to be a number of threads, from 1 on, and not {given!r}")
+    return int(given)
+
+
 def _file_options(options: dict[str, Any]) -> bytes:
-    """The options of an operation on a whole file; ``LUMO_THREADS`` says how many threads may work on it."""
-    threads = os.environ.get(THREADS_VARIABLE)
-    if not threads:
-        return _options(options)
-    if not (threads.isascii() and threads.isdigit() and int(threads) > 0):
-        raise ValueError(f"{THREADS_VARIABLE} is to be a number of threads, from 1 on, and not {threads!r}")
-    return _options({**options, "threads": int(threads)})
+    """The options of an operation on a whole file."""
+    return _options({**options, "threads": threads()})
 
 
 def _json(pointer: Any) -> Any:

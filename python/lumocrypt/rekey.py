@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from . import native
 from .command import Commander
 from .connection import CHECKSUM
 from .errors import CryptError, InUseError, TamperedError, WrongKeyError, make
@@ -62,12 +63,13 @@ def rekey(
     what the passphrase costs; ``kdf_limit`` is as for :func:`lumocrypt.connect`. ``key=None`` takes the key
     of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
 
-    It is done in place, a few megabytes at a time. Other connections, of this and other processes, go on
-    reading and writing, and find the new data key by themselves; only one that neither writes nor reads
-    anything from the file from beginning to end has to be able to open the database anew. After a crash, a
-    full disk or an exception from ``progress`` the database opens and works as before, and the same call
-    goes on where it stopped: with ``key`` or with ``new_key``, whichever opens it then. Blocks that are
-    being written are kept beside the database, in ``<path>-lumo-rekey``, which must stay there.
+    It is done in place, a few megabytes at a time, by all cores (``LUMO_THREADS`` limits that). Other
+    connections, of this and other processes, go on reading and writing, and find the new data key by
+    themselves; only one that neither writes nor reads anything from the file from beginning to end has to be
+    able to open the database anew. After a crash, a full disk or an exception from ``progress`` the database
+    opens and works as before, and the same call goes on where it stopped: with ``key`` or with ``new_key``,
+    whichever opens it then. Blocks that are being written are kept beside the database, in
+    ``<path>-lumo-rekey``, which must stay there.
 
     ``wait`` is how many seconds others may keep us from writing. ``progress(done_bytes, total_bytes)`` may
     raise to stop.
@@ -98,6 +100,7 @@ def rekey(
         "kdf_limit": resolve_limit(kdf_limit),
         "drop_other_slots": drop_other_slots,
     }
+    step: dict[str, Any] = {"command": "rekey_step", "bytes": STEP_BYTES, "threads": native.threads()}
     new = _successor(found, new_hidden if new_hidden.is_given() else hidden, new_hidden, members)
     kept = [_required(path, other) for other in others]
     given, is_new = _opening(path, hidden, new_hidden, kdf_limit)
@@ -112,7 +115,7 @@ def rekey(
         members["new_key"] = new is not None
         keys = [given, *([] if new is None else [new]), *kept]
         resumed = bool(_unless_busy(lambda: commander.run(members, keys), path, wait)["resumed"])
-        _walk(commander, path, wait, progress)
+        _walk(commander, path, step, wait, progress)
         _finish(commander, path, wait)
     return _result(path, resumed, begun)
 
@@ -152,8 +155,9 @@ def _opening(path: str, hidden: Hidden, new_hidden: Hidden, limit: KdfLimit | No
         return new, True
 
 
-def _walk(commander: Commander, path: str, wait: float, progress: Progress | None) -> None:
-    step: dict[str, Any] = {"command": "rekey_step", "bytes": STEP_BYTES}
+def _walk(
+    commander: Commander, path: str, step: dict[str, Any], wait: float, progress: Progress | None
+) -> None:
     while True:
         try:
             answer = _unless_busy(lambda: commander.run(step), path, wait)

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::limits::KdfLimits;
 use super::material::Key;
-use super::options::{cost, decode_hex, invalid, label, limits, suite, unknown};
+use super::options::{cost, decode_hex, invalid, label, limits, suite, threads, unknown};
 use super::rekey::{Plan, RekeyCommand};
 use crate::crypto::kdf::Argon2Cost;
 use crate::error::Result;
@@ -74,7 +74,11 @@ impl Command {
                 Command::LabelSlot(given.which()?, text)
             }
             Some("rekey_begin") => Command::Rekey(RekeyCommand::Begin(given.plan()?)),
-            Some("rekey_step") => Command::Rekey(RekeyCommand::Step(given.bytes()?)),
+            Some("rekey_step") => {
+                let bytes = given.bytes()?;
+                let threads = given.take("threads").as_ref().map(threads).transpose()?;
+                Command::Rekey(RekeyCommand::Step { bytes, threads })
+            }
             Some("rekey_finish") => Command::Rekey(RekeyCommand::Finish),
             _ => return Err(invalid("There is no such command.".to_owned())),
         };

@@ -186,6 +186,11 @@ impl Sealer {
         self.suite.overhead()
     }
 
+    /// What opens blocks that were sealed before the data key was changed, while it is.
+    pub fn older(&self) -> Option<&Sealer> {
+        self.older.as_deref()
+    }
+
     /// Whether this seals for the database `uuid` under the data key `key_id`.
     pub fn is_for(&self, uuid: &[u8; 16], key_id: &[u8; 16]) -> bool {
         self.uuid == *uuid && self.key_id == *key_id

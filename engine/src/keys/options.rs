@@ -140,7 +140,8 @@ fn io_mode(value: &Value) -> Result<IoMode> {
     }
 }
 
-fn threads(value: &Value) -> Result<usize> {
+/// A number of threads.
+pub(super) fn threads(value: &Value) -> Result<usize> {
     value
         .as_u64()
         .and_then(|count| usize::try_from(count).ok())

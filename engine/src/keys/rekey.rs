@@ -24,8 +24,13 @@ use crate::format::superblock::{KEYSLOT_COUNT, Superblock};
 pub enum RekeyCommand {
     /// It begins, or is taken up again.
     Begin(Plan),
-    /// It goes on, with so many bytes at most.
-    Step(u64),
+    /// It goes on.
+    Step {
+        /// With so many bytes at most.
+        bytes: u64,
+        /// By so many threads; `None`: one per core.
+        threads: Option<usize>,
+    },
     /// It ends.
     Finish,
 }

@@ -24,9 +24,9 @@ const MOST_THREADS: usize = 16;
 /// A thread is worth its start if it gets about as many pieces.
 const PIECES_EACH: u64 = 8;
 /// What a thread's stack may need, several times over; each is wiped at the end.
-const STACK: usize = 512 * 1024;
+pub(crate) const STACK: usize = 512 * 1024;
 /// What sealing and opening leave on it.
-const STACK_USED: usize = 32 * 1024;
+pub(crate) const STACK_USED: usize = 32 * 1024;
 
 /// A file to read from.
 pub trait Input: Storage + Send {
@@ -167,7 +167,7 @@ impl Round<'_> {
 }
 
 /// A thread that panicked ends the whole operation; what it held matters no more.
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -3,10 +3,11 @@
 //! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`callbacks`] is what SQLite
 //! calls, [`file`] what that does; [`database`] takes a main database from a name to a key; [`control`] says which file
 //! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
-//! is read from, and [`writer`] a thread that writes to it; [`report`] turns faults into codes, and [`log_lines`] messages into lines of SQLite's error log;
+//! is read from, and [`writer`] a thread that writes to it; [`report`] turns faults into codes, and [`log_lines`] messages
+//! into lines of SQLite's error log;
 //! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection
-//! is told to do beyond SQL, and [`header_edit`] writes what that changes in the header; [`passphrase`] is
-//! `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
+//! is told to do beyond SQL, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
+//! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
 //! [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the headerless format;
 //! [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
 
@@ -30,6 +31,7 @@ pub mod own_connection;
 pub mod passphrase;
 pub mod probe;
 pub mod rekey;
+pub mod renewal;
 pub mod report;
 pub mod shim;
 pub mod wal_index;

@@ -12,6 +12,7 @@ use super::abi::*;
 use super::base::BaseFile;
 use super::database::Phase;
 use super::file::{Content, OpenFile, WAL_CHECKPOINT_LOCK};
+use super::renewal::Renewal;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::disk::{sync_folder, sync_if_there};
@@ -29,7 +30,7 @@ use crate::sabotage::{self, Sabotage};
 pub fn run(open: &mut OpenFile, command: &RekeyCommand) -> Result<Value> {
     match command {
         RekeyCommand::Begin(plan) => begin(open, plan),
-        RekeyCommand::Step(bytes) => step(open, *bytes),
+        RekeyCommand::Step { bytes, threads } => step(open, *bytes, *threads),
         RekeyCommand::Finish => finish(open),
     }
 }
@@ -82,12 +83,12 @@ fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &str) -> Result<()> 
     redo::remove(path)
 }
 
-/// Seals the next blocks anew, `most` bytes of them at most. `"busy"`: a checkpoint is writing blocks, so that nothing was
+/// Seals the next blocks anew, `most` bytes of them at most, by so many threads. `"busy"`: a checkpoint is writing blocks, so that nothing was
 /// done.
 ///
 /// Errors: `Tampered` for a block that opens under neither key, and those of the storage. What was sealed anew stays so,
 /// and the change can be resumed.
-fn step(open: &mut OpenFile, most: u64) -> Result<Value> {
+fn step(open: &mut OpenFile, most: u64, threads: Option<usize>) -> Result<Value> {
     open.follow(true)?;
     alone(open, |open| {
         let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
@@ -96,7 +97,7 @@ fn step(open: &mut OpenFile, most: u64) -> Result<Value> {
         let (id, from) = database.rekey.ok_or_else(not_begun)?;
         let mut walk = Walk::new(file, &mut open.base, &database.path)?;
         // Somebody else has ended this change, and perhaps begun another.
-        let next = if id == current { walk.run(from, most)? } else { u64::MAX };
+        let next = if id == current { walk.run(from, most, threads)? } else { u64::MAX };
         let (total, block_size) = (walk.size, u64::from(walk.geometry.block_size));
         database.rekey = Some((id, next));
         Ok(json!({"done": next.saturating_mul(block_size).min(total), "total": total, "busy": false}))
@@ -194,10 +195,9 @@ impl<'a> Walk<'a> {
     }
 
     /// Seals up to `most` bytes from block `from` on; returns the next block, beyond all numbers when there is none.
-    fn run(&mut self, from: u64, most: u64) -> Result<u64> {
-        if from >= self.slots || self.file.keys().older().is_none() {
-            return Ok(u64::MAX);
-        }
+    fn run(&mut self, from: u64, most: u64, threads: Option<usize>) -> Result<u64> {
+        let new = self.file.sealer();
+        let Some(older) = new.older().filter(|_| from < self.slots) else { return Ok(u64::MAX) };
         // The slots up to SQLite's lock bytes follow each other, and so do those behind.
         let gap = self.geometry.slots_before_lock_page();
         let most = (most / u64::from(self.geometry.block_size)).max(1);
@@ -207,15 +207,24 @@ impl<'a> Walk<'a> {
         let whole = (end - from) as usize * slot_len;
         let there = self.geometry.physical_size(self.size) - offset;
         let mut sealed = memory::zeroed(whole.min(there as usize))?;
-        self.base.read(&mut sealed, offset)?;
-        let mut changed = None;
-        for (place, slot) in sealed.chunks_mut(slot_len).enumerate() {
-            if self.renew(from + place as u64, slot)? {
-                let (first, _) = changed.unwrap_or((place, place));
-                changed = Some((first, place));
+        let renewal = Renewal { new, older, marks: &self.marks, slot_len, threads };
+        let mut renewed = None;
+        self.base.visit_map(offset, sealed.len(), &mut |mapped| {
+            renewed = Some(renewal.run(from, Some(mapped), &mut sealed));
+        });
+        let renewed = match renewed.transpose()? {
+            Some(renewed) if renewed.unopened.is_empty() => renewed,
+            // A failure in the map may be a stale map: the file decides.
+            _ => {
+                self.base.read(&mut sealed, offset)?;
+                renewal.run(from, None, &mut sealed)?
             }
+        };
+        for place in renewed.unopened {
+            let slot = &sealed[place * slot_len..sealed.len().min((place + 1) * slot_len)];
+            self.check_hole(from + place as u64, slot)?;
         }
-        if let Some((first, last)) = changed {
+        if let Some((first, last)) = renewed.changed {
             let until = sealed.len().min((last + 1) * slot_len);
             let slots = &sealed[first * slot_len..until];
             let first = from + first as u64;
@@ -254,21 +263,10 @@ impl<'a> Walk<'a> {
         self.base.write(&kept[..len], offset)
     }
 
-    /// Seals what `slot` holds with the new key. `false`: it was already, or is a hole.
-    fn renew(&mut self, index: u64, slot: &mut [u8]) -> Result<bool> {
-        let sealer = self.file.sealer();
-        let Some(len) = slot.len().checked_sub(self.geometry.overhead as usize) else { return Ok(false) };
-        let plain = &mut self.plain[..len];
-        if sealer.open_new(index, &NO_CONTEXT, slot, plain).is_ok() {
-            return Ok(false);
-        }
-        if sealer.open(index, &NO_CONTEXT, slot, plain).is_ok() {
-            self.marks.renew(plain);
-            sealer.seal(index, &NO_CONTEXT, plain, slot)?;
-            return Ok(true);
-        }
+    /// What does not open has to be a hole.
+    fn check_hole(&self, index: u64, slot: &[u8]) -> Result<()> {
         if is_zero(slot) && self.file.may_be_hole(index) {
-            return Ok(false);
+            return Ok(());
         }
         Err(Fault::new(
             FaultClass::Tampered,
