@@ -44,6 +44,16 @@ def tear(path: Path, *blocks: int) -> None:
             file.write(bytes(2000))
 
 
+def bend(path: Path, *blocks: int) -> None:
+    """Flips a bit in each; a second time flips it back."""
+    with path.open("r+b") as file:
+        for block in blocks:
+            file.seek(HEADER + block * SLOT + 77)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+
+
 def slots(path: Path) -> list[bytes]:
     content = path.read_bytes()[HEADER:]
     return [content[at : at + SLOT] for at in range(0, len(content), SLOT)]
@@ -90,12 +100,29 @@ def test_every_block_is_sealed_anew_however_many_threads(
     assert not any(one == other for one, other in zip(before, slots(database), strict=True))
 
 
-def test_a_number_of_threads_that_is_none_is_refused_before_anything_changes(
+def test_a_damaged_block_is_named_however_many_threads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = make(tmp_path / "app.db", rows=60_000)
+    content = rows(database)
+    monkeypatch.setenv("LUMO_THREADS", "4")
+    # Both in one step, in pieces that different threads take: the first counts.
+    bend(database, 1700, 1100)
+    with pytest.raises(lumocrypt.TamperedError) as caught:
+        lumocrypt.rekey(database, key=KEY)
+    assert (caught.value.page, caught.value.file_kind) == (1100, "main")
+    bend(database, 1700, 1100)
+    assert lumocrypt.rekey(database, key=KEY).resumed
+    assert rows(database) == content
+
+
+@pytest.mark.parametrize("threads", ["none", "0", "-1", "9" * 30])
+def test_a_number_of_threads_that_is_none_is_refused_before_anything_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: str
 ) -> None:
     database = make(tmp_path / "app.db", "delete")
     before = database.read_bytes()
-    monkeypatch.setenv("LUMO_THREADS", "none")
+    monkeypatch.setenv("LUMO_THREADS", threads)
     with pytest.raises(ValueError, match="LUMO_THREADS"):
         lumocrypt.rekey(database, key=KEY)
     assert database.read_bytes() == before
@@ -370,17 +397,11 @@ def test_hazard_5_what_lies_beside_the_database_is_never_newer(tmp_path: Path) -
 
 def test_a_damaged_block_stops_it(database: Path) -> None:
     content = rows(database)
-    with database.open("r+b") as file:
-        file.seek(HEADER + 20 * SLOT + 77)
-        byte = file.read(1)
-        file.seek(-1, 1)
-        file.write(bytes([byte[0] ^ 1]))
+    bend(database, 20)
     with pytest.raises(lumocrypt.TamperedError) as caught:
         lumocrypt.rekey(database, key=KEY)
     assert (caught.value.page, caught.value.file_kind) == (20, "main")
-    with database.open("r+b") as file:
-        file.seek(HEADER + 20 * SLOT + 77)
-        file.write(byte)
+    bend(database, 20)
     assert lumocrypt.rekey(database, key=KEY).resumed
     assert rows(database) == content
 

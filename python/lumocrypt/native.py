@@ -130,7 +130,7 @@ def threads() -> int | None:
     given = os.environ.get(THREADS_VARIABLE)
     if not given:
         return None
-    if not (given.isascii() and given.isdigit() and int(given) > 0):
+    if not (given.isascii() and given.isdigit() and 0 < int(given) < 1 << 64):
         raise ValueError(f"{THREADS_VARIABLE} is to be a number of threads, from 1 on, and not {given!r}")
     return int(given)
 

@@ -63,8 +63,8 @@ def rekey(
     what the passphrase costs; ``kdf_limit`` is as for :func:`lumocrypt.connect`. ``key=None`` takes the key
     of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
 
-    It is done in place, a few megabytes at a time, by all cores (``LUMO_THREADS`` limits that). Other
-    connections, of this and other processes, go on reading and writing, and find the new data key by
+    It is done in place, a few megabytes at a time, by up to four threads (``LUMO_THREADS`` limits that).
+    Other connections, of this and other processes, go on reading and writing, and find the new data key by
     themselves; only one that neither writes nor reads anything from the file from beginning to end has to be
     able to open the database anew. After a crash, a full disk or an exception from ``progress`` the database
     opens and works as before, and the same call goes on where it stopped: with ``key`` or with ``new_key``,

@@ -10,16 +10,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::superblock::Superblock;
 use crate::crypto::kdf::equal;
+use crate::keys::cache::KeyName;
 
 /// How many copies are kept, of 16 KiB each; the one that was looked for longest ago makes room.
 const CAPACITY: usize = 8;
 
-/// What a data key is known by: [`crate::keys::cache::Cache::name`].
-pub type KeyName = [u8; 32];
-
 struct Known {
     bytes: Vec<u8>,
-    superblock: Superblock,
+    superblock: Box<Superblock>,
     /// The key that its MAC was found right with.
     key: Option<KeyName>,
 }
@@ -31,22 +29,22 @@ struct Recent(Vec<Known>);
 static RECENT: Mutex<Recent> = Mutex::new(Recent(Vec::new()));
 
 /// What the copy `bytes` says, if its digest was found right before.
-pub fn find(bytes: &[u8]) -> Option<Superblock> {
-    lock().find(bytes).map(|known| known.superblock.clone())
+pub(super) fn find(bytes: &[u8]) -> Option<Superblock> {
+    lock().find(bytes).map(|known| (*known.superblock).clone())
 }
 
 /// The digest of the copy `bytes` is right, and this is what it says.
-pub fn keep(bytes: &[u8], superblock: &Superblock) {
+pub(super) fn keep(bytes: &[u8], superblock: &Superblock) {
     lock().keep(bytes, superblock);
 }
 
 /// Whether the MAC of the copy `bytes` was found right with this key before.
-pub fn is_authentic(bytes: &[u8], key: &KeyName) -> bool {
+pub(super) fn is_authentic(bytes: &[u8], key: &KeyName) -> bool {
     lock().find(bytes).and_then(|known| known.key).is_some_and(|other| equal(&other, key))
 }
 
 /// The MAC of the copy `bytes` is right with this key.
-pub fn keep_authentic(bytes: &[u8], key: &KeyName) {
+pub(super) fn keep_authentic(bytes: &[u8], key: &KeyName) {
     if let Some(known) = lock().find(bytes) {
         known.key = Some(*key);
     }
@@ -67,14 +65,17 @@ impl Recent {
     fn keep(&mut self, bytes: &[u8], superblock: &Superblock) {
         let mut copy = Vec::new();
         // Another thread may have been quicker; and whoever has no memory for it hashes again.
-        if self.find(bytes).is_some() || copy.try_reserve_exact(bytes.len()).is_err() {
+        if self.find(bytes).is_some()
+            || copy.try_reserve_exact(bytes.len()).is_err()
+            || self.0.try_reserve(1).is_err()
+        {
             return;
         }
         copy.extend_from_slice(bytes);
         if self.0.len() >= CAPACITY {
             self.0.remove(0);
         }
-        self.0.push(Known { bytes: copy, superblock: superblock.clone(), key: None });
+        self.0.push(Known { bytes: copy, superblock: Box::new(superblock.clone()), key: None });
     }
 }
 
@@ -108,11 +109,11 @@ mod tests {
         for n in 0..CAPACITY {
             recent.keep(&bytes(n), &superblock(n as u64));
         }
-        assert_eq!(recent.find(&bytes(0)).unwrap().superblock, superblock(0));
+        assert_eq!(*recent.find(&bytes(0)).unwrap().superblock, superblock(0));
         recent.keep(&bytes(CAPACITY), &superblock(99));
         assert!(recent.find(&bytes(1)).is_none());
         for (n, generation) in [(0, 0), (2, 2), (CAPACITY - 1, CAPACITY as u64 - 1), (CAPACITY, 99)] {
-            assert_eq!(recent.find(&bytes(n)).unwrap().superblock, superblock(generation));
+            assert_eq!(*recent.find(&bytes(n)).unwrap().superblock, superblock(generation));
         }
         assert_eq!(recent.0.len(), CAPACITY);
     }

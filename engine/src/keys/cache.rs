@@ -22,6 +22,9 @@ pub const CAPACITY: usize = 256;
 
 type Id = [u8; 32];
 
+/// What a data key of a database is known by in this process, where the key itself is not kept.
+pub type KeyName = [u8; 32];
+
 struct Entry {
     uuid: [u8; 16],
     data_key: Secret<32>,
@@ -127,8 +130,8 @@ impl Cache {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// What a data key of a database is known by where the key itself is not kept.
-    pub(crate) fn name(&self, uuid: &[u8; 16], key_id: &[u8; 16], data_key: &Secret<32>) -> Id {
+    /// The name of a data key of a database.
+    pub(crate) fn name(&self, uuid: &[u8; 16], key_id: &[u8; 16], data_key: &Secret<32>) -> KeyName {
         self.digest(&[uuid, key_id], 3, data_key.expose())
     }
 

@@ -216,6 +216,10 @@ mod tests {
             Command::ChangeSlot { new: NewSlot { label: None, .. }, .. }
         ));
         assert!(matches!(
+            parse(r#"{"command": "rekey_step", "bytes": 9, "threads": 4}"#, 0),
+            Command::Rekey(RekeyCommand::Step { bytes: 9, threads: Some(4) })
+        ));
+        assert!(matches!(
             parse(r#"{"command": "label_slot", "slot": 0, "label": ""}"#, 0),
             Command::LabelSlot(Which::At(0), _)
         ));
@@ -227,6 +231,8 @@ mod tests {
             ("", 0),
             ("[]", 0),
             (r#"{"command": "format_disk"}"#, 0),
+            (r#"{"command": "rekey_step"}"#, 0),
+            (r#"{"command": "rekey_step", "bytes": 1, "threads": 0}"#, 0),
             (r#"{"command": 1}"#, 0),
             (r#"{"command": "add_slot"}"#, 0),
             (r#"{"command": "add_slot"}"#, 2),

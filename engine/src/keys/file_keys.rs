@@ -9,8 +9,7 @@ use crate::crypto::secret::Secret;
 use crate::crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic, instantiate, instantiate_random};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::header::SQLITE_MAGIC;
-use crate::format::recent::KeyName;
-use crate::keys::cache;
+use crate::keys::cache::{self, KeyName};
 
 // The `info` strings of `docs/format.md`, section 1: one context each, so that no key serves two purposes.
 const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
@@ -119,12 +118,20 @@ impl FileKeys {
         mac(self.subkey(&[SUPERBLOCK_MAC, &self.key_id]).as_ref(), bytes)
     }
 
-    /// The MAC of a WAL cell: one of a few, every time that the log begins or ends.
+    /// The MAC of a WAL cell. Its key is derived once: cells are read in pairs, whenever a log begins or ends.
     pub fn cell_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        mac(self.cell_mac.get_or_init(|| self.subkey(&[CELL_MAC, &self.key_id])).as_ref(), bytes)
+        if let Some(key) = self.cell_mac.get() {
+            return mac(key.as_ref(), bytes);
+        }
+        // Derived before it is put there: a place that is being filled could not be held for `fork`.
+        let key = self.subkey(&[CELL_MAC, &self.key_id]);
+        let found = mac(key.as_ref(), bytes);
+        let _ = self.cell_mac.set(key);
+        found
     }
 
-    /// What these keys are known by in this process, where they are not kept. `None`: they are none.
+    /// What these keys are known by in this process, where they are not kept. `None`: there is no key, or no randomness for
+    /// the secret that names are made with.
     pub fn name(&self) -> Option<KeyName> {
         let cache = cache::global().ok()?;
         self.data_key.as_ref().map(|data_key| cache.name(&self.uuid, &self.key_id, data_key))

@@ -28,7 +28,7 @@ pub enum RekeyCommand {
     Step {
         /// With so many bytes at most.
         bytes: u64,
-        /// By so many threads; `None`: one per core.
+        /// By so many threads at most; `None`: one per core.
         threads: Option<usize>,
     },
     /// It ends.

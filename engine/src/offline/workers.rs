@@ -20,13 +20,13 @@ use crate::files::storage::Storage;
 /// How long a round takes, and so how often a progress function is called: more often nobody can see.
 const ROUND: Duration = Duration::from_millis(100);
 /// The buffers of more threads than this would no longer be a few megabytes.
-const MOST_THREADS: usize = 16;
+pub(crate) const MOST_THREADS: usize = 16;
 /// A thread is worth its start if it gets about as many pieces.
 const PIECES_EACH: u64 = 8;
 /// What a thread's stack may need, several times over; each is wiped at the end.
-pub(crate) const STACK: usize = 512 * 1024;
+const STACK: usize = 512 * 1024;
 /// What sealing and opening leave on it.
-pub(crate) const STACK_USED: usize = 32 * 1024;
+const STACK_USED: usize = 32 * 1024;
 
 /// A file to read from.
 pub trait Input: Storage + Send {
@@ -110,13 +110,7 @@ impl<'a> Workers<'a> {
         let (input, own, others) = (&mut *self.input, &mut self.buffers, &mut self.others);
         thread::scope(|scope| {
             for (input, buffers) in others {
-                let thread = thread::Builder::new().name("lumocrypt".into()).stack_size(STACK);
-                let started = thread.spawn_scoped(scope, || {
-                    round.run(input.as_mut(), buffers);
-                    // The C library keeps the stacks of threads that have ended, for the next ones.
-                    zeroize_stack::<STACK_USED>();
-                });
-                if started.is_err() {
+                if !start(scope, || round.run(input.as_mut(), buffers)) {
                     break; // those that there are do the work
                 }
             }
@@ -164,6 +158,20 @@ impl Round<'_> {
         }
         self.failed.store(true, Ordering::Relaxed);
     }
+}
+
+/// Starts a thread that seals and opens; `false` if that cannot be had.
+pub(crate) fn start<'scope>(
+    scope: &'scope thread::Scope<'scope, '_>,
+    work: impl FnOnce() + Send + 'scope,
+) -> bool {
+    let thread = thread::Builder::new().name("lumocrypt".into()).stack_size(STACK);
+    let wiped = || {
+        work();
+        // The C library keeps the stacks of threads that have ended, for the next ones.
+        zeroize_stack::<STACK_USED>();
+    };
+    thread.spawn_scoped(scope, wiped).is_ok()
 }
 
 /// A thread that panicked ends the whole operation; what it held matters no more.

@@ -83,8 +83,8 @@ fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &str) -> Result<()> 
     redo::remove(path)
 }
 
-/// Seals the next blocks anew, `most` bytes of them at most, by so many threads. `"busy"`: a checkpoint is writing blocks, so that nothing was
-/// done.
+/// Seals the next blocks anew, `most` bytes of them at most, by so many threads. `"busy"`: a checkpoint is writing blocks,
+/// so that nothing was done.
 ///
 /// Errors: `Tampered` for a block that opens under neither key, and those of the storage. What was sealed anew stays so,
 /// and the change can be resumed.
@@ -207,19 +207,8 @@ impl<'a> Walk<'a> {
         let whole = (end - from) as usize * slot_len;
         let there = self.geometry.physical_size(self.size) - offset;
         let mut sealed = memory::zeroed(whole.min(there as usize))?;
-        let renewal = Renewal { new, older, marks: &self.marks, slot_len, threads };
-        let mut renewed = None;
-        self.base.visit_map(offset, sealed.len(), &mut |mapped| {
-            renewed = Some(renewal.run(from, Some(mapped), &mut sealed));
-        });
-        let renewed = match renewed.transpose()? {
-            Some(renewed) if renewed.unopened.is_empty() => renewed,
-            // A failure in the map may be a stale map: the file decides.
-            _ => {
-                self.base.read(&mut sealed, offset)?;
-                renewal.run(from, None, &mut sealed)?
-            }
-        };
+        self.base.read(&mut sealed, offset)?;
+        let renewed = Renewal { new, older, marks: &self.marks, slot_len, threads }.run(from, &mut sealed)?;
         for place in renewed.unopened {
             let slot = &sealed[place * slot_len..sealed.len().min((place + 1) * slot_len)];
             self.check_hole(from + place as u64, slot)?;

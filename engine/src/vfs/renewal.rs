@@ -1,18 +1,16 @@
 //! Blocks that are sealed anew with another data key, by several threads at once.
 
-use std::sync::Mutex;
-use std::thread::{Builder, available_parallelism, scope};
-
-use zeroize::zeroize_stack;
+use std::sync::{Mutex, PoisonError};
+use std::thread::{available_parallelism, scope};
 
 use crate::error::Result;
 use crate::files::main_db::LostMarks;
 use crate::files::memory;
 use crate::keys::file_keys::Sealer;
 use crate::offline::NO_CONTEXT;
-use crate::offline::workers::{STACK, STACK_USED, locked};
+use crate::offline::workers::{MOST_THREADS, locked, start};
 
-/// Bytes that a thread takes at a time: some 50 microseconds of work.
+/// Bytes that a thread takes at a time: some 50 microseconds of work with the fastest suite.
 const PIECE: usize = 256 * 1024;
 /// A thread is worth its start, which takes some 30 microseconds, if it gets about so many pieces.
 const PIECES_EACH: usize = 4;
@@ -42,113 +40,90 @@ pub struct Renewed {
 
 impl Renewal<'_> {
     /// Seals `slots` anew in their places; the first is number `first`, and the last may be shorter. Those that are under
-    /// the new key already are left alone. If there is a `source` of the same length, that is where they are taken from;
-    /// it may be a map of a file that somebody changes meanwhile.
+    /// the new key already are left alone.
     ///
     /// Errors: no memory, and no randomness; some of the slots are sealed anew then, and others are not.
-    pub fn run(&self, first: u64, source: Option<&[u8]>, slots: &mut [u8]) -> Result<Renewed> {
+    pub fn run(&self, first: u64, slots: &mut [u8]) -> Result<Renewed> {
         let each = (PIECE / self.slot_len).max(1);
-        let count = slots.len().div_ceil(each * self.slot_len);
-        let allowed = self.threads.unwrap_or_else(|| available_parallelism().map_or(1, |cores| cores.get()));
+        let useful = slots.len().div_ceil(each * self.slot_len) / PIECES_EACH;
+        let mut own = memory::zeroed(self.slot_len)?;
+        let others = if useful > 1 { self.others(useful) } else { Vec::new() };
         let pieces = Mutex::new((0..).step_by(each).zip(slots.chunks_mut(each * self.slot_len)));
         let found = Mutex::new(Ok(Renewed::default()));
-        let work = || {
-            let mut plain = match memory::zeroed(self.slot_len) {
-                Ok(plain) => plain,
-                Err(fault) => return *locked(&found) = Err(fault),
-            };
-            while let Some((place, piece)) = {
+        let work = |plain: &mut [u8]| {
+            while locked(&found).is_ok() {
                 let next = locked(&pieces).next();
-                next.filter(|_| locked(&found).is_ok())
-            } {
-                let from = place * self.slot_len;
-                let source = source.map(|source| &source[from..from + piece.len()]);
-                let done = self.piece(first, place, source, piece, &mut plain);
+                let Some((place, piece)) = next else { return };
+                let done = self.piece(first, place, piece, plain);
                 let mut found = locked(&found);
-                match (&mut *found, done) {
-                    (Ok(all), Ok(done)) => all.add(done),
-                    (Ok(_), Err(fault)) => *found = Err(fault),
-                    (Err(_), _) => {}
+                if let Ok(all) = &mut *found
+                    && let Err(fault) = done.and_then(|done| all.add(done))
+                {
+                    *found = Err(fault);
                 }
             }
         };
         scope(|scope| {
-            for _ in 1..allowed.min(count / PIECES_EACH) {
-                let thread = Builder::new().name("lumocrypt".into()).stack_size(STACK);
-                let started = thread.spawn_scoped(scope, || {
-                    work();
-                    // The C library keeps the stacks of threads that have ended, for the next ones.
-                    zeroize_stack::<STACK_USED>();
-                });
-                if started.is_err() {
+            for mut plain in others {
+                let work = &work;
+                if !start(scope, move || work(&mut plain)) {
                     break; // those that there are do the work
                 }
             }
-            work();
+            work(&mut own);
         });
-        let mut renewed = found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)?;
+        let mut renewed = found.into_inner().unwrap_or_else(PoisonError::into_inner)?;
         renewed.unopened.sort_unstable();
         Ok(renewed)
     }
 
+    /// Room for a block in clear for each thread beside this one, where memory for it can be had.
+    fn others(&self, useful: usize) -> Vec<Vec<u8>> {
+        let asked = self.threads.unwrap_or_else(|| available_parallelism().map_or(1, |cores| cores.get()));
+        (1..asked.min(useful).min(MOST_THREADS)).map_while(|_| memory::zeroed(self.slot_len).ok()).collect()
+    }
+
     /// The same with the slots of one piece, the first of which is at `place`.
-    fn piece(
-        &self,
-        first: u64,
-        place: usize,
-        source: Option<&[u8]>,
-        slots: &mut [u8],
-        plain: &mut [u8],
-    ) -> Result<Renewed> {
+    fn piece(&self, first: u64, place: usize, slots: &mut [u8], plain: &mut [u8]) -> Result<Renewed> {
         let mut renewed = Renewed::default();
-        let mut sources = source.map(|source| source.chunks(self.slot_len));
+        // A change that is taken up again passes by many that are sealed anew already, one behind the other.
+        let mut likely_new = false;
         for (place, slot) in (place..).zip(slots.chunks_mut(self.slot_len)) {
-            let source = sources.as_mut().and_then(Iterator::next);
-            match self.slot(first + place as u64, source, slot, plain)? {
-                Slot::Anew => renewed.add(Renewed { changed: Some((place, place)), unopened: Vec::new() }),
-                Slot::AsItWas => {}
-                Slot::Unopened => {
-                    memory::reserve(&mut renewed.unopened, 1)?;
-                    renewed.unopened.push(place);
-                }
+            let index = first + place as u64;
+            // What is too short for a block is none.
+            let Some(len) = slot.len().checked_sub(self.new.overhead()) else { continue };
+            let plain = &mut plain[..len];
+            // A block opens under one key alone: without tags no data key is changed.
+            let opens =
+                |sealer: &Sealer, plain: &mut [u8]| sealer.open_new(index, &NO_CONTEXT, slot, plain).is_ok();
+            if likely_new && opens(self.new, plain) {
+                continue;
+            }
+            if opens(self.older, plain) {
+                self.marks.renew(plain);
+                self.new.seal(index, &NO_CONTEXT, plain, slot)?;
+                renewed.add(Renewed { changed: Some((place, place)), unopened: Vec::new() })?;
+                likely_new = false;
+            } else if !likely_new && opens(self.new, plain) {
+                likely_new = true;
+            } else {
+                memory::reserve(&mut renewed.unopened, 1)?;
+                renewed.unopened.push(place);
             }
         }
         Ok(renewed)
     }
-
-    fn slot(&self, index: u64, source: Option<&[u8]>, slot: &mut [u8], plain: &mut [u8]) -> Result<Slot> {
-        let mut plain = slot.len().checked_sub(self.new.overhead()).map(|len| &mut plain[..len]);
-        // Most are under the older key. A block opens under one key alone.
-        if let Some(plain) = &mut plain
-            && self.older.open_new(index, &NO_CONTEXT, source.unwrap_or(slot), plain).is_ok()
-        {
-            self.marks.renew(plain);
-            self.new.seal(index, &NO_CONTEXT, plain, slot)?;
-            return Ok(Slot::Anew);
-        }
-        if let Some(source) = source {
-            slot.copy_from_slice(source);
-        }
-        // What is too short for a block is none.
-        let opens = plain.is_none_or(|plain| self.new.open_new(index, &NO_CONTEXT, slot, plain).is_ok());
-        Ok(if opens { Slot::AsItWas } else { Slot::Unopened })
-    }
-}
-
-/// What became of a slot.
-enum Slot {
-    Anew,
-    AsItWas,
-    Unopened,
 }
 
 impl Renewed {
-    fn add(&mut self, other: Renewed) {
+    fn add(&mut self, other: Renewed) -> Result<()> {
+        memory::reserve(&mut self.unopened, other.unopened.len())?;
+        self.unopened.extend(other.unopened);
         self.changed = match (self.changed, other.changed) {
             (Some((first, last)), Some((from, to))) => Some((first.min(from), last.max(to))),
             (one, other) => one.or(other),
         };
-        self.unopened.extend(other.unopened);
+        Ok(())
     }
 }
 
@@ -194,30 +169,22 @@ mod tests {
             slots.truncate(slots.len() - slot_len + 5);
             let before = slots.clone();
             let whole = count - 1;
-            let check = |slots: &[u8], before: &[u8]| {
-                let pairs = slots.chunks(slot_len).zip(before.chunks(slot_len)).enumerate();
-                for (place, (slot, before)) in pairs {
-                    let mut plain = [0; BLOCK];
-                    if place == whole || place % 7 > 4 {
-                        assert_eq!(slot, before, "{place}");
-                    } else {
-                        new.open_new(FIRST + place as u64, &NO_CONTEXT, slot, &mut plain).unwrap();
-                        assert_eq!(plain, [place as u8; BLOCK]);
-                    }
-                }
-            };
             let renewal = Renewal { new, older, marks: &marks, slot_len, threads };
-            let mut copied = vec![0; slots.len()];
-            let from_source = renewal.run(FIRST, Some(&slots), &mut copied).unwrap();
-            let renewed = renewal.run(FIRST, None, &mut slots).unwrap();
-            assert_eq!(from_source, renewed);
-            for slots in [&slots, &copied] {
-                check(slots, &before);
+            let renewed = renewal.run(FIRST, &mut slots).unwrap();
+            for (place, slot) in slots.chunks(slot_len).enumerate() {
+                let before = &before[place * slot_len..place * slot_len + slot.len()];
+                let mut plain = [0; BLOCK];
+                if place == whole || place % 7 > 4 {
+                    assert_eq!(slot, before, "{place}");
+                } else {
+                    new.open_new(FIRST + place as u64, &NO_CONTEXT, slot, &mut plain).unwrap();
+                    assert_eq!(plain, [place as u8; BLOCK]);
+                }
             }
             assert_eq!(renewed.unopened, (0..whole).filter(|place| place % 7 == 6).collect::<Vec<_>>());
             let last = (0..whole).rfind(|place| place % 7 < 5).unwrap();
             assert_eq!(renewed.changed, Some((0, last)));
-            let again = renewal.run(FIRST, None, &mut slots).unwrap();
+            let again = renewal.run(FIRST, &mut slots).unwrap();
             assert_eq!(again, Renewed { changed: None, unopened: renewed.unopened });
         }
     }
