@@ -8,6 +8,7 @@ use zeroize::{Zeroizing, zeroize_stack};
 
 use super::secret::Secret;
 use crate::error::{Fault, FaultClass, Result};
+use crate::room;
 
 /// The cost of an Argon2id derivation (RFC 9106).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +39,8 @@ pub fn argon2id<const N: usize>(passphrase: &[u8], salt: &[u8], cost: Argon2Cost
 
 /// Several times what the frames of Argon2 and BLAKE2b take.
 const STACK_USED: usize = 64 * 1024;
+/// What a thread's stack may need, many times over; Rust's own default.
+const STACK: usize = 2 << 20;
 
 /// Runs `hasher` in memory that is wiped afterwards.
 fn run_argon2<const N: usize>(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8]) -> Result<Secret<N>> {
@@ -70,7 +73,11 @@ struct Threads(Vec<JoinHandle<()>>);
 
 impl Threads {
     fn start(&mut self, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-        self.0.push(std::thread::Builder::new().name("lumocrypt-kdf".into()).spawn(body)?);
+        if !room::for_thread(STACK) {
+            return Err(std::io::ErrorKind::OutOfMemory.into());
+        }
+        let thread = std::thread::Builder::new().name("lumocrypt-kdf".into()).stack_size(STACK);
+        self.0.push(thread.spawn(body)?);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use super::pieces::{Piece, Pieces};
 use crate::error::{Fault, Result};
 use crate::files::memory;
 use crate::files::storage::Storage;
+use crate::room;
 
 /// How long a round takes, and so how often a progress function is called: more often nobody can see.
 const ROUND: Duration = Duration::from_millis(100);
@@ -171,7 +172,7 @@ pub(crate) fn start<'scope>(
         // The C library keeps the stacks of threads that have ended, for the next ones.
         zeroize_stack::<STACK_USED>();
     };
-    thread.spawn_scoped(scope, wiped).is_ok()
+    room::for_thread(STACK) && thread.spawn_scoped(scope, wiped).is_ok()
 }
 
 /// A thread that panicked ends the whole operation; what it held matters no more.

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use super::abi::sqlite3_file;
 use super::base::write;
 use crate::files::outbox::Batch;
+use crate::room;
 
 /// Bytes of stack: ciphers and SQLite's xWrite need a few thousand.
 const STACK: usize = 1 << 18;
@@ -149,6 +150,9 @@ impl Writer {
     /// `file` stays open until this value is dropped, and is not used between [`begin`](Self::begin) and
     /// [`wait`](Self::wait), but for reads by position if its VFS makes such.
     pub unsafe fn new(file: *mut sqlite3_file) -> Option<Writer> {
+        if !room::for_thread(STACK) {
+            return None;
+        }
         let shared = Arc::<Shared>::default();
         let (theirs, file) = (Arc::clone(&shared), Handed(file));
         let work = move || theirs.serve(&file);
