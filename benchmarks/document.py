@@ -11,7 +11,7 @@ from .charts import Series
 from .processes import ROOT
 from .results import Results
 from .subjects import SUBJECTS
-from .workloads import ENGINE
+from .workloads import API, ENGINE
 
 README = ROOT / "README.md"
 BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
@@ -75,7 +75,9 @@ def page(results: Results) -> str:
             f"{_conditions(results, 'speed', place)}.",
             table.speed(results, place),
         ]
-        parts += [_bullets(results, place), table.api(results, place)]
+        parts.append(_bullets(results, place))
+        if any(record.name in API for record in results.of("speed", place)):
+            parts.append(table.api(results, place))
         parts += ["The controls:", table.controls(results, place)]
     others: Mapping[str, tuple[str, Callable[[Results, str], str]]] = {
         "opening": ("Opening: connect, one row, close", _opening),
@@ -96,7 +98,7 @@ def _bullets(results: Results, place: str) -> str:
 def drawings(results: Results) -> dict[str, str]:
     """The charts, by file name."""
     found: dict[str, str] = {}
-    for number, place in enumerate(results.file_systems("speed")):
+    for place in results.file_systems("speed")[:1]:
         cells = table.by_place(record for record in results.of("speed", place) if not record.void)
         series = [
             Series(
@@ -111,8 +113,7 @@ def drawings(results: Results) -> dict[str, str]:
         ]
         groups = [table.words(name) for name in ENGINE]
         title = f"Time, plaintext on the same library = 1 ({place}; shorter is better, bars are cut at 3)"
-        name = "speed.svg" if number == 0 else f"speed-{place}.svg"
-        found[name] = charts.bars(title, groups, [one for one in series if one.values])
+        found["speed.svg"] = charts.bars(title, groups, [one for one in series if one.values])
     for place in results.file_systems("scaling")[:1]:
         for axis in dict.fromkeys(record.details["axis"] for record in results.of("scaling", place)):
             found[f"scaling-{axis}.svg"] = _scaling_chart(results, place, axis)

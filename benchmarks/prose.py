@@ -29,7 +29,7 @@ def findings(results: Results, file_system: str) -> list[str]:
         sentences.append(
             f"Each beside its own plaintext, lumocrypt loses to {'; '.join(lost)}."
             if lost
-            else "Each beside its own plaintext, none of the peers is faster at anything here."
+            else "Each beside its own plaintext, none of the peers is faster at anything that was measured."
         )
     sentences += _api(cells)
     return sentences
@@ -39,9 +39,11 @@ def _against_plaintext(called: str, found: Mapping[str, Record], average: float 
     slower = sorted(
         (record for record in found.values() if record.value > EVEN), key=lambda record: -record.value
     )
-    listed = _listed([f"{words(record.name)} ({record.value:.2f})" for record in slower])
+    listed = [f"{words(record.name)} ({record.value:.2f})" for record in slower]
     text = (
-        f"{called} is slower than plaintext at {listed}" if slower else f"{called} loses nothing to plaintext"
+        f"{called} is slower than plaintext at {_listed(listed)}"
+        if slower
+        else f"{called} is slower than plaintext at nothing that was measured"
     )
     return text + (f"; the geometric mean is {average:.2f}." if average is not None else ".")
 
