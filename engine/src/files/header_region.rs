@@ -3,11 +3,25 @@
 use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::Result;
 use crate::format::bytes::put;
-use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
+use crate::format::cell::{CELL_A_OFFSET, Cell, pair};
+use crate::format::cells;
 use crate::format::geometry::HEADER_LEN;
 use crate::format::header::COPY_B_OFFSET;
+use crate::format::length::{LENGTH_A_OFFSET, Length};
 use crate::keys::file_keys::FileKeys;
 use crate::sabotage::{self, Sabotage};
+
+/// Makes `next` the superblock of a file whose copies say `current`.
+///
+/// Copy B is made durable first, even where it can be read as it should be: an earlier change may have ended in a sync
+/// that failed, and then the copy that is to stand in for A while A is written need not be on the disk.
+pub fn replace_copies(file: &mut dyn Storage, current: &[u8], next: &[u8]) -> Result<()> {
+    file.write(current, COPY_B_OFFSET)?;
+    if !sabotage::is(Sabotage::CopySync) {
+        file.sync(SYNC_NORMAL)?;
+    }
+    write_copies(file, next)
+}
 
 /// Writes both superblock copies, A first; a crash never finds both half written.
 pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {
@@ -23,11 +37,17 @@ pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {
 /// Writes everything behind the superblock anew, for a database without a WAL of which `slots` slots are sealed and synced.
 pub fn write_new_cells(file: &mut dyn Storage, keys: &FileKeys, slots: u64) -> Result<()> {
     let mut rest = vec![0; (HEADER_LEN - CELL_A_OFFSET) as usize];
-    for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
-        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16], synced_slots: slots };
-        put(&mut rest, (offset - CELL_A_OFFSET) as usize, &cell.encode(keys));
+    for (offset, bytes) in cells::new_cells(keys, slots) {
+        put(&mut rest, (offset - CELL_A_OFFSET) as usize, &bytes);
     }
     file.write(&rest, CELL_A_OFFSET)?;
+    file.sync(SYNC_NORMAL)
+}
+
+/// Writes both copies of both cells, and makes them durable.
+pub fn write_cells(file: &mut dyn Storage, keys: &FileKeys, cell: Cell, length: Length) -> Result<()> {
+    file.write(&pair(&cell.encode(keys)), CELL_A_OFFSET)?;
+    file.write(&pair(&length.encode(keys)), LENGTH_A_OFFSET)?;
     file.sync(SYNC_NORMAL)
 }
 

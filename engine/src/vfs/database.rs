@@ -6,9 +6,9 @@ use super::base::BaseFile;
 use super::header_edit;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
-use crate::files::header_region::write_copies;
+use crate::files::header_region::{replace_copies, write_copies};
 use crate::files::journal::Buffers;
-use crate::files::main_db::MainFile;
+use crate::files::main_db::{CurrentLog, MainFile};
 use crate::files::storage::{SYNC_NORMAL, Storage};
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
@@ -174,6 +174,7 @@ impl Database {
         if changed {
             file.set_keys(&keys)?;
         }
+        file.set_keeps_length(superblock.keeps_length);
         self.superblock = Some(superblock);
         Ok(changed)
     }
@@ -187,7 +188,11 @@ impl Database {
         superblock: Superblock,
     ) -> Result<()> {
         let Phase::Ready(file) = &mut self.phase else { return Err(key_required(&self.path)) };
-        write_copies(base, &superblock.encode(keys))?;
+        let header = header::parse(read_header(base)?).map_err(|fault| fault.at_path(&self.path))?;
+        match header.authentic(file.keys()) {
+            Some((_, raw)) => replace_copies(base, raw, &superblock.encode(keys))?,
+            None => write_copies(base, &superblock.encode(keys))?,
+        }
         self.generation_seen = superblock.generation.to_le_bytes();
         self.stale_copy = None;
         file.set_keys(keys)?;
@@ -284,8 +289,11 @@ impl Database {
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
         let mut file = MainFile::new(keys, superblock.block_size)?;
         file.set_path(&self.path);
-        // The cell is read with every WAL; a header without one is better refused at once.
+        file.set_keeps_length(superblock.keeps_length);
+        // The cell is read with every WAL; a header without one is better refused at once, and so is a file whose end is
+        // missing.
         file.read_cell(base)?;
+        file.check_length(base)?;
         self.empty_when_read = base.size()? <= HEADER_LEN;
         self.phase = Phase::Ready(Box::new(file));
         self.superblock = Some(superblock);
@@ -484,7 +492,7 @@ pub struct Link<'a> {
 
 impl MainLink for Link<'_> {
     fn cell(&mut self) -> Result<Cell> {
-        self.file.read_cell(self.base).map(|(cell, _)| cell)
+        self.file.read_cell(self.base)
     }
 
     fn set_cell(
@@ -503,14 +511,18 @@ impl MainLink for Link<'_> {
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.base.sync(SYNC_NORMAL)
+        self.file.sync_cells(self.base, SYNC_NORMAL)
     }
 
     fn slots(&mut self) -> Result<u64> {
         self.file.slots(self.base)
     }
 
-    fn set_holes_from(&mut self, slots: Option<u64>) {
-        self.file.set_holes_from(slots);
+    fn set_log(&mut self, log: Option<CurrentLog>) -> Result<()> {
+        self.file.set_log(self.base, log)
+    }
+
+    fn copied_frames(&mut self, generation: &[u8; 16]) -> Result<u64> {
+        self.file.copied_frames(self.base, generation)
     }
 }

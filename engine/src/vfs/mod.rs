@@ -23,6 +23,7 @@ pub mod evidence;
 pub mod file;
 pub mod gosqlite;
 pub mod header_edit;
+pub mod length;
 pub mod host;
 pub mod log_lines;
 pub mod map;
