@@ -95,7 +95,13 @@ def main() -> int:
     for seed in itertools.count(arguments.seed):
         if table.total >= arguments.states or table.failures >= arguments.failures:
             break
-        jobs = [Job(name, ROUND, seed, arguments.flavour, arguments.lie) for name in groups]
+        jobs = [
+            Job(
+                name, ROUND, seed, arguments.flavour, arguments.lie, arguments.failing, arguments.failure,
+                arguments.stop_after,
+            )
+            for name in groups
+        ]  # fmt: skip
         run_jobs(jobs, processes=arguments.processes, progress=add)
         print(f"seed {seed}: {table.total} states so far", file=sys.stderr)
     seconds = time.monotonic() - begun
@@ -122,6 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="a regular expression for names of scenarios")
     parser.add_argument("--flavour", choices=["encrypted", "plain", *Gosqlite.CIPHERS], default="encrypted")
     parser.add_argument("--lie", choices=list(LIES), default="", help="syncs that do nothing")
+    parser.add_argument("--failing", action="store_true", help="a sync fails in each recording")
+    parser.add_argument("--failure", default="", help="only failures whose description contains this")
+    parser.add_argument("--stop-after", type=int, default=5, help="failures of one recording that are enough")
     parser.add_argument("--failures", type=int, default=50, help="stop after so many")
     parser.add_argument("-j", "--processes", type=int, default=os.cpu_count() or 1)
     return parser

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
-
-import lumocrypt
 
 from .flavour import RAW
 from .header import edit_superblock
+from .keys import add_key, change_key, remove_key
 from .recovery import change_data_key, convert_in_place
 from .session import OTHER, Session, Statement
 
@@ -118,7 +118,7 @@ def floods(session: Session) -> None:
                 execute(*_flat(_insert(session, longest=40_000)))
             execute("UPDATE t SET n = n + 1")
             execute("ROLLBACK" if round_ == 1 else "COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        session.maintain(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
         _change(session, connection)
 
 
@@ -127,10 +127,10 @@ def vacuum(session: Session) -> None:
     connection = session.connect()
     _base(session, connection, 40)
     session.transaction(connection, ("DELETE FROM t WHERE id % 4", ()))
-    connection.execute("VACUUM")
+    session.maintain(connection, "VACUUM")
     _change(session, connection)
     session.transaction(connection, ("DELETE FROM t WHERE id % 3", ()))
-    connection.execute("VACUUM")
+    session.maintain(connection, "VACUUM")
 
 
 def sizes(session: Session) -> None:
@@ -143,7 +143,7 @@ def sizes(session: Session) -> None:
         if round_ == 1:
             session.transaction(connection, ("CREATE TABLE gone AS SELECT * FROM t", ()))
             session.transaction(connection, ("DROP TABLE gone", ()))
-        connection.execute("PRAGMA incremental_vacuum(3)").fetchall()
+        session.maintain(connection, "PRAGMA incremental_vacuum(3)")
     session.transaction(connection, _insert(session, longest=9000))
 
 
@@ -160,9 +160,9 @@ def holes(session: Session) -> None:
             execute("INSERT INTO t (v, n) VALUES (?, 1)", _blob(session, 15000 * (round_ + 1)))
             execute("DELETE FROM gone")
             execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        session.maintain(connection, "PRAGMA wal_checkpoint(PASSIVE)")
         _change(session, connection)
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    session.maintain(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
     _change(session, connection)
 
 
@@ -176,10 +176,10 @@ def checkpoints(session: Session) -> None:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM t").fetchall()
         _change(session, connection)
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        session.maintain(connection, "PRAGMA wal_checkpoint(PASSIVE)")
         reader.execute("COMMIT")
         _change(session, connection)
-        connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        session.maintain(connection, f"PRAGMA wal_checkpoint({mode})")
         _change(session, connection)
     session.close(reader)
 
@@ -210,7 +210,7 @@ def two_writers(session: Session) -> None:
     for round_ in range(8):
         _change(session, second if round_ % 2 else first)
         if round_ % 3 == 2:
-            first.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+            session.maintain(first, "PRAGMA wal_checkpoint(RESTART)")
 
 
 def by_turns(session: Session) -> None:
@@ -219,12 +219,12 @@ def by_turns(session: Session) -> None:
     _base(session, first)
     for round_ in range(4):
         session.transaction(second, *[_insert(session, longest=6000) for _ in range(4)])
-        second.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+        session.maintain(second, "PRAGMA wal_checkpoint(RESTART)")
         session.transaction(second, _insert(session))
         session.transaction(first, _insert(session), ("UPDATE t SET n = n + 1 WHERE id % 7 = ?", (round_,)))
         if round_ == 2:
             session.transaction(second, ("DELETE FROM t WHERE length(v) > 2000", ()))
-            second.execute("VACUUM")
+            session.maintain(second, "VACUUM")
 
 
 def switches(session: Session) -> None:
@@ -232,7 +232,7 @@ def switches(session: Session) -> None:
     connection = session.connect(journal="delete")
     _base(session, connection, 15)
     for journal in ("wal", "delete", "persist", "wal", "truncate", "wal", "persist"):
-        connection.execute(f"PRAGMA journal_mode={journal}").fetchall()
+        session.maintain(connection, f"PRAGMA journal_mode={journal}")
         _change(session, connection)
 
 
@@ -269,7 +269,12 @@ def copies(session: Session) -> None:
     connection = session.connect()
     _base(session, connection)
     for number in range(2):
-        connection.execute("VACUUM INTO ?", (str(session.folder / f"copy{number}"),))
+        names = itertools.count()
+        session.patiently(
+            lambda number=number, names=names: connection.execute(
+                "VACUUM INTO ?", (str(session.folder / f"copy{number}-{next(names)}"),)
+            )
+        )
         _change(session, connection)
 
 
@@ -279,17 +284,18 @@ def emptied(session: Session) -> None:
     _base(session, connection)
     for _ in range(6):
         _change(session, connection)
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        session.maintain(connection, "PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def conversions(session: Session) -> None:
     """Encrypted and decrypted under its name, between transactions."""
     connection = session.connect()
     _base(session, connection)
-    for _ in range(3):
+    for round_ in range(3):
         _change(session, connection)
         session.close(connection)
-        convert_in_place(session.path)
+        to_clear = round_ % 2 == 1
+        session.patiently(lambda to_clear=to_clear: convert_in_place(session.path, to_clear=to_clear))
         connection = session.connect()
         _change(session, connection)
 
@@ -300,7 +306,8 @@ def rekeying(session: Session) -> None:
     _base(session, connection)
     for _ in range(2):
         _change(session, connection)
-        change_data_key(session.path, session.random.choice([1, 3, 8]))
+        blocks = session.random.choice([1, 3, 8])
+        session.patiently(lambda blocks=blocks: change_data_key(session.path, blocks))
         _change(session, connection)
 
 
@@ -317,14 +324,20 @@ def header_edits(session: Session) -> None:
 
 def key_changes(session: Session) -> None:
     """Keys come, change and go between transactions of a connection that stays open; one always opens."""
-    always, key = lumocrypt.Key.raw(RAW), lumocrypt.Key.raw(bytes([1] * 32))
     connection = session.connect()
     _base(session, connection, 10)
+    key = 1
     for number in range(2, 4):
-        lumocrypt.add_key(session.path, key=always, new_key=key)
+        with session.acknowledged():
+            add_key(session, key)
+            session.keys |= {key}
         _change(session, connection)
-        key, old = lumocrypt.Key.raw(bytes([number] * 32)), key
-        lumocrypt.change_key(session.path, key=old, new_key=key, label="changed")
+        with session.acknowledged():
+            change_key(session, key, number)
+            session.keys = {number}
+        key = number
         _change(session, connection)
-        lumocrypt.remove_key(session.path, key=always, slot=1)
+        with session.acknowledged():
+            remove_key(session, key)
+            session.keys = set()
         _change(session, connection)

@@ -18,7 +18,8 @@ from .judge import WrongError, judge
 from .log import Kind
 from .recorder import Recorder
 from .recovery import record_recovery
-from .session import Recording, Setup, record
+from .session import Recording, record
+from .setup import Setup
 
 #: Syncs of a file (``"."`` for the folder) that a broken recording leaves out.
 Lies = Callable[[str], bool]
@@ -64,9 +65,13 @@ def crashes(
     *,
     lies: Lies = _truthful,
     whole: Callable[[str], bool] = _truthful,
+    first: int = 0,
 ) -> Iterator[Crash]:
-    """About ``wanted`` crashes of a recording, all with different images, in the order of its events."""
-    chosen = _points(recording, wanted, random)
+    """About ``wanted`` crashes of a recording, all with different images, in the order of its events.
+
+    None before event ``first``.
+    """
+    chosen = _points(recording, wanted, random, first)
     disk = Disk(folder, recording.initial, lies=lies)
     seen: set[bytes] = set()
     for point in range(len(recording.events) + 1):
@@ -86,13 +91,14 @@ def crashes(
             disk.play(event)
 
 
-def _points(recording: Recording, wanted: int, random: Random) -> dict[int, int]:
+def _points(recording: Recording, wanted: int, random: Random, first: int) -> dict[int, int]:
     """How often to crash before which event; the last point is the end.
 
     Crashes tell most where most is pending, just before a sync, and around a change of names or lengths.
     """
     events = recording.events
-    changes = [n for n, event in enumerate(events) if event.kind not in (Kind.MARK, Kind.CLOSE, Kind.REFUSED)]
+    dull = (Kind.MARK, Kind.CLOSE, Kind.REFUSED)
+    changes = [n for n, event in enumerate(events) if n >= first and event.kind not in dull]
     namings = [n for n in changes if events[n].kind in (Kind.UNLINK, Kind.RENAME, Kind.TRUNCATE)]
     telling = [n for n in changes if events[n].kind is Kind.SYNC]
     telling += [point for n in namings for point in (n, n + 1)]
@@ -124,7 +130,8 @@ def allowed_after(recording: Recording, point: int, image: Image, setup: Setup) 
     if positions:
         # The step under way at that event is the first that may be missing.
         oldest = min(oldest, *(recording.returned[position] for position in positions))
-    return recording.states[oldest : recording.begun[point] + 1]
+    contents = recording.states[oldest : recording.begun[point] + 1]
+    return [content + keys for content in contents for keys in recording.opening(point)]
 
 
 def run(
@@ -141,9 +148,8 @@ def run(
     """Records a scenario and judges about ``states`` crashes of it."""
     random = Random(f"{seed} {scenario.name}")
     outcome = Outcome(scenario.name)
-    if scenario.setup.in_place:
-        flavour = Either()
-    _clear(folder)
+    flavour = in_setup(flavour, scenario.setup)
+    clear(folder)
     try:
         recording = record(
             folder, flavour, scenario.setup, scenario.activity, recorder, random.randrange(1 << 30)
@@ -153,7 +159,7 @@ def run(
             f"{flavour.name} {scenario.name} seed {seed} without a crash: {type(error).__name__}: {error}"
         )
         return outcome
-    trial = _Trial(scenario, folder, recorder, random, lies)
+    trial = Trial(scenario, folder, recorder, random, lies)
     points = set()
     for crash, story, wrong in trial.run(flavour, recording, states):
         outcome.states += 1
@@ -171,7 +177,7 @@ def run(
 
 
 @dataclass(frozen=True, slots=True)
-class _Trial:
+class Trial:
     """Crashes of one recording, and of some of the recoveries after them."""
 
     scenario: Scenario
@@ -184,8 +190,8 @@ class _Trial:
         self, flavour: Flavour, recording: Recording, states: int
     ) -> Iterator[tuple[Crash, str, str | None]]:
         """The crashes, for those of a recovery what was recovered, and what was wrong."""
-        for crash in self._crashes(flavour, recording, self.scenario.setup, states * 3 // 4):
-            wrong = self._judge(flavour, crash)
+        for crash in self.crashes(flavour, recording, self.scenario.setup, states * 3 // 4):
+            wrong = self.judge(flavour, crash)
             yield crash, "", wrong
             # So that a quarter of all crashes are crashes of recoveries.
             if wrong is None and self.random.random() < 1 / (3 * RECOVERY):
@@ -209,10 +215,13 @@ class _Trial:
         except (WrongError, sqlite3.Error, OSError) as error:
             yield crash, story, f"while it was recovered: {type(error).__name__}: {error}"
             return
-        for again in self._crashes(flavour, recording, setup, RECOVERY):
-            yield again, story, self._judge(flavour, again)
+        for again in self.crashes(flavour, recording, setup, RECOVERY):
+            yield again, story, self.judge(flavour, again)
 
-    def _crashes(self, flavour: Flavour, recording: Recording, setup: Setup, wanted: int) -> Iterator[Crash]:
+    def crashes(
+        self, flavour: Flavour, recording: Recording, setup: Setup, wanted: int, *, first: int = 0
+    ) -> Iterator[Crash]:
+        """As :func:`crashes`, of what this flavour stands."""
         # One sync for a journal and the number of its records is not enough if parts of it can last without
         # others: SQLite's checksum looks at every 200th byte. What lumocrypt makes of it stands even that.
         spared = not isinstance(flavour, Encrypted) and setup.sync == "normal"
@@ -224,14 +233,21 @@ class _Trial:
             self.random,
             lies=self.lies,
             whole=lambda name: spared and name.endswith("-journal"),
+            first=first,
         )
 
-    def _judge(self, flavour: Flavour, crash: Crash) -> str | None:
+    def judge(self, flavour: Flavour, crash: Crash) -> str | None:
+        """What is wrong after a crash, or None."""
         crash.image.write(self.folder)
         with_other = self.scenario.setup.with_other
         return judge(self.folder, flavour, crash.allowed, self.random, with_other=with_other)
 
 
-def _clear(folder: Path) -> None:
+def in_setup(flavour: Flavour, setup: Setup) -> Flavour:
+    """What opens the database, whatever it becomes."""
+    return Either() if setup.in_place else flavour
+
+
+def clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

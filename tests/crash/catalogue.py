@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from . import activities
 from .flavour import Geometry
-from .session import Activity, Setup
+from .session import Activity
+from .setup import Setup
 
 _ROLLBACK = ("delete", "truncate", "persist")
 _SYNC = ("off", "normal", "full")
@@ -132,7 +133,7 @@ def _files() -> Iterator[Scenario]:
         for sync in _SYNC:
             setup = Setup(journal, sync)
             yield _scenario("header", activities.header_edits, setup)
-            yield _scenario("header", activities.key_changes, setup)
+            yield _scenario("header", activities.key_changes, replace(setup, keys=True))
             yield _scenario("in-place", activities.conversions, replace(setup, in_place=True))
         yield _scenario("copies", activities.copies, Setup(journal, "full"))
         yield _scenario("rekeying", activities.rekeying, Setup(journal, "full"))

@@ -1,4 +1,10 @@
-"""A folder in the course of a recording: what a sync has made durable, and what is still pending."""
+"""A folder in the course of a recording: what a sync has made durable, and what is still pending.
+
+A sync that fails drops what it should have written, as Linux does: the pages count as clean from then on, so that no later
+sync writes them, but reads go on finding them in the page cache, until the cache drops them, too. Only a page that is
+written to again is written to the medium, and then all of it. Lengths and names are the file system's own
+and stay pending.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +16,8 @@ from .log import Event, Kind
 
 #: Files whose content does not outlive a crash: SQLite rebuilds the wal-index.
 VOLATILE = "-shm"
+#: What the page cache takes as one.
+PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +51,68 @@ class File:
     """An inode."""
 
     name: str
+    #: What is on the medium.
     durable: bytes = b""
+    #: What the next sync writes.
     pending: list[Change] = field(default_factory=list)
+    #: What a process reads.
+    cache: bytearray = field(default_factory=bytearray)
+    #: Pages of the cache that a failed sync has dropped, and the event that wrote to each: nothing writes them.
+    dropped: dict[int, int] = field(default_factory=dict)
 
-    def current(self) -> bytearray:
-        """What a process reads."""
+    @staticmethod
+    def holding(name: str, content: bytes) -> File:
+        """A file whose content is durable."""
+        return File(name, content, cache=bytearray(content))
+
+    def change(self, change: Change) -> None:
+        """A write or a truncation."""
+        if change.data is not None:
+            self._dirty(change.position, change.offset, change.offset + len(change.data))
+        elif change.offset < len(self.cache):
+            # The kernel zeroes the rest of the page that the end lies in.
+            self._dirty(change.position, change.offset, change.offset + (-change.offset % PAGE))
+            self.dropped = {page: at for page, at in self.dropped.items() if page * PAGE < change.offset}
+        self.pending.append(change)
+        change.apply(self.cache)
+
+    def _dirty(self, position: int, start: int, end: int) -> None:
+        for page in range(start // PAGE, -(-end // PAGE)) if self.dropped else ():
+            if self.dropped.pop(page, None) is not None:
+                whole = bytes(self.cache[page * PAGE : (page + 1) * PAGE])
+                self.pending.append(Change(position, page * PAGE, whole))
+
+    def sync(self) -> None:
+        """What is pending becomes durable."""
+        self.durable = bytes(self._synced())
+        self.pending.clear()
+
+    def _synced(self) -> bytearray:
         content = bytearray(self.durable)
         for change in self.pending:
             change.apply(content)
         return content
+
+    def fail(self, position: int) -> None:
+        """A sync writes nothing, and neither does any after it."""
+        for change in self.pending:
+            if change.data:
+                end = min(change.offset + len(change.data), len(self.cache))
+                for page in range(change.offset // PAGE, -(-end // PAGE)):
+                    self.dropped.setdefault(page, change.position)
+        self.pending = [change for change in self.pending if change.data is None]
+        self.pending.append(Change(position, len(self.cache), None))
+
+    def lost(self) -> dict[int, bytes]:
+        """The pages that a failed sync has dropped, as they are on the medium."""
+        content = self._synced()
+        return {page: bytes(content[page * PAGE : (page + 1) * PAGE]) for page in sorted(self.dropped)}
+
+    def evict(self) -> None:
+        """Reads find the medium's bytes from here on."""
+        for page, content in self.lost().items():
+            put(self.cache, page * PAGE, content)
+        self.dropped.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +151,7 @@ class Disk:
         """``initial`` is durable. ``lies(name)``: syncs of that file (``"."`` for the folder) do nothing."""
         self._folder = folder
         self._lies = lies
-        self.durable = {name: File(name, content) for name, content in initial.items()}
+        self.durable = {name: File.holding(name, content) for name, content in initial.items()}
         self.names = dict(self.durable)
         self.pending: list[Naming] = []
         self._open: dict[int, File | None] = {}
@@ -108,11 +169,17 @@ class Disk:
             case Kind.CLOSE:
                 self._open.pop(event.file, None)
             case Kind.WRITE:
-                self._file(event).pending.append(Change(self.position, event.number, event.data))
+                self._file(event).change(Change(self.position, event.number, event.data))
             case Kind.TRUNCATE:
-                self._file(event).pending.append(Change(self.position, event.number, None))
+                self._file(event).change(Change(self.position, event.number, None))
             case Kind.SYNC:
                 self._sync(self._open[event.file])
+            case Kind.FAILED:
+                # What a folder holds stays pending.
+                if (file := self._open[event.file]) is not None:
+                    file.fail(self.position)
+            case Kind.EVICTED:
+                self._file(event).evict()
             case Kind.UNLINK:
                 self._rename(Naming(self.position, self._name(event.path), None))
             case Kind.LINK:
@@ -131,6 +198,10 @@ class Disk:
     def file_of(self, event: Event) -> File | None:
         """The file that an event writes to, truncates or syncs; None for the folder."""
         return self._open.get(event.file)
+
+    def open_file(self, descriptor: int) -> File | None:
+        """The file behind a descriptor; None for the folder."""
+        return self._open[descriptor]
 
     def _file(self, event: Event) -> File:
         file = self._open[event.file]
@@ -153,7 +224,7 @@ class Disk:
             self._rename(Naming(self.position, name, File(name)))
         file = self.names[name]
         if event.emptied:
-            file.pending.append(Change(self.position, 0, None))
+            file.change(Change(self.position, 0, None))
         self._open[event.file] = file
 
     def _rename(self, naming: Naming) -> None:
@@ -166,5 +237,4 @@ class Disk:
                 self.durable = dict(self.names)
                 self.pending.clear()
         elif not self._lies(file.name):
-            file.durable = bytes(file.current())
-            file.pending.clear()
+            file.sync()

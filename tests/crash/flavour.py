@@ -12,6 +12,13 @@ from typing import Any
 import lumocrypt
 
 RAW = bytes(range(32))
+#: How many keys may come and go beside that.
+KEYS = 3
+
+
+def numbered_key(number: int) -> lumocrypt.Key:
+    """One of the keys that come and go, from 1 on."""
+    return lumocrypt.Key.raw(bytes([number] * 32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,8 @@ class Plain:
     """SQLite alone."""
 
     name = "plain"
+    #: May it be encrypted or decrypted under its name, and then be anything?
+    convertible = True
     #: Groups of scenarios of which there is nothing here.
     WITHOUT = frozenset({"header", "in-place", "ciphers", "rekeying"})
 
@@ -40,6 +49,10 @@ class Plain:
 
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         connection.execute("ATTACH ? AS ?", (str(path), name))
+
+    def opening(self, path: Path) -> bytes:
+        """The numbers of the keys that come and go, and open the database now."""
+        return b""
 
     def damage(self, path: Path, *, written: bool) -> str | None:
         """What ``verify`` has to say against a closed database.
@@ -54,8 +67,10 @@ class Encrypted:
 
     name = "encrypted"
 
-    def __init__(self) -> None:
-        self._key = lumocrypt.Key.raw(RAW)
+    def __init__(self, *, keys: bool = False) -> None:
+        """``keys``: others than the one that always opens it come and go."""
+        self._key, self._keys = lumocrypt.Key.raw(RAW), range(1, KEYS + 1 if keys else 1)
+        self.convertible = not keys
 
     def _key_for(self, path: Path) -> lumocrypt.Key | None:
         with contextlib.suppress(lumocrypt.Error, OSError):
@@ -77,6 +92,15 @@ class Encrypted:
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         lumocrypt.attach(connection, path, name, key=self._key_for(path))
 
+    def opening(self, path: Path) -> bytes:
+        return bytes(number for number in self._keys if self._opens(path, number))
+
+    def _opens(self, path: Path, number: int) -> bool:
+        with contextlib.suppress(lumocrypt.WrongKeyError):
+            lumocrypt.connect(path, key=numbered_key(number)).close()
+            return True
+        return False
+
     def damage(self, path: Path, *, written: bool) -> str | None:
         found = lumocrypt.verify(path, key=self._key_for(path))
         damaged = [one for one in found.damaged if written or "of the superblock is" not in one.reason]
@@ -87,6 +111,7 @@ class Gosqlite:
     """In the gosqlite format, whose VFS is of one page size."""
 
     CIPHERS = ("adiantum", "aes-256-xts")
+    convertible = False
     #: As of :class:`Plain`, and the copies that lumocrypt makes and judges.
     WITHOUT = Plain.WITHOUT | {"copies"}
 
@@ -109,6 +134,9 @@ class Gosqlite:
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         connection.execute("ATTACH ? AS ?", (str(path), name))
 
+    def opening(self, path: Path) -> bytes:
+        return b""
+
     def damage(self, path: Path, *, written: bool) -> str | None:
         return None
 
@@ -121,6 +149,7 @@ class Either:
     """Whatever the file is: encrypting and decrypting in place leave one or the other."""
 
     name = "either"
+    convertible = True
 
     def __init__(self) -> None:
         self._plain, self._encrypted = Plain(), Encrypted()
@@ -137,6 +166,9 @@ class Either:
 
     def attach(self, connection: sqlite3.Connection, path: Path, name: str) -> None:
         self._of(path).attach(connection, path, name)
+
+    def opening(self, path: Path) -> bytes:
+        return b""
 
     def damage(self, path: Path, *, written: bool) -> str | None:
         return self._of(path).damage(path, written=written)

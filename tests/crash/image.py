@@ -10,13 +10,11 @@ from enum import Enum
 from pathlib import Path
 from random import Random
 
-from .disk import VOLATILE, Change, Disk, File, put
+from .disk import PAGE, VOLATILE, Change, Disk, File, put
 from .log import Event, Kind
 
 #: What a device writes as one.
 SECTOR = 512
-#: What the page cache takes as one, and so where a kill can cut a write.
-PAGE = 4096
 #: The most that is garbled around the point where the power went.
 GARBLED = 4096
 
@@ -71,7 +69,7 @@ class Image:
 
 def killed(disk: Disk, event: Event | None, random: Random) -> Image:
     """A process crash: everything that was written is there; of the write under way, whole pages."""
-    files = {name: bytes(file.current()) for name, file in _lasting(disk.names).items()}
+    files = {name: bytes(file.cache) for name, file in _lasting(disk.names).items()}
     story = "killed"
     if event is not None and event.kind is Kind.WRITE and (file := disk.file_of(event)) is not None:
         first = -event.number % PAGE
@@ -103,6 +101,7 @@ def cut_off(disk: Disk, random: Random, fate: Fate | None = None, *, whole: Call
     stories = []
     for name, file in sorted(_lasting(names).items()):
         chosen = fate or random.choice(_FATES[:2] if whole(name) else _FATES)
+        image.lost += [(position, name) for position in file.dropped.values()]
         image.files[name] = _file_after(file, chosen, horizon, random, image)
         if file.pending:
             stories.append(f"{name} {chosen.value}")
@@ -142,7 +141,7 @@ def _file_after(file: File, fate: Fate, horizon: int, random: Random, image: Ima
             share = _share(fate, number, stop, len(file.pending), random)
         if cut_short or not _apply(content, change, share, random):
             image.lost.append((change.position, file.name))
-    length = len(file.current())
+    length = len(file.cache)
     if length > len(content) and not cut_short and fate is not Fate.KEPT and random.random() < 0.3:
         # The new size may last although the data does not.
         content.extend(bytes(length - len(content)))

@@ -37,6 +37,10 @@ class Job:
     seed: int
     flavour: str = "encrypted"
     lie: str = ""
+    #: A sync fails in each recording.
+    failing: bool = False
+    #: What the description of such a failure has to contain.
+    failure: str = ""
     #: Failures after which there is no need to go on.
     stop_after: int = 5
 

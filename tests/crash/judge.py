@@ -47,6 +47,7 @@ def recover(
             connection.execute(random.choice(["COMMIT", "ROLLBACK"]))
         else:
             found = all_contents(connection, with_other=with_other)
+        found += flavour.opening(path)
         if found not in allowed:
             raise WrongError(f"content is none of the {len(allowed)} that are allowed")
         _check_integrity(connection)

@@ -20,6 +20,10 @@ class Kind(Enum):
     WRITE = "w"
     TRUNCATE = "t"
     SYNC = "s"
+    #: A sync that failed.
+    FAILED = "f"
+    #: What it did not write went out of the cache.
+    EVICTED = "e"
     UNLINK = "u"
     RENAME = "r"
     LINK = "l"

@@ -4,11 +4,14 @@
  * A preloaded library that stands in front of the C library's functions. It therefore sees SQLite's own VFS, the
  * engine below it and Python's os module alike, and nothing has to be modelled: a directory is synced where
  * SQLite syncs it. The log is kept in memory; log.py reads it.
+ *
+ * A sync can be made to fail, as on a medium that refuses what it is given: disk.py has what that means.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -35,6 +38,12 @@ struct entry {
 static pthread_mutex_t mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static char *root;
 static char tracked[MAX_FD];
+/* What of the path of a descriptor comes behind the folder; "." for the folder itself. */
+static char names[MAX_FD][256];
+/* Syncs of files whose names match `failing`, after `failing_after` others, fail `failing_times`. */
+static char *failing;
+static int failing_after, failing_times;
+static void (*on_failure)(int file);
 static char *log_bytes;
 static size_t log_length, log_capacity;
 
@@ -67,6 +76,19 @@ void recorder_start(const char *directory) {
     root = strdup(directory);
     memset(tracked, 0, sizeof tracked);
     log_length = 0;
+    failing_times = 0;
+    pthread_mutex_unlock(&mutex);
+}
+
+/* From the start of a recording on: `times` syncs of files whose names match `pattern`, as fnmatch has it, fail with
+ * EIO after `after` others. `failed` is called with the descriptor before the caller learns of it; it may be NULL. */
+void recorder_fail(const char *pattern, int after, int times, void (*failed)(int file)) {
+    pthread_mutex_lock(&mutex);
+    free(failing);
+    failing = strdup(pattern);
+    failing_after = after;
+    failing_times = times;
+    on_failure = failed;
     pthread_mutex_unlock(&mutex);
 }
 
@@ -98,8 +120,11 @@ static int is_tracked(int file) { return root && file >= 0 && file < MAX_FD && t
 static int opened(int file, const char *path, int existed, int flags) {
     if (file >= 0 && file < MAX_FD) {
         tracked[file] = (char)is_inside(path);
-        if (tracked[file])
+        if (tracked[file]) {
+            const char *name = path + strlen(root);
+            strncpy(names[file], *name ? name + 1 : ".", sizeof names[file] - 1);
             record('o', file, (existed ? 0 : CREATED) | ((flags & O_TRUNC) ? EMPTIED : 0), path, strlen(path));
+        }
     }
     return file;
 }
@@ -165,13 +190,40 @@ static int truncated(int file, int result, off64_t size) {
 int ftruncate(int file, off_t size) { return truncated(file, REAL(ftruncate)(file, size), size); }
 int ftruncate64(int file, off64_t size) { return truncated(file, REAL(ftruncate64)(file, size), size); }
 
-static int synced(int file, int result) {
+/* Is this the sync that is to fail? */
+static int fails(int file) {
+    int found;
+    if (!is_tracked(file)) return 0;
+    pthread_mutex_lock(&mutex);
+    found = failing_times > 0 && fnmatch(failing, names[file], 0) == 0 && --failing_after < 0;
+    if (found) failing_times--;
+    pthread_mutex_unlock(&mutex);
+    return found;
+}
+
+static int synced(int file, int (*sync)(int)) {
+    int result;
+    if (fails(file)) {
+        record('f', file, 0, NULL, 0);
+        if (on_failure) on_failure(file);
+        errno = EIO;
+        return -1;
+    }
+    result = sync(file);
     if (result == 0 && is_tracked(file)) record('s', file, 0, NULL, 0);
     return result;
 }
 
-int fsync(int file) { return synced(file, REAL(fsync)(file)); }
-int fdatasync(int file) { return synced(file, REAL(fdatasync)(file)); }
+int fsync(int file) { return synced(file, REAL(fsync)); }
+int fdatasync(int file) { return synced(file, REAL(fdatasync)); }
+
+/* The medium's bytes are read again from here on: for `on_failure`, and no write of the program's. */
+int recorder_restore(int file, const void *data, size_t count, int64_t offset) {
+    return REAL(pwrite64)(file, data, count, offset) == (ssize_t)count ? 0 : -1;
+}
+
+/* The pages that a failed sync has left are taken out of the cache. */
+void recorder_evicted(int file) { record('e', file, 0, NULL, 0); }
 
 int unlink(const char *path) {
     int result = REAL(unlink)(path);

@@ -8,11 +8,16 @@ import hashlib
 import os
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+#: What the page cache takes as one.
+PAGE = 4096
 SOURCE = Path(__file__).with_name("recorder.c")
 #: Tells a worker which recorder is in front of its C library.
 VARIABLE = "LD_PRELOAD"
+#: What is called with the descriptor of a sync that fails.
+_Failed = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 def build() -> Path:
@@ -38,6 +43,12 @@ class Recorder:
         self._library.recorder_log.restype = ctypes.c_void_p
         self._library.recorder_start.argtypes = [ctypes.c_char_p]
         self._library.recorder_mark.argtypes = [ctypes.c_int64]
+        self._library.recorder_fail.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int, _Failed]
+        self._library.recorder_restore.argtypes = [
+            ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64,
+        ]  # fmt: skip
+        # The library does not keep it alive.
+        self._failed = _Failed()
 
     def start(self, folder: Path) -> None:
         """Records the files of ``folder`` that are opened from now on."""
@@ -47,9 +58,30 @@ class Recorder:
         """Puts a number into the log."""
         self._library.recorder_mark(number)
 
+    def fail(
+        self, pattern: str, after: int, times: int, failed: Callable[[int], None] | None = None
+    ) -> None:
+        """In the recording that was started, ``times`` syncs of files called like ``pattern`` fail after ``after`` others.
+
+        ``failed`` gets the descriptor before the program learns of it.
+        """
+        self._failed = _Failed(failed) if failed else _Failed()
+        self._library.recorder_fail(pattern.encode(), after, times, self._failed)
+
+    def evict(self, descriptor: int, pages: Mapping[int, bytes]) -> None:
+        """Reads of an open file find these pages from here on, which are not written to the medium."""
+        for page, content in pages.items():
+            if self._library.recorder_restore(descriptor, content, len(content), page * PAGE):
+                raise OSError(f"page {page} cannot be put back")
+        self._library.recorder_evicted(descriptor)
+
     def stop(self) -> bytes:
         """Ends the recording; the log."""
         self._library.recorder_stop()
+        return self.log()
+
+    def log(self) -> bytes:
+        """What was recorded so far."""
         length = ctypes.c_size_t()
         address = self._library.recorder_log(ctypes.byref(length))
         return ctypes.string_at(address, length.value) if length.value else b""

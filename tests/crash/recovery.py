@@ -9,7 +9,7 @@ from random import Random
 import lumocrypt
 from support.rekeying import steps_of
 
-from .flavour import RAW, Either, Flavour, Gosqlite
+from .flavour import RAW, Either, Flavour
 from .image import Image
 from .judge import WITHOUT_CONTENT, recover
 from .log import parse
@@ -34,7 +34,7 @@ def record_recovery(
     change of the data key is taken up again; the flavour that is returned can read the outcome.
     """
     convert = not with_other and random.random() < 0.25 and _is_convertible(folder / NAME, image)
-    convert = convert and not isinstance(flavour, Gosqlite)
+    convert = convert and flavour.convertible
     recorder.start(folder)
     try:
         if convert:
@@ -49,7 +49,7 @@ def record_recovery(
             recorder.mark(BEGUN)
             connection.execute("CREATE TABLE recovered AS SELECT 1 AS v")
             recorder.mark(RETURNED)
-            after = all_contents(connection, with_other=with_other)
+            after = all_contents(connection, with_other=with_other) + flavour.opening(folder / NAME)
     finally:
         log = recorder.stop()
     recording = Recording(dict(image.files), list(parse(log)), [found, after])
@@ -80,10 +80,13 @@ def _is_clear(path: Path) -> bool:
     return path.exists() and path.read_bytes()[:16] == b"SQLite format 3\0"
 
 
-def convert_in_place(path: Path) -> None:
-    """Encrypts what is in clear, and decrypts what is not."""
+def convert_in_place(path: Path, *, to_clear: bool | None = None) -> None:
+    """Encrypts what is in clear, and decrypts what is not; ``to_clear``: unless it is so already."""
     key = lumocrypt.Key.raw(RAW)
-    if _is_clear(path):
+    is_clear = _is_clear(path)
+    if is_clear == to_clear:
+        return
+    if is_clear:
         lumocrypt.encrypt(path, key=key)
         return
     lumocrypt.decrypt(path, key=None if lumocrypt.info(path).cipher == "checksum" else key)

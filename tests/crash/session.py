@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
-from .flavour import Flavour, Geometry
+from .flavour import Flavour
 from .log import Event, Kind, parse
+from .medium import Failure
 from .recorder import Recorder
+from .setup import Setup
 
 NAME, OTHER_NAME = "app.db", "other.db"
 #: Schema under which a second database is attached.
@@ -25,6 +29,12 @@ BEGUN, RETURNED = 1, 2
 Statement = tuple[str, tuple[object, ...]]
 #: A workload.
 Activity = Callable[["Session"], None]
+#: What a program that gets an error does once more, so often.
+TRIES = 5
+_T = TypeVar("_T")
+_versions = itertools.count(1)
+#: What a call raises where a sync fails.
+Errors = (sqlite3.Error, OSError)
 
 
 def contents(connection: sqlite3.Connection, schema: str = "main") -> bytes:
@@ -47,24 +57,6 @@ def all_contents(connection: sqlite3.Connection, *, with_other: bool) -> bytes:
     return contents(connection) + (contents(connection, OTHER) if with_other else b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """How a workload's connections are made."""
-
-    journal: str = "delete"
-    sync: str = "full"
-    geometry: Geometry = field(default_factory=Geometry)
-    #: Pages; small makes SQLite spill.
-    cache: int = 2000
-    exclusive: bool = False
-    #: A second database, attached.
-    with_other: bool = False
-    #: The database is made under the recorder, by the first connection.
-    new: bool = False
-    #: The database starts in clear, and is encrypted and decrypted under its name.
-    in_place: bool = False
-
-
 @dataclass(slots=True)
 class Recording:
     """What a workload did, and the contents that a crash may leave."""
@@ -73,9 +65,15 @@ class Recording:
     events: list[Event]
     #: ``states[n]``: after n steps.
     states: list[bytes]
+    #: The numbers of the keys that open the database then, if they come and go.
+    keys: list[bytes] = field(default_factory=list)
     #: Steps that had returned before event n, and steps that had begun.
     returned: list[int] = field(default_factory=list)
     begun: list[int] = field(default_factory=list)
+
+    def opening(self, point: int) -> set[bytes]:
+        """The keys that may open the database after a crash before that event: what was acknowledged is durable."""
+        return set(self.keys[self.returned[point] : self.begun[point] + 1]) or {b""}
 
     def count(self) -> None:
         """Fills in ``returned`` and ``begun``: one entry for each point of crash."""
@@ -91,28 +89,49 @@ class Recording:
 
 
 class Session:
-    """The connections of a workload, and a mirror in memory that says what they should hold."""
+    """The connections of a workload, and a mirror in memory that says what they should hold.
 
-    def __init__(self, folder: Path, flavour: Flavour, setup: Setup, recorder: Recorder, seed: int) -> None:
+    On a medium that fails a program tries again what returned an error: ``patient``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        flavour: Flavour,
+        setup: Setup,
+        recorder: Recorder,
+        seed: int,
+        *,
+        patient: bool = False,
+    ) -> None:
         self.folder, self.flavour, self.setup, self.random = folder, flavour, setup, Random(seed)
-        self._recorder = recorder
+        #: Numbers of the keys that open the database, if they come and go.
+        self.keys: set[int] = set()
+        self._recorder, self._tries = recorder, TRIES if patient else 1
         self._mirror = sqlite3.connect(":memory:", isolation_level=None)
         self._open: list[sqlite3.Connection] = []
         if setup.with_other:
             self._mirror.execute(f"ATTACH ':memory:' AS {OTHER}")
-        self._states = [self._state()]
+        self._states, self._keys = [self._contents()], [b""]
 
     @property
     def path(self) -> Path:
         return self.folder / NAME
 
-    def _state(self) -> bytes:
+    def _contents(self) -> bytes:
         return all_contents(self._mirror, with_other=self.setup.with_other)
+
+    def patiently(self, work: Callable[[], _T]) -> _T:
+        """Does what a failing medium may have to be asked for again."""
+        for _ in range(self._tries - 1):
+            with contextlib.suppress(*Errors):
+                return work()
+        return work()
 
     def connect(self, *, journal: str | None = None) -> sqlite3.Connection:
         """A connection with the scenario's pragmas."""
         setup = self.setup
-        connection = self.flavour.open(self.path)
+        connection = self.patiently(lambda: self.flavour.open(self.path))
         self._open.append(connection)
         if setup.exclusive:
             connection.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -121,10 +140,10 @@ class Session:
             connection.execute(f"PRAGMA auto_vacuum={setup.geometry.auto_vacuum}")
         schemas = ["main"]
         if setup.with_other:
-            self.flavour.attach(connection, self.folder / OTHER_NAME, OTHER)
+            self.patiently(lambda: self.flavour.attach(connection, self.folder / OTHER_NAME, OTHER))
             schemas.append(OTHER)
         for schema in schemas:
-            connection.execute(f"PRAGMA {schema}.journal_mode={journal or setup.journal}").fetchall()
+            self.maintain(connection, f"PRAGMA {schema}.journal_mode={journal or setup.journal}")
             connection.execute(f"PRAGMA {schema}.synchronous={setup.sync}")
             connection.execute(f"PRAGMA {schema}.cache_size={setup.cache}")
         connection.execute("PRAGMA wal_autocheckpoint=0").fetchall()
@@ -136,21 +155,57 @@ class Session:
         connection.close()
         self._open.remove(connection)
 
+    def maintain(self, connection: sqlite3.Connection, sql: str) -> None:
+        """A statement that leaves the content as it is, outside a transaction."""
+        self.patiently(lambda: connection.execute(sql).fetchall())
+
+    @contextlib.contextmanager
+    def acknowledged(self) -> Iterator[None]:
+        """A change that has begun when the block is entered, and lasts when it is left."""
+        self._recorder.mark(BEGUN)
+        yield
+        self._recorder.mark(RETURNED)
+        self._states.append(self._contents())
+        self._keys.append(bytes(sorted(self.keys)))
+
     @contextlib.contextmanager
     def step(self, connection: sqlite3.Connection) -> Iterator[Callable[..., None]]:
         """One change of the content, which is committed when the block is left.
 
         The block gets a function that executes a statement here and in the mirror.
         """
+        done: list[Statement] = []
 
         def execute(sql: str, *parameters: object) -> None:
-            connection.execute(sql, parameters).fetchall()
-            self._mirror.execute(sql, parameters).fetchall()
+            done.append((sql, parameters))
+            try:
+                connection.execute(sql, parameters).fetchall()
+            except Errors:
+                if self._tries == 1:
+                    raise
+                self._mirror.execute(sql, parameters).fetchall()
+                self._again(connection, done)
+            else:
+                self._mirror.execute(sql, parameters).fetchall()
 
-        self._recorder.mark(BEGUN)
-        yield execute
-        self._recorder.mark(RETURNED)
-        self._states.append(self._state())
+        with self.acknowledged():
+            yield execute
+
+    def _again(self, connection: sqlite3.Connection, statements: list[Statement]) -> None:
+        """Executes a transaction from its beginning, unless it is there in spite of the error that its end returned."""
+
+        def attempt() -> None:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            ended = not self._mirror.in_transaction
+            if ended and all_contents(connection, with_other=self.setup.with_other) == self._contents():
+                # What is read may not be durable. What is committed after it is, and so this.
+                connection.execute(f"PRAGMA user_version = {next(_versions)}").fetchall()
+                return
+            for sql, parameters in statements:
+                connection.execute(sql, parameters).fetchall()
+
+        self.patiently(attempt)
 
     def transaction(self, connection: sqlite3.Connection, *statements: Statement) -> None:
         """A step that is one transaction."""
@@ -160,12 +215,12 @@ class Session:
                 execute(sql, *parameters)
             execute("COMMIT")
 
-    def finish(self) -> list[bytes]:
-        """Closes what is open; the states."""
+    def finish(self) -> tuple[list[bytes], list[bytes]]:
+        """Closes what is open; the states, and what opens them."""
         while self._open:
             self._open.pop().close()
         self._mirror.close()
-        return self._states
+        return self._states, self._keys
 
 
 def record(
@@ -175,20 +230,23 @@ def record(
     run: Activity,
     recorder: Recorder,
     seed: int,
+    failure: Failure | None = None,
 ) -> Recording:
-    """Runs a workload in an empty folder."""
+    """Runs a workload in an empty folder; ``failure`` happens in its course."""
     if not setup.new:
         flavour.prepare(folder / NAME, setup.geometry)
         if setup.with_other:
             flavour.prepare(folder / OTHER_NAME, setup.geometry)
     initial = {path.name: path.read_bytes() for path in folder.iterdir()}
-    session = Session(folder, flavour, setup, recorder, seed)
+    session = Session(folder, flavour, setup, recorder, seed, patient=failure is not None)
     recorder.start(folder)
+    if failure is not None:
+        failure.arm(recorder, folder, initial)
     try:
         run(session)
-        states = session.finish()
+        states, keys = session.finish()
     finally:
         log = recorder.stop()
-    recording = Recording(initial, list(parse(log)), states)
+    recording = Recording(initial, list(parse(log)), states, keys)
     recording.count()
     return recording

@@ -10,8 +10,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .campaign import run
+from .campaign import Outcome, run
 from .catalogue import Scenario, scenarios
+from .failing import run_failing
 from .flavour import Encrypted, Flavour, Gosqlite, Plain
 from .jobs import LIES, Job
 from .recorder import Recorder
@@ -33,16 +34,7 @@ def main() -> None:
             job = Job(**json.loads(line))
             scenario = known[job.scenario]
             flavour = _flavour(job.flavour, scenario)
-            outcome = run(
-                scenario,
-                flavour,
-                folder / "files",
-                recorder,
-                states=job.states,
-                seed=job.seed,
-                lies=LIES[job.lie],
-                stop_after=job.stop_after,
-            )
+            outcome = _outcome(job, scenario, flavour, folder / "files", recorder)
             if isinstance(flavour, Gosqlite):
                 flavour.close()
             print(json.dumps(dataclasses.asdict(outcome)), flush=True)
@@ -50,10 +42,34 @@ def main() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _outcome(job: Job, scenario: Scenario, flavour: Flavour, folder: Path, recorder: Recorder) -> Outcome:
+    if job.failing:
+        return run_failing(
+            scenario,
+            flavour,
+            folder,
+            recorder,
+            states=job.states,
+            seed=job.seed,
+            stop_after=job.stop_after,
+            only=job.failure,
+        )
+    return run(
+        scenario,
+        flavour,
+        folder,
+        recorder,
+        states=job.states,
+        seed=job.seed,
+        lies=LIES[job.lie],
+        stop_after=job.stop_after,
+    )
+
+
 def _flavour(name: str, scenario: Scenario) -> Flavour:
     if name in Gosqlite.CIPHERS:
         return Gosqlite(name, scenario.setup.geometry.page)
-    return Plain() if name == Plain.name else Encrypted()
+    return Plain() if name == Plain.name else Encrypted(keys=scenario.setup.keys)
 
 
 if __name__ == "__main__":
