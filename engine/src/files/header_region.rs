@@ -3,7 +3,7 @@
 use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::Result;
 use crate::format::bytes::put;
-use crate::format::cell::{CELL_A_OFFSET, Cell, pair};
+use crate::format::cell::{CELL_A_OFFSET, CELL_LEN, COPY_B_BEHIND, Cell};
 use crate::format::cells;
 use crate::format::geometry::HEADER_LEN;
 use crate::format::header::COPY_B_OFFSET;
@@ -46,9 +46,17 @@ pub fn write_new_cells(file: &mut dyn Storage, keys: &FileKeys, slots: u64) -> R
 
 /// Writes both copies of both cells, and makes them durable.
 pub fn write_cells(file: &mut dyn Storage, keys: &FileKeys, cell: Cell, length: Length) -> Result<()> {
-    file.write(&pair(&cell.encode(keys)), CELL_A_OFFSET)?;
-    file.write(&pair(&length.encode(keys)), LENGTH_A_OFFSET)?;
+    write_cell(file, CELL_A_OFFSET, &cell.encode(keys))?;
+    write_cell(file, LENGTH_A_OFFSET, &length.encode(keys))?;
     file.sync(SYNC_NORMAL)
+}
+
+/// Writes both copies of a cell, of which the first is at `offset`. Each is within a sector, and alone in what is written
+/// to it: a power cut leaves a copy as it was or as it is now. At rest both say the same, so one that is damaged is made
+/// up for by the other, and never by something older.
+pub fn write_cell(file: &mut dyn Storage, offset: u64, cell: &[u8; CELL_LEN]) -> Result<()> {
+    file.write(cell, offset)?;
+    file.write(cell, offset + COPY_B_BEHIND)
 }
 
 #[cfg(test)]

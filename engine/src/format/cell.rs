@@ -12,6 +12,8 @@ pub const CELL_B_OFFSET: u64 = 0x9000;
 pub const CELL_LEN: usize = 256;
 /// The part that means something: the rest of the cell's 4096 bytes is zero and not authenticated.
 pub(crate) const CELL_USED: usize = MAC + 32;
+/// How far copy B of any cell is behind its copy A.
+pub const COPY_B_BEHIND: u64 = CELL_B_OFFSET - CELL_A_OFFSET;
 /// From the beginning of copy A to the end of copy B.
 pub const PAIR_LEN: usize = (CELL_B_OFFSET - CELL_A_OFFSET) as usize + CELL_LEN;
 
@@ -28,16 +30,6 @@ const MAC: usize = 192;
 pub trait Sequenced {
     /// Counts the changes.
     fn sequence(&self) -> u64;
-}
-
-/// Both copies of a cell with everything between them, which is zero: what is written, in one call, at the offset of copy
-/// A. Each copy lies within a sector, so a power cut leaves it as it was or as it is now; a process that is killed leaves
-/// both alike. So at rest the copies say the same, and one that is damaged is made up for by the other.
-pub fn pair(copy: &[u8; CELL_LEN]) -> [u8; PAIR_LEN] {
-    let mut out = [0; PAIR_LEN];
-    put(&mut out, 0, copy);
-    put(&mut out, PAIR_LEN - CELL_LEN, copy);
-    out
 }
 
 /// Puts the MAC behind what is authenticated.
@@ -199,15 +191,6 @@ mod tests {
         assert_eq!(choose(Some(old), None), Some(old));
         assert_eq!(choose(None, Some(old)), Some(old));
         assert_eq!(choose::<Cell>(None, None), None);
-    }
-
-    #[test]
-    fn a_pair_holds_the_cell_at_both_offsets_and_zeros_between() {
-        let bytes = cell(7, true).encode(&keys());
-        let pair = pair(&bytes);
-        assert_eq!(pair[..CELL_LEN], bytes);
-        assert_eq!(pair[(CELL_B_OFFSET - CELL_A_OFFSET) as usize..], bytes);
-        assert!(all_zero(&pair[CELL_LEN..PAIR_LEN - CELL_LEN]));
     }
 
     proptest! {

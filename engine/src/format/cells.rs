@@ -1,11 +1,11 @@
 //! The cells of a header region, each in two copies: which copy counts (`docs/format.md`, section 2.3).
 
-use super::cell::{CELL_A_OFFSET, CELL_B_OFFSET, CELL_USED, Cell, PAIR_LEN, choose, pair};
+use super::cell::{CELL_A_OFFSET, CELL_LEN, CELL_USED, COPY_B_BEHIND, Cell, PAIR_LEN, choose};
 use super::length::{LENGTH_A_OFFSET, Length};
 use crate::keys::file_keys::FileKeys;
 
 /// Where copy B begins behind copy A.
-const SECOND: usize = (CELL_B_OFFSET - CELL_A_OFFSET) as usize;
+const SECOND: usize = COPY_B_BEHIND as usize;
 
 /// Both copies of the WAL cell in what a file has at [`CELL_A_OFFSET`].
 pub fn wal_copies(bytes: &[u8; PAIR_LEN], keys: &FileKeys) -> [Option<Cell>; 2] {
@@ -80,10 +80,16 @@ impl Length {
     }
 }
 
-/// The cells of a database that has `slots` durable slots and no log: each with the offset it is written at.
-pub fn new_cells(keys: &FileKeys, slots: u64) -> [(u64, [u8; PAIR_LEN]); 2] {
+/// The cells of a database that has `slots` durable slots and no log: all copies, each with its offset.
+pub fn new_cells(keys: &FileKeys, slots: u64) -> [(u64, [u8; CELL_LEN]); 4] {
     let (wal, length) = (Cell::default(), Length { slots, ..Length::default() });
-    [(CELL_A_OFFSET, pair(&wal.encode(keys))), (LENGTH_A_OFFSET, pair(&length.encode(keys)))]
+    let (wal, length) = (wal.encode(keys), length.encode(keys));
+    [
+        (CELL_A_OFFSET, wal),
+        (CELL_A_OFFSET + COPY_B_BEHIND, wal),
+        (LENGTH_A_OFFSET, length),
+        (LENGTH_A_OFFSET + COPY_B_BEHIND, length),
+    ]
 }
 
 /// Where reserved space begins in the 4096 bytes at `start` of a header region, behind the superblock copies.
@@ -132,7 +138,9 @@ mod tests {
     fn without_a_length_cell_one_copy_alone_is_not_believed() {
         let mut region = region(9);
         let cell = Cell { synced_slots: 4, ..Cell::default() };
-        put(&mut region, CELL_A_OFFSET as usize, &pair(&cell.encode(&keys())));
+        for at in [0x8000, 0x9000] {
+            put(&mut region, at, &cell.encode(&keys()));
+        }
         assert_eq!(Cells::of(&region, &keys(), false).length().unwrap().slots, 4);
         region[0x9000] ^= 1;
         let cells = Cells::of(&region, &keys(), false);

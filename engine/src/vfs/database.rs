@@ -80,6 +80,8 @@ pub struct Database {
     pub sector_told: u32,
     /// The file had no blocks when its header was read: another connection may still change the block size.
     pub empty_when_read: bool,
+    /// The header of a database without blocks is durable, as far as this connection saw to it itself.
+    pub header_confirmed: bool,
     /// Where the superblock copy is that a crash left behind the other.
     pub stale_copy: Option<u64>,
     /// The generation in superblock copy A when the header was last read, as it is stored: another one says that somebody
@@ -345,12 +347,13 @@ impl Database {
     /// SQLite holds RESERVED or more when this is called, so nobody else is creating it.
     pub fn create(&mut self, base: &mut BaseFile) -> Result<()> {
         if !matches!(self.phase, Phase::New) {
-            return self.ready().map(|_| ());
+            self.ready()?;
+            return self.confirm_header(base);
         }
         if base.size()? > 0 {
             self.settle(base, News::Lock)?;
             if !matches!(self.phase, Phase::New) {
-                return Ok(());
+                return self.confirm_header(base);
             }
         }
         let (region, keys, superblock) = match &self.heir_of {
@@ -378,7 +381,23 @@ impl Database {
             }
         }
         Stats::count(&STATS.created);
+        self.header_confirmed = true;
         self.adopt(base, Arc::new(keys), superblock)
+    }
+
+    /// A database without blocks is about to get its first. Whoever made it may have ended in a sync that failed, and then
+    /// its header can be read and need not be on the disk, where nothing could be opened without it: it is written again.
+    fn confirm_header(&mut self, base: &mut BaseFile) -> Result<()> {
+        if self.header_confirmed || !self.empty_when_read {
+            return Ok(());
+        }
+        if base.size()? <= HEADER_LEN {
+            let region = read_header(base)?;
+            base.write(&region, 0)?;
+            base.sync(SYNC_NORMAL)?;
+        }
+        self.header_confirmed = true;
+        Ok(())
     }
 
     /// `PRAGMA lumo_key`: unlocks a locked database, names the key of a new one, checks the key of an open one.

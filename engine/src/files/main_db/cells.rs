@@ -5,9 +5,9 @@
 
 use super::MainFile;
 use crate::error::{Fault, FaultClass, FileKind, Result};
-use crate::files::header_region::write_cells;
+use crate::files::header_region::{write_cell, write_cells};
 use crate::files::storage::{SYNC_NORMAL, Storage};
-use crate::format::cell::{CELL_A_OFFSET, Cell, PAIR_LEN, choose, pair};
+use crate::format::cell::{CELL_A_OFFSET, CELL_LEN, COPY_B_BEHIND, Cell, PAIR_LEN, choose};
 use crate::format::cells::{length_copies, wal_cell, wal_copies};
 use crate::format::length::{LENGTH_A_OFFSET, Length};
 use crate::sabotage::{self, Sabotage};
@@ -181,7 +181,7 @@ impl MainFile {
         let mut cell = self.read_cell(storage)?;
         cell.sequence = self.next(cell.sequence)?;
         change(&mut cell);
-        storage.write(&pair(&cell.encode(&self.keys)), CELL_A_OFFSET)?;
+        write_cell(storage, CELL_A_OFFSET, &cell.encode(&self.keys))?;
         flags.map_or(Ok(()), |flags| self.sync_cells(storage, flags))
     }
 
@@ -212,7 +212,7 @@ impl MainFile {
             (length.generation, length.frames) = (log.generation, 0);
         }
         change(&mut length);
-        storage.write(&pair(&length.encode(&self.keys)), LENGTH_A_OFFSET)?;
+        write_cell(storage, LENGTH_A_OFFSET, &length.encode(&self.keys))?;
         flags.map_or(Ok(()), |flags| self.sync_cells(storage, flags))
     }
 
@@ -245,10 +245,10 @@ impl MainFile {
         if failed != self.failed_syncs && !sabotage::is(Sabotage::CellOnce) {
             let mut offsets = vec![CELL_A_OFFSET];
             offsets.extend(self.keeps_length.then_some(LENGTH_A_OFFSET));
-            for offset in offsets {
-                let mut bytes = [0; PAIR_LEN];
-                storage.read(&mut bytes, offset)?;
-                storage.write(&bytes, offset)?;
+            for offset in offsets.into_iter().flat_map(|offset| [offset, offset + COPY_B_BEHIND]) {
+                let mut copy = [0; CELL_LEN];
+                storage.read(&mut copy, offset)?;
+                storage.write(&copy, offset)?;
             }
         }
         storage.sync(flags)?;
