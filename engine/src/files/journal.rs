@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::memory;
-use super::storage::{Storage, is_zero};
+use super::storage::{Storage, is_zero, rewrite};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::journal_header::{
@@ -546,6 +546,12 @@ impl JournalFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
+        if self.is_hot() && !sabotage::is(Sabotage::HotJournal) {
+            // SQLite makes it durable before it plays it back. It need not be: the transaction may have ended in a sync that
+            // failed. Playing back seals blocks that the transaction did not change, and a torn one has to be in here.
+            let size = storage.size()?;
+            rewrite(storage, 0, size)?;
+        }
         if !sabotage::is(Sabotage::JournalSync) {
             storage.sync(flags)?;
         }

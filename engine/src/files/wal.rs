@@ -13,7 +13,7 @@ use super::main_db::CurrentLog;
 use super::memory;
 use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
-use super::storage::{LONGEST_TRANSFER, SYNC_NORMAL, Storage};
+use super::storage::{SYNC_NORMAL, Storage, rewrite};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
@@ -242,7 +242,10 @@ impl WalFile {
             let whole = within == 0 && want == plain_len as usize;
             let part = &mut buf[*done..*done + want];
             let is_page = within == FRAME_HEADER && within + want == plain_len as usize;
-            if is_page && self.checkpoint && let Some(log) = &mut self.log {
+            if is_page
+                && self.checkpoint
+                && let Some(log) = &mut self.log
+            {
                 log.read = log.read.max(index + 1);
             }
             if !self.read_slot(storage, main, index, is_page.then_some(&mut *part))? {
@@ -595,19 +598,6 @@ impl WalFile {
     fn fault(&self, message: &str) -> Fault {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::Wal)
     }
-}
-
-/// Writes `len` bytes at `offset` again as they are.
-fn rewrite(storage: &mut dyn Storage, offset: u64, len: u64) -> Result<()> {
-    let mut bytes = memory::zeroed(len.min(LONGEST_TRANSFER as u64) as usize)?;
-    let mut done = 0;
-    while done < len {
-        let part = &mut bytes[..(len - done).min(LONGEST_TRANSFER as u64) as usize];
-        storage.read(part, offset + done)?;
-        storage.write(part, offset + done)?;
-        done += part.len() as u64;
-    }
-    Ok(())
 }
 
 /// The header of a frame.

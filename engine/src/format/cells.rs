@@ -127,7 +127,10 @@ mod tests {
             let cells = Cells::of(&region, &keys(), true);
             assert_eq!(cells.wal_cell(), Some(Cell::default()));
             assert_eq!(cells.length().unwrap().slots, 9);
-            assert_eq!(cells.states().iter().flat_map(|(_, copies)| copies).filter(|state| **state != "ok").count(), 2);
+            assert_eq!(
+                cells.states().iter().flat_map(|(_, copies)| copies).filter(|state| **state != "ok").count(),
+                2
+            );
         }
         let mut region = region(9);
         (region[0xA010], region[0xB010]) = (1, 1);

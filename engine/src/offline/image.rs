@@ -166,10 +166,15 @@ impl Image {
             blocks.read(buf, offset)
         };
         let replay = match files.wal {
-            Some(mut storage) => {
-                Replay::find(Some(storage.as_mut()), &keys, (cell, length), likely, &mut main_page, &mut notes)?
-                    .map(|replay| (storage, replay))
-            }
+            Some(mut storage) => Replay::find(
+                Some(storage.as_mut()),
+                &keys,
+                (cell, length),
+                likely,
+                &mut main_page,
+                &mut notes,
+            )?
+            .map(|replay| (storage, replay)),
             None => {
                 Replay::find(None, &keys, (cell, length), likely, &mut main_page, &mut notes)?;
                 None

@@ -8,8 +8,8 @@ use crate::files::journal::{JournalFile, SQLITE_MAGIC};
 use crate::files::storage::Storage;
 use crate::files::wal::FRAME_HEADER;
 use crate::format::cell::Cell;
-use crate::format::length::Length;
 use crate::format::geometry::LOCK_PAGE_OFFSET;
+use crate::format::length::Length;
 use crate::format::superblock::is_block_size;
 use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,

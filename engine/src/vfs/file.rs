@@ -132,7 +132,7 @@ impl OpenFile {
         let Content::Journal(journal, _) = &journal.content else { return Ok(()) };
         if let Content::Main(database) = &mut self.content
             && let Phase::Ready(main) = &mut database.phase
-            && (journal.is_hot() || main.write_failed())
+            && (journal.is_hot() || main.may_be_torn(&self.base))
         {
             main.rolled_back(&mut self.base)?;
         }

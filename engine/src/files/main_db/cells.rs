@@ -145,7 +145,8 @@ impl MainFile {
     /// A checkpoint is about to copy from the log, in which `frames` frames are committed, and as durable as they ever will
     /// be: without them half a transaction would be left in the main file.
     pub fn record_copied(&mut self, storage: &mut dyn Storage, frames: u64) -> Result<()> {
-        let Some(log) = self.log.filter(|_| self.keeps_length && !sabotage::is(Sabotage::CopiedFrames)) else {
+        let Some(log) = self.log.filter(|_| self.keeps_length && !sabotage::is(Sabotage::CopiedFrames))
+        else {
             return Ok(());
         };
         // Where a checkpoint says more with every frame that it copies, most add nothing.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::super::storage::Storage;
-use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile, rewrite};
-use crate::files::main_db::CurrentLog;
+use super::super::storage::{Storage, rewrite};
+use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::main_db::CurrentLog;
 use crate::format::wal_header::{LogPreamble, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};

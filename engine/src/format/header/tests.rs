@@ -1,8 +1,8 @@
 use super::*;
 use crate::error::FileKind;
 use crate::format::cell::Cell;
-use crate::format::length::Length;
 use crate::format::keyslot::KeyslotKind;
+use crate::format::length::Length;
 use crate::format::testing::hex;
 use crate::keys::limits::KdfLimits;
 
@@ -181,9 +181,14 @@ fn a_copy_of_a_later_version_counts_unless_it_is_the_older_one() {
 #[test]
 fn writing_in_reserved_space_is_reported_and_harmless() {
     let (region, ..) = new_database();
-    for (offset, place) in
-        [(0x80E0, "0x80e0"), (0x8FFF, "0x80e0"), (0x90E0, "0x90e0"), (0xA0E0, "0xa0e0"), (0xC000, "0xc000"), (0xFFFF, "0xf000")]
-    {
+    for (offset, place) in [
+        (0x80E0, "0x80e0"),
+        (0x8FFF, "0x80e0"),
+        (0x90E0, "0x90e0"),
+        (0xA0E0, "0xa0e0"),
+        (0xC000, "0xc000"),
+        (0xFFFF, "0xf000"),
+    ] {
         let mut bent = region.clone();
         bent[offset] = 1;
         let header = parse(&bent).unwrap();
