@@ -19,6 +19,7 @@ pub struct Api {
     pub(super) vfs_unregister: unsafe extern "C" fn(*mut sqlite3_vfs) -> c_int,
     pub(super) mprintf: unsafe extern "C" fn(*const c_char, ...) -> *mut c_char,
     pub(super) log: unsafe extern "C" fn(c_int, *const c_char, ...),
+    pub(super) db_filename: unsafe extern "C" fn(*mut sqlite3, *const c_char) -> *const c_char,
     pub(super) file_control: unsafe extern "C" fn(*mut sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
     pub(super) uri_parameter: unsafe extern "C" fn(*const c_char, *const c_char) -> *const c_char,
     pub(super) database_file_object: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_file,
@@ -57,6 +58,7 @@ const VFS_FIND: Symbol = Symbol { name: c"sqlite3_vfs_find", position: 141 };
 const VFS_REGISTER: Symbol = Symbol { name: c"sqlite3_vfs_register", position: 142 };
 const VFS_UNREGISTER: Symbol = Symbol { name: c"sqlite3_vfs_unregister", position: 143 };
 const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
+const DB_FILENAME: Symbol = Symbol { name: c"sqlite3_db_filename", position: 180 };
 const URI_PARAMETER: Symbol = Symbol { name: c"sqlite3_uri_parameter", position: 189 };
 const FILENAME_JOURNAL: Symbol = Symbol { name: c"sqlite3_filename_journal", position: 247 };
 const FILENAME_WAL: Symbol = Symbol { name: c"sqlite3_filename_wal", position: 248 };
@@ -128,6 +130,7 @@ impl Api {
                 vfs_unregister: std::mem::transmute(find(&VFS_UNREGISTER)?),
                 mprintf: std::mem::transmute(find(&MPRINTF)?),
                 log: std::mem::transmute(find(&LOG)?),
+                db_filename: std::mem::transmute(find(&DB_FILENAME)?),
                 file_control: std::mem::transmute(find(&FILE_CONTROL)?),
                 uri_parameter: std::mem::transmute(find(&URI_PARAMETER)?),
                 database_file_object: std::mem::transmute(find(&DATABASE_FILE_OBJECT)?),

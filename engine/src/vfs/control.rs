@@ -5,10 +5,10 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use super::abi::*;
 use super::callbacks::{is_open_file, ours_of};
 use super::command;
+use super::company;
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile};
 use super::header_edit;
-use super::host::is_our_vfs;
 use super::passphrase;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
@@ -153,47 +153,18 @@ unsafe fn prefix_vfs_name(open: &OpenFile, name: *mut *mut c_char) {
 /// # Safety
 /// `connection` points at SQLite's connection.
 unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3) -> Result<()> {
-    let this = std::ptr::from_mut(open);
     if !matches!(open.content, Content::Main(_) | Content::Gosqlite(_)) {
         return Ok(());
     }
+    open.user = connection;
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
-    let connection = unsafe { *connection };
-    let host = open.shim.host();
-    let mut main: *mut sqlite3_file = std::ptr::null_mut();
-    let mut vfs: *mut sqlite3_vfs = std::ptr::null_mut();
-    // SAFETY: file controls that SQLite answers itself, with the pointers that it defines for them.
-    let attached = unsafe {
-        (host.api.file_control)(
-            connection,
-            c"main".as_ptr(),
-            SQLITE_FCNTL_FILE_POINTER,
-            (&raw mut main).cast(),
-        ) == SQLITE_OK
-            && (host.api.file_control)(
-                connection,
-                c"main".as_ptr(),
-                SQLITE_FCNTL_VFS_POINTER,
-                (&raw mut vfs).cast(),
-            ) == SQLITE_OK
-    };
+    let Some(main) = (unsafe { company::main_of(&open.shim.host().api, *connection) }) else { return Ok(()) };
     // SAFETY: a file object that SQLite handed out. Compared before it is borrowed: it may be this very file.
-    let is_own = unsafe { is_open_file(main, this) };
-    if is_own || !attached {
+    if unsafe { is_open_file(main.file, open) } {
         // The connection's own main database. A new one without a key stays plain, where that is allowed.
         return Ok(());
     }
-    // SQLite puts the temporary files of a whole connection through its main database's VFS.
-    // SAFETY: SQLite's answer.
-    let foreign = (!unsafe { is_our_vfs(vfs) }).then(|| {
-        Fault::new(
-            FaultClass::InUse,
-            "an encrypted database cannot be attached to a connection whose main database is on another VFS: \
-             SQLite would sort its rows into clear temporary files. Open the main database through lumocrypt \
-             (vfs=lumocrypt) and attach to that",
-        )
-        .at_path(&open.path)
-    });
+    let foreign = (!main.is_ours).then(|| company::foreign(&open.path));
     let database = match (&mut open.content, foreign) {
         (Content::Gosqlite(file), Some(fault)) => {
             file.refuse(fault);
@@ -207,7 +178,7 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         _ => return Ok(()),
     };
     // SAFETY: a file object that SQLite handed out, and another one than this.
-    let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) = (unsafe { ours_of(main) })
+    let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) = (unsafe { ours_of(main.file) })
     else {
         return Ok(());
     };

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::abi::*;
 use super::base::BaseFile;
 use super::checkpoint::Checkpoint;
+use super::company::Company;
 use super::database::{Database, Link, News, Phase};
 use super::evidence;
 use super::gosqlite::GosqliteContent;
@@ -29,6 +30,7 @@ use crate::stats::{STATS, Tally};
 pub struct ShimFile {
     pub(super) head: sqlite3_file,
     pub(super) open: *mut OpenFile,
+    pub(super) company: Company,
 }
 
 /// An open file.
@@ -51,6 +53,8 @@ pub struct OpenFile {
     pub(super) checkpoint: Checkpoint,
     /// For a main database: it holds the lock of WAL writers.
     pub(super) excludes_writers: bool,
+    /// Where SQLite notes which connection uses the file; null until it is known.
+    pub(super) user: *const *mut sqlite3,
     /// It was opened for reading only.
     pub(super) read_only: bool,
     /// The lock that it holds on the file.
@@ -98,6 +102,7 @@ impl OpenFile {
             wal_index: None,
             checkpoint: Checkpoint::None,
             excludes_writers: false,
+            user: std::ptr::null(),
             read_only: false,
             level: SQLITE_LOCK_NONE,
             busy: false,

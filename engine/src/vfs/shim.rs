@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::callbacks::{methods_for, ours_of};
+use super::callbacks::{below_of, methods_for, ours_of};
+use super::company::Company;
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile, ShimFile};
 use super::gosqlite;
@@ -93,8 +94,8 @@ unsafe extern "C" fn x_open(
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         failure::clear();
     }
-    // SAFETY: SQLite allocated os_file_size bytes; the file below lies behind ours, eight-byte aligned.
-    let below: *mut sqlite3_file = unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() };
+    // SAFETY: SQLite allocated os_file_size bytes.
+    let below = unsafe { below_of(file) };
     // SAFETY: SQLite's memory, which a VFS may leave untouched when it fails; then the VFS below, with the very
     // name that SQLite passed: it keeps the pointer.
     let code = unsafe {
@@ -140,6 +141,7 @@ unsafe extern "C" fn x_open(
         // SAFETY: SQLite's memory for our part of the file.
         unsafe {
             (*file).open = open;
+            (&raw mut (*file).company).write(Company::default());
             (*file).head.methods = methods;
         }
         Ok(SQLITE_OK)

@@ -130,6 +130,9 @@ fn api() -> Api {
     unsafe extern "C" fn control(_: *mut sqlite3, _: *const c_char, _: c_int, _: *mut c_void) -> c_int {
         SQLITE_NOTFOUND
     }
+    unsafe extern "C" fn no_name(_: *mut sqlite3, _: *const c_char) -> *const c_char {
+        null_mut()
+    }
     unsafe extern "C" fn parameter(_: *const c_char, _: *const c_char) -> *const c_char {
         null_mut()
     }
@@ -172,6 +175,7 @@ fn api() -> Api {
         mprintf: unsafe { std::mem::transmute(no_string as unsafe extern "C" fn(_) -> _) },
         // SAFETY: as above.
         log: unsafe { std::mem::transmute(ignore_log as unsafe extern "C" fn(_, _)) },
+        db_filename: no_name,
         file_control: control,
         uri_parameter: parameter,
         database_file_object: file_object,
