@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import os
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,8 +34,19 @@ class Host:
         return named[0] if named else None
 
 
-_lock = threading.Lock()
+# A signal's handler, or a finalizer, may open a database while its thread is registering; to register twice is harmless.
+_lock = threading.RLock()
 _stdlib: Host | None = None
+
+
+def _forget_lock() -> None:
+    """The lock may be held by a thread that ``fork`` left behind."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 def stdlib_host() -> Host:

@@ -6,6 +6,7 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use super::abi::{sqlite3, sqlite3_file, sqlite3_vfs};
 use super::log_lines;
 use crate::error::{Fault, FaultClass, Result};
+use crate::locks;
 
 /// The oldest SQLite served: 3.34.0 (`sqlite3_filename_database` and friends, all file controls needed).
 pub const OLDEST_SQLITE: c_int = 3_034_000;
@@ -157,6 +158,7 @@ impl Api {
 
     /// The VFS of that name, or the default one; null if there is none.
     pub fn find_vfs(&self, name: Option<&CStr>) -> *mut sqlite3_vfs {
+        locks::calls_out();
         // SAFETY: null asks for the default VFS.
         unsafe { (self.vfs_find)(name.map_or(std::ptr::null(), CStr::as_ptr)) }
     }
@@ -165,6 +167,7 @@ impl Api {
     pub fn write_log(&self, code: c_int, message: &str) {
         for line in log_lines::lines(message) {
             if let Ok(line) = CString::new(line.replace('\0', " ")) {
+                locks::calls_out();
                 // SAFETY: one string for one %s.
                 unsafe { (self.log)(code, c"%s".as_ptr(), line.as_ptr()) }
             }
@@ -174,6 +177,7 @@ impl Api {
     /// A string in memory of SQLite's, for results that SQLite frees; null without memory.
     pub fn sqlite_string(&self, text: &str) -> *mut c_char {
         let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+        locks::calls_out();
         // SAFETY: one string for one %s.
         unsafe { (self.mprintf)(c"%s".as_ptr(), text.as_ptr()) }
     }

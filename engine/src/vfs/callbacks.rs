@@ -197,7 +197,9 @@ unsafe fn control_below(file: *mut sqlite3_file, operation: c_int, argument: *mu
     // SAFETY: as the caller promises; an open file has methods.
     unsafe {
         let below = below_of(file);
-        (*(*below).methods).file_control.map_or(SQLITE_NOTFOUND, |control| control(below, operation, argument))
+        (*(*below).methods)
+            .file_control
+            .map_or(SQLITE_NOTFOUND, |control| control(below, operation, argument))
     }
 }
 

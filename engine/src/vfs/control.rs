@@ -178,7 +178,8 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         _ => return Ok(()),
     };
     // SAFETY: a file object that SQLite handed out, and another one than this.
-    let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) = (unsafe { ours_of(main.file) })
+    let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) =
+        (unsafe { ours_of(main.file) })
     else {
         return Ok(());
     };

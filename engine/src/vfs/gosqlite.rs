@@ -2,8 +2,8 @@
 
 use std::any::Any;
 use std::ffi::{c_char, c_int};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::*;
 use super::base::BaseFile;
@@ -18,6 +18,7 @@ use crate::files::gosqlite::log::{self, Beginning};
 use crate::files::gosqlite::{BLOCK_SIZES, GosqliteFile, SharedCipher, header, is_block_size};
 use crate::files::memory;
 use crate::files::storage::Storage;
+use crate::locks::{self, Guard, Lock, Rank};
 use crate::stats::{STATS, Stats};
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
@@ -52,10 +53,10 @@ struct Registered {
     cipher: SharedCipher,
 }
 
-static REGISTERED: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+static REGISTERED: Lock<Vec<Registered>> = Lock::new(Rank::Gosqlite, Vec::new());
 
-fn registered() -> MutexGuard<'static, Vec<Registered>> {
-    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered() -> Guard<'static, Vec<Registered>> {
+    REGISTERED.lock()
 }
 
 /// Keeps everybody else out of what is kept here until the result is dropped.
@@ -91,7 +92,7 @@ pub fn register(
     let id = u64::from_ne_bytes(random);
     let name = format!("{NAME}{id:016x}");
     let gosqlite = Gosqlite { id, options, files: AtomicUsize::new(0) };
-    let shim = host.register(below, &name, false, Some(gosqlite))?;
+    let shim = host.register(below, &name, gosqlite)?;
     registered().push(Registered { id, shim, cipher });
     Ok((id, name))
 }
@@ -114,6 +115,7 @@ pub fn close(id: u64) -> Result<()> {
     }
     registered.swap_remove(place);
     drop(registered);
+    locks::calls_out();
     // SAFETY: the object that was registered; it stays where it is, should a connection without files know it.
     unsafe { (shim.host().api.vfs_unregister)(std::ptr::from_ref(&*shim.vfs).cast_mut()) };
     Ok(())

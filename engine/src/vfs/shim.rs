@@ -23,6 +23,7 @@ use crate::files::wal::WalFile;
 use crate::format::header;
 use crate::keys::material::Key;
 use crate::keys::registry::{self, IoMode, OpenOptions};
+use crate::locks;
 use crate::stats::{STATS, Stats};
 
 /// The environment variable of last resort.
@@ -96,6 +97,7 @@ unsafe extern "C" fn x_open(
     }
     // SAFETY: SQLite allocated os_file_size bytes.
     let below = unsafe { below_of(file) };
+    locks::calls_out();
     // SAFETY: SQLite's memory, which a VFS may leave untouched when it fails; then the VFS below, with the very
     // name that SQLite passed: it keeps the pointer.
     let code = unsafe {
@@ -412,6 +414,7 @@ unsafe extern "C" fn x_delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_d
     let api = &shim.host().api;
     guard(api, "", || {
         shim.before_delete(name)?;
+        locks::calls_out();
         // SAFETY: passing on what SQLite passed.
         Ok(unsafe { (*shim.base).delete.map_or(SQLITE_ERROR, |delete| delete(shim.base, name, sync_dir)) })
     })
