@@ -6,8 +6,8 @@ Several SQLite libraries can live in one process. Each is a *host*, with a numbe
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
