@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::company;
+use super::users;
 use super::control;
 use super::file::{OpenFile, ShimFile};
 use super::observe::Operation;
@@ -67,7 +67,7 @@ pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
 /// As for `open_of`.
 unsafe fn is_shared(file: *mut sqlite3_file) -> bool {
     // SAFETY: as the caller promises.
-    unsafe { (*file.cast::<ShimFile>()).company.is_shared() }
+    unsafe { (*file.cast::<ShimFile>()).users.is_shared() }
 }
 
 unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
@@ -91,7 +91,7 @@ unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_in
     let code = guard_state(open, |open| {
         if shared {
             // SAFETY: SQLite reads for a connection.
-            unsafe { company::check_user(open) }?;
+            unsafe { users::check_user(open) }?;
         }
         open.read(buf, offset as u64)
     });
@@ -165,7 +165,7 @@ unsafe extern "C" fn x_lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     guard_state(open, |open| {
         if shared {
             // SAFETY: SQLite locks for a connection.
-            unsafe { company::check_user(open) }?;
+            unsafe { users::check_user(open) }?;
         }
         open.lock(level)
     })
@@ -179,7 +179,7 @@ unsafe extern "C" fn x_file_control(
     let shim_file = file.cast::<ShimFile>();
     // SAFETY: SQLite calls with a file that our xOpen opened. Other threads may be using what it has open: a connection
     // that joins a shared cache is announced without the cache's mutex.
-    if operation == SQLITE_FCNTL_PDB && !unsafe { (*shim_file).company.is_first() } {
+    if operation == SQLITE_FCNTL_PDB && !unsafe { (*shim_file).users.is_first() } {
         // SAFETY: the file below, to which SQLite would say the same, in the same way.
         return unsafe { control_below(file, operation, argument) };
     }

@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use super::abi::*;
 use super::callbacks::{is_open_file, ours_of};
 use super::command;
-use super::company;
+use super::users;
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile};
 use super::header_edit;
@@ -158,13 +158,13 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
     }
     open.user = connection;
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
-    let Some(main) = (unsafe { company::main_of(&open.shim.host().api, *connection) }) else { return Ok(()) };
+    let Some(main) = (unsafe { users::main_of(&open.shim.host().api, *connection) }) else { return Ok(()) };
     // SAFETY: a file object that SQLite handed out. Compared before it is borrowed: it may be this very file.
     if unsafe { is_open_file(main.file, open) } {
         // The connection's own main database. A new one without a key stays plain, where that is allowed.
         return Ok(());
     }
-    let foreign = (!main.is_ours).then(|| company::foreign(&open.path));
+    let foreign = (!main.is_ours).then(|| users::foreign(&open.path));
     let database = match (&mut open.content, foreign) {
         (Content::Gosqlite(file), Some(fault)) => {
             file.refuse(fault);

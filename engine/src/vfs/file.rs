@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::abi::*;
 use super::base::BaseFile;
 use super::checkpoint::Checkpoint;
-use super::company::Company;
+use super::users::Users;
 use super::database::{Database, Link, News, Phase};
 use super::evidence;
 use super::gosqlite::GosqliteContent;
@@ -30,7 +30,7 @@ use crate::stats::{STATS, Tally};
 pub struct ShimFile {
     pub(super) head: sqlite3_file,
     pub(super) open: *mut OpenFile,
-    pub(super) company: Company,
+    pub(super) users: Users,
 }
 
 /// An open file.

@@ -6,7 +6,7 @@
 //! is read from, and [`writer`] a thread that writes to it; [`report`] turns faults into codes, and [`log_lines`] messages
 //! into lines of SQLite's error log;
 //! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection
-//! is told to do beyond SQL, [`company`] finds the connection's main database, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
+//! is told to do beyond SQL, [`users`] knows which connections use a file, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
 //! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
 //! [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the headerless format;
 //! [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
@@ -17,7 +17,7 @@ pub mod base;
 pub mod callbacks;
 pub mod checkpoint;
 pub mod command;
-pub mod company;
+pub mod users;
 pub mod control;
 pub mod database;
 pub mod evidence;

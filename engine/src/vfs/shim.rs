@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::abi::*;
 use super::base::BaseFile;
 use super::callbacks::{below_of, methods_for, ours_of};
-use super::company::Company;
+use super::users::Users;
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile, ShimFile};
 use super::gosqlite;
@@ -143,7 +143,7 @@ unsafe extern "C" fn x_open(
         // SAFETY: SQLite's memory for our part of the file.
         unsafe {
             (*file).open = open;
-            (&raw mut (*file).company).write(Company::default());
+            (&raw mut (*file).users).write(Users::default());
             (*file).head.methods = methods;
         }
         Ok(SQLITE_OK)

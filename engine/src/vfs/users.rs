@@ -9,7 +9,7 @@
 //!
 //! A file with a shared cache is opened once and told of each further connection. Which one it is told of then is not
 //! certain: SQLite passes the place where the cache notes who uses it, and another thread may be using it. So only the
-//! first word counts, and of the others it is remembered that there are some ([`Company::joined`]). Who uses the file is
+//! first word counts, and of the others it is remembered that there are some ([`Users::joined`]). Who uses the file is
 //! looked up when SQLite does: then the thread holds the cache's mutex and the connection's.
 
 use std::ffi::c_void;
@@ -25,14 +25,14 @@ use crate::error::{Fault, FaultClass, Result};
 
 /// What a file object knows of the connections that it serves. It is read without any mutex.
 #[derive(Default)]
-pub struct Company {
+pub struct Users {
     /// The first connection is known.
     introduced: AtomicBool,
     /// There were others since.
     joined: AtomicBool,
 }
 
-impl Company {
+impl Users {
     /// SQLite names a connection: is it the first, the one that has just opened the file?
     pub fn is_first(&self) -> bool {
         let first = !self.introduced.swap(true, Ordering::AcqRel);
