@@ -4,8 +4,10 @@ use std::ffi::{c_int, c_void};
 
 use super::abi::*;
 use super::base::BaseFile;
+use super::company;
 use super::control;
 use super::file::{OpenFile, ShimFile};
+use super::mains;
 use super::observe::Operation;
 use super::report::guard;
 use super::wal_index::WalIndex;
@@ -18,37 +20,6 @@ use crate::error::{Fault, FaultClass, Result};
 unsafe fn open_of<'a>(file: *mut sqlite3_file) -> &'a mut OpenFile {
     // SAFETY: as the caller promises; SQLite uses a file from one thread at a time.
     unsafe { &mut *(*file.cast::<ShimFile>()).open }
-}
-
-/// Is this file object ours? Its methods tell.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
-    if file.is_null() {
-        return false;
-    }
-    // SAFETY: a file object that SQLite handed out; null methods mean that it is not open.
-    let methods = unsafe { (*file).methods };
-    METHODS.iter().any(|table| std::ptr::eq(table, methods))
-}
-
-/// Is `file` the file object of `open`?
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bool {
-    // SAFETY: as the caller promises; ours if its methods are.
-    unsafe { is_ours(file) && std::ptr::eq((*file.cast::<ShimFile>()).open, open) }
-}
-
-/// The open file behind `file`, if it is ours.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
-    // SAFETY: as the caller promises; ours, and open since it has methods.
-    unsafe { is_ours(file).then(|| open_of(file)) }
 }
 
 unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
@@ -117,7 +88,8 @@ fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_
     guard(&shim.host().api, "", || {
         body(open).map_err(|fault| {
             // SAFETY: the body's borrow has ended.
-            fault.at_path(unsafe { &(*file).path })
+            let open = unsafe { &*file };
+            fault.at_path(&open.path).of_connection(open.connection)
         })
     })
 }
@@ -134,7 +106,9 @@ unsafe extern "C" fn x_sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
 
 unsafe extern "C" fn x_lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
-    guard_state(unsafe { open_of(file) }, |open| open.lock(level))
+    let open = unsafe { open_of(file) };
+    mains::used(open);
+    guard_state(open, |open| open.lock(level))
 }
 
 unsafe extern "C" fn x_file_control(
@@ -142,8 +116,14 @@ unsafe extern "C" fn x_file_control(
     operation: c_int,
     argument: *mut c_void,
 ) -> c_int {
+    if operation == company::OWN_FILE {
+        // Asked from within another call, perhaps of this very file: nothing is borrowed.
+        // SAFETY: SQLite calls with a file that our xOpen opened; the argument is what goes with the number.
+        return unsafe { company::answer(argument, (*file.cast::<ShimFile>()).open) };
+    }
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
+    mains::used(open);
     // SAFETY: SQLite passes what it defines for the operation.
     guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
 }

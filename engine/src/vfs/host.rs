@@ -2,14 +2,17 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::abi::*;
 use super::api::Api;
 use super::base::BaseFile;
-use super::database::{Database, Link, Phase};
+use super::database::{Database, Link, News, Phase};
 use super::file::{Content, OpenFile};
 use super::gosqlite::{self, Gosqlite};
+use super::mains;
+use super::orphans::{self, Outcome};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
@@ -55,17 +58,6 @@ unsafe impl Send for Host {}
 /// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
 static HOSTS: Mutex<Vec<&'static Host>> = Mutex::new(Vec::new());
 
-/// The names of logs, by address, and the main database they belong to. `xDelete` gets a name only; the pager
-/// passes the very string that belongs to the open database, and no other string can be asked for its database
-/// safely.
-static LOG_NAMES: Mutex<Vec<LogNames>> = Mutex::new(Vec::new());
-
-struct LogNames {
-    wal: usize,
-    journal: usize,
-    main: usize,
-}
-
 /// The name of the VFS over a library's default one.
 pub const VFS_NAME: &str = "lumocrypt";
 /// The name of the pass-through flavour.
@@ -86,6 +78,7 @@ pub fn serve(api: Api) -> Result<&'static Host> {
             return Ok(host);
         }
         let id = hosts.len() as u32;
+        let api = Api { host: id, ..api };
         let host: &'static Host = Box::leak(Box::new(Host { id, api, shims: Mutex::new(Vec::new()) }));
         hosts.push(host);
         host
@@ -125,7 +118,7 @@ pub fn hosts() -> Vec<&'static Host> {
 pub(crate) fn hold() -> Box<dyn Any> {
     let hosts = locked(&HOSTS);
     let shims: Vec<_> = hosts.iter().map(|host| locked(&host.shims)).collect();
-    Box::new((locked(&LOG_NAMES), gosqlite::hold(), shims, hosts))
+    Box::new((mains::hold(), gosqlite::hold(), shims, hosts))
 }
 
 /// Is this VFS one of ours, in any library?
@@ -293,9 +286,23 @@ impl Shim {
     }
 
     /// An empty main file beside a log with content is no new database: SQLite would delete the log.
-    pub fn check_companions(&self, database: &mut Database, path: &str) -> Result<()> {
+    /// Where there was no file at all, the log is one whose database is gone: it is moved aside, while SQLite holds SHARED,
+    /// which `level` says, and no more.
+    pub fn check_companions(
+        &self,
+        database: &mut Database,
+        base: &mut BaseFile,
+        path: &str,
+        level: c_int,
+    ) -> Result<()> {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
+        }
+        if database.is_new && level == SQLITE_LOCK_SHARED {
+            database.is_new = false;
+            if self.set_logs_aside(database, base, path)? {
+                return Ok(());
+            }
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
             let log = format!("{path}{suffix}");
@@ -316,32 +323,39 @@ impl Shim {
         Ok(())
     }
 
-    /// Remembers that these names belong to the main database `main`.
-    pub fn remember_log_names(&self, wal: *const c_char, journal: *const c_char, main: *mut OpenFile) {
-        locked(&LOG_NAMES).push(LogNames {
-            wal: wal as usize,
-            journal: journal as usize,
-            main: main as usize,
-        });
-    }
-
-    /// The main database is closing.
-    pub fn forget_log_names(&self, main: *mut OpenFile) {
-        locked(&LOG_NAMES).retain(|names| names.main != main as usize);
+    /// Moves the logs of a database that is gone aside. Returns whether that, or another connection, settled the matter.
+    fn set_logs_aside(&self, database: &mut Database, base: &mut BaseFile, path: &str) -> Result<bool> {
+        let logs = ["-wal", "-journal", REDO_SUFFIX].map(|suffix| format!("{path}{suffix}"));
+        let logs: Vec<_> = logs.into_iter().filter(|log| self.exists(log)).map(PathBuf::from).collect();
+        if logs.is_empty() {
+            return Ok(true);
+        }
+        match orphans::set_aside(&self.host.api, base, &logs)? {
+            Outcome::Moved => Ok(true),
+            Outcome::Left => Ok(false),
+            Outcome::Created => database.settle(base, News::Lock).map(|()| true),
+            Outcome::Busy(code) => {
+                database.is_new = true;
+                Err(Fault::new(FaultClass::Io, "another connection is making the database").with_code(code))
+            }
+        }
     }
 
     /// SQLite is about to delete `name`. If that is a WAL, everything in it is in the main file: the database
     /// stops naming it first, durably. A log beside a main file that was cut to nothing is not deleted at all.
-    pub fn before_delete(&self, name: *const c_char) -> Result<()> {
-        let address = name as usize;
-        let found = locked(&LOG_NAMES)
-            .iter()
-            .find(|names| address != 0 && (names.wal == address || names.journal == address))
-            .map(|names| (names.main, names.wal == address));
-        let Some((main, is_wal)) = found else { return Ok(()) };
+    ///
+    /// # Safety
+    /// `name` is null or a string.
+    pub unsafe fn before_delete(&self, name: *const c_char) -> Result<()> {
+        if name.is_null() {
+            return Ok(());
+        }
+        // SAFETY: as the caller promises.
+        let text = unsafe { CStr::from_ptr(name) }.to_bytes();
+        let Some((main, is_wal)) = mains::owner_of(self, name, text) else { return Ok(()) };
         // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a log from the
         // thread that uses its connection.
-        let main = unsafe { &mut *(main as *mut OpenFile) };
+        let main = unsafe { &mut *main };
         let OpenFile { content: Content::Main(database), base, path, .. } = main else { return Ok(()) };
         let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
         let mut link = Link { file, base };
