@@ -4,8 +4,8 @@
 //! may hold any when it calls the engine:
 //!
 //! 1. A lock is taken only by a thread that holds none, or locks of lower [`Rank`] alone.
-//! 2. Nothing of SQLite is called while a lock is held: neither its functions nor a file or VFS below. [`calls_out`] stands
-//!    at each such place.
+//! 2. Nothing of SQLite that may wait is called while a lock is held: neither its functions nor a file or VFS below.
+//!    [`calls_out`] stands at each such place.
 //!
 //! Builds with debug assertions, the engine's unit tests and the feature `fault-injection` check both, and panic. In a
 //! release a [`Lock`] is a `Mutex` whose poison is ignored: a panic leaves nothing half done under any of them that matters.
@@ -33,8 +33,8 @@ pub enum Rank {
     Hosts,
     /// The VFSs of one of them. Held for several hosts at once, in the order of their numbers.
     Shims,
-    /// The names of logs.
-    LogNames,
+    /// The main files that are open (`vfs/mains.rs`).
+    Mains,
     /// The VFSs of the gosqlite format (`vfs/gosqlite.rs`).
     Gosqlite,
     /// Maps of files (`vfs/map.rs`).

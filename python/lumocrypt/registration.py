@@ -62,6 +62,20 @@ def stdlib_host() -> Host:
         return _stdlib
 
 
+def known_stdlib() -> int | None:
+    """The number of the standard library's host, if it is registered. Waits for nobody."""
+    if _stdlib is not None:
+        return _stdlib.number
+    # Perhaps the extension was loaded by hand. Asked from within the registration itself, the answer is none.
+    if not native.hosts() or not _lock.acquire(blocking=False):
+        return None
+    _lock.release()
+    try:
+        return stdlib_host().number
+    except sqlite3.NotSupportedError:
+        return None
+
+
 def _register_stdlib() -> Host:
     loaded: list[dict[str, Any]] = []
     if hasattr(sqlite3.Connection, "enable_load_extension"):

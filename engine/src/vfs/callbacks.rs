@@ -4,11 +4,12 @@ use std::ffi::{c_int, c_void};
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::users;
 use super::control;
 use super::file::{OpenFile, ShimFile};
+use super::mains;
 use super::observe::Operation;
 use super::report::guard;
+use super::users;
 use super::wal_index::WalIndex;
 use crate::error::{Fault, FaultClass, Result};
 
@@ -21,28 +22,6 @@ unsafe fn open_of<'a>(file: *mut sqlite3_file) -> &'a mut OpenFile {
     unsafe { &mut *(*file.cast::<ShimFile>()).open }
 }
 
-/// Is this file object ours? Its methods tell.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
-    if file.is_null() {
-        return false;
-    }
-    // SAFETY: a file object that SQLite handed out; null methods mean that it is not open.
-    let methods = unsafe { (*file).methods };
-    METHODS.iter().any(|table| std::ptr::eq(table, methods))
-}
-
-/// Is `file` the file object of `open`?
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bool {
-    // SAFETY: as the caller promises; ours if its methods are.
-    unsafe { is_ours(file) && std::ptr::eq((*file.cast::<ShimFile>()).open, open) }
-}
-
 /// The file of the VFS below, which lies behind ours, eight-byte aligned.
 ///
 /// # Safety
@@ -50,15 +29,6 @@ pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bo
 pub unsafe fn below_of(file: *mut sqlite3_file) -> *mut sqlite3_file {
     // SAFETY: as the caller promises.
     unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() }
-}
-
-/// The open file behind `file`, if it is ours.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
-    // SAFETY: as the caller promises; ours, and open since it has methods.
-    unsafe { is_ours(file).then(|| open_of(file)) }
 }
 
 /// Do several connections use the file?
@@ -144,7 +114,8 @@ fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_
     guard(&shim.host().api, "", || {
         body(open).map_err(|fault| {
             // SAFETY: the body's borrow has ended.
-            fault.at_path(unsafe { &(*file).path })
+            let open = unsafe { &*file };
+            fault.at_path(&open.path).of_connection(open.connection)
         })
     })
 }
@@ -162,6 +133,7 @@ unsafe extern "C" fn x_sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
 unsafe extern "C" fn x_lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let (open, shared) = unsafe { (open_of(file), is_shared(file)) };
+    mains::used(open);
     guard_state(open, |open| {
         if shared {
             // SAFETY: SQLite locks for a connection.
@@ -185,6 +157,7 @@ unsafe extern "C" fn x_file_control(
     }
     // SAFETY: as above, and nobody else is.
     let open = unsafe { open_of(file) };
+    mains::used(open);
     // SAFETY: SQLite passes what it defines for the operation.
     guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
 }

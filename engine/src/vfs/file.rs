@@ -7,12 +7,14 @@ use std::sync::atomic::Ordering;
 use super::abi::*;
 use super::base::BaseFile;
 use super::checkpoint::Checkpoint;
-use super::users::Users;
 use super::database::{Database, Link, News, Phase};
 use super::evidence;
 use super::gosqlite::GosqliteContent;
 use super::host::Shim;
+use super::mains;
 use super::observe::tally_of;
+use super::orphans;
+use super::users::Users;
 use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
@@ -57,6 +59,14 @@ pub struct OpenFile {
     pub(super) user: *const *mut sqlite3,
     /// It was opened for reading only.
     pub(super) read_only: bool,
+    /// The connection that it belongs to, by its address; 0 where it is not known, or several share the file.
+    pub(super) connection: usize,
+    /// It is the connection's main database.
+    pub(super) is_own_main: bool,
+    /// It was made by opening it, and is of no use: if it is still empty when it is closed, it goes.
+    pub(super) is_stray: bool,
+    /// For a main database: what `PRAGMA mmap_size` was set to.
+    pub(super) mmap_size: Option<i64>,
     /// The lock that it holds on the file.
     level: c_int,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
@@ -104,6 +114,10 @@ impl OpenFile {
             excludes_writers: false,
             user: std::ptr::null(),
             read_only: false,
+            connection: 0,
+            is_own_main: false,
+            is_stray: false,
+            mmap_size: None,
             level: SQLITE_LOCK_NONE,
             busy: false,
             tally,
@@ -236,7 +250,8 @@ impl OpenFile {
     /// Something did not authenticate. Was the data key changed since the header was last read? Then it is worth a second
     /// look.
     ///
-    /// Errors: `WrongKey` if what opened the database opens it no more, and nothing else: `fault` says enough.
+    /// Errors: `WrongKey` if what opened the database opens it no more, `InUse` or `NotEncrypted` if another database is in
+    /// its place, and nothing else: `fault` says enough.
     fn explains(&mut self, fault: &Fault) -> Result<bool> {
         if !matches!(fault.class, FaultClass::Tampered | FaultClass::HeaderDamaged) {
             return Ok(false);
@@ -262,7 +277,15 @@ impl OpenFile {
             Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => Ok(false),
         };
         match known {
-            Err(unopened) if unopened.class == FaultClass::WrongKey => Err(unopened),
+            // Its key is gone, or the whole database: there is another one in its place.
+            Err(other)
+                if matches!(
+                    other.class,
+                    FaultClass::WrongKey | FaultClass::InUse | FaultClass::NotEncrypted
+                ) =>
+            {
+                Err(other)
+            }
             known => Ok(known.unwrap_or(false)),
         }
     }
@@ -434,7 +457,7 @@ impl OpenFile {
             };
             let settled = database
                 .settle(&mut self.base, news)
-                .and_then(|()| self.shim.check_companions(database, &self.path));
+                .and_then(|()| self.shim.check_companions(database, &mut self.base, &self.path, level));
             // Whoever writes must know the data key of now. Readers notice when something does not authenticate; where
             // it costs no system call they look, too.
             let writes = level >= SQLITE_LOCK_RESERVED && before < SQLITE_LOCK_RESERVED;
@@ -513,6 +536,7 @@ impl OpenFile {
                 let released = flags & !SQLITE_SHM_LOCK | SQLITE_SHM_UNLOCK;
                 // SAFETY: gives back the lock that SQLite is told it did not get.
                 unsafe { shm_lock(self.base.as_ptr(), first, count, released) };
+                let fault = fault.of_connection(self.connection);
                 return super::report::report(&self.shim.host().api, &self.path, fault);
             }
             if let Some((file, base)) = self.main_file() {
@@ -561,9 +585,13 @@ impl OpenFile {
             }
             Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
         }
-        if matches!(self.content, Content::Main(_)) {
-            self.shim.forget_log_names(std::ptr::from_mut(self));
+        if matches!(self.content, Content::Main(_) | Content::Plain | Content::Gosqlite(_)) {
+            mains::remove(std::ptr::from_mut(self));
         }
+        if self.is_own_main {
+            failure::forget_connection(self.connection);
+        }
+        orphans::remove_stray(self);
         self.base.close();
     }
 }

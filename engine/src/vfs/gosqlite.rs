@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::callbacks::ours_of;
 use super::evidence;
 use super::file::{Content, OpenFile};
 use super::host::{Host, OwnFile, Shim};
 use super::observe::Recorder;
+use super::shim::database_of;
 use crate::crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::log::{self, Beginning};
@@ -236,11 +236,8 @@ pub(super) unsafe fn content_of(
     };
     let mut content = open(kind)?;
     if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
-        // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
-        let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
-        let Some(main) = main else {
-            return Err(Fault::new(FaultClass::Internal, "a log without its database"));
-        };
+        // SAFETY: the name of a log that SQLite passed to xOpen.
+        let main = unsafe { database_of(shim, name) }?;
         if kind == FileKind::Wal {
             content.role = Role::Wal(std::ptr::from_mut(main));
         }

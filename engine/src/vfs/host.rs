@@ -2,15 +2,18 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::abi::*;
 use super::api::Api;
 use super::base::BaseFile;
-use super::database::{Database, Link, Phase};
+use super::database::{Database, Link, News, Phase};
 use super::file::{Content, OpenFile};
 use super::gosqlite::{self, Gosqlite};
+use super::mains;
+use super::orphans::{self, Outcome};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
@@ -60,17 +63,6 @@ unsafe impl Send for Host {}
 /// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
 static HOSTS: Lock<Vec<&'static Host>> = Lock::new(Rank::Hosts, Vec::new());
 
-/// The names of logs, by address, and the main database they belong to. `xDelete` gets a name only; the pager
-/// passes the very string that belongs to the open database, and no other string can be asked for its database
-/// safely.
-static LOG_NAMES: Lock<Vec<LogNames>> = Lock::new(Rank::LogNames, Vec::new());
-
-struct LogNames {
-    wal: usize,
-    journal: usize,
-    main: usize,
-}
-
 /// The name of the VFS over a library's default one.
 pub const VFS_NAME: &str = "lumocrypt";
 /// The name of the pass-through flavour.
@@ -86,7 +78,7 @@ pub fn serve(api: Api) -> Result<&'static Host> {
         let id = hosts.len() as u32;
         let known = hosts.iter().find(|host| host.api.is_same_library(&api)).copied();
         known.unwrap_or_else(|| {
-            let host: &'static Host = Box::leak(Box::new(Host::new(id, api)));
+            let host: &'static Host = Box::leak(Box::new(Host::new(id, Api { host: id, ..api })));
             hosts.push(host);
             host
         })
@@ -130,7 +122,7 @@ pub fn hosts() -> Vec<&'static Host> {
 pub(crate) fn hold() -> Box<dyn Any> {
     let hosts = HOSTS.lock();
     let shims: Vec<_> = hosts.iter().map(|host| host.shims.lock()).collect();
-    Box::new((LOG_NAMES.lock(), gosqlite::hold(), shims, hosts))
+    Box::new((mains::hold(), gosqlite::hold(), shims, hosts))
 }
 
 /// Is this VFS one of ours, in any library?
@@ -335,9 +327,23 @@ impl Shim {
     }
 
     /// An empty main file beside a log with content is no new database: SQLite would delete the log.
-    pub fn check_companions(&self, database: &mut Database, path: &str) -> Result<()> {
+    /// Where there was no file at all, the log is one whose database is gone: it is moved aside, while SQLite holds SHARED,
+    /// which `level` says, and no more.
+    pub fn check_companions(
+        &self,
+        database: &mut Database,
+        base: &mut BaseFile,
+        path: &str,
+        level: c_int,
+    ) -> Result<()> {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
+        }
+        if database.is_new && level == SQLITE_LOCK_SHARED {
+            database.is_new = false;
+            if self.set_logs_aside(database, base, path)? {
+                return Ok(());
+            }
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
             let log = format!("{path}{suffix}");
@@ -358,29 +364,39 @@ impl Shim {
         Ok(())
     }
 
-    /// Remembers that these names belong to the main database `main`.
-    pub fn remember_log_names(&self, wal: *const c_char, journal: *const c_char, main: *mut OpenFile) {
-        LOG_NAMES.lock().push(LogNames { wal: wal as usize, journal: journal as usize, main: main as usize });
-    }
-
-    /// The main database is closing.
-    pub fn forget_log_names(&self, main: *mut OpenFile) {
-        LOG_NAMES.lock().retain(|names| names.main != main as usize);
+    /// Moves the logs of a database that is gone aside. Returns whether that, or another connection, settled the matter.
+    fn set_logs_aside(&self, database: &mut Database, base: &mut BaseFile, path: &str) -> Result<bool> {
+        let logs = ["-wal", "-journal", REDO_SUFFIX].map(|suffix| format!("{path}{suffix}"));
+        let logs: Vec<_> = logs.into_iter().filter(|log| self.exists(log)).map(PathBuf::from).collect();
+        if logs.is_empty() {
+            return Ok(true);
+        }
+        match orphans::set_aside(&self.host.api, base, &logs)? {
+            Outcome::Moved => Ok(true),
+            Outcome::Left => Ok(false),
+            Outcome::Created => database.settle(base, News::Lock).map(|()| true),
+            Outcome::Busy(code) => {
+                database.is_new = true;
+                Err(Fault::new(FaultClass::Io, "another connection is making the database").with_code(code))
+            }
+        }
     }
 
     /// SQLite is about to delete `name`. If that is a WAL, everything in it is in the main file: the database
     /// stops naming it first, durably. A log beside a main file that was cut to nothing is not deleted at all.
-    pub fn before_delete(&self, name: *const c_char) -> Result<()> {
-        let address = name as usize;
-        let found = LOG_NAMES
-            .lock()
-            .iter()
-            .find(|names| address != 0 && (names.wal == address || names.journal == address))
-            .map(|names| (names.main, names.wal == address));
-        let Some((main, is_wal)) = found else { return Ok(()) };
+    ///
+    /// # Safety
+    /// `name` is null or a string.
+    pub unsafe fn before_delete(&self, name: *const c_char) -> Result<()> {
+        if name.is_null() {
+            return Ok(());
+        }
+        // SAFETY: as the caller promises.
+        let text = unsafe { CStr::from_ptr(name) }.to_bytes();
+        let Some((main, is_wal)) = mains::owner_of(self, name, text) else { return Ok(()) };
         // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a log from the
         // thread that uses its connection.
-        let main = unsafe { &mut *(main as *mut OpenFile) };
+        let main = unsafe { &mut *main };
         let OpenFile { content: Content::Main(database), base, path, .. } = main else { return Ok(()) };
         let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
         let mut link = Link { file, base };
