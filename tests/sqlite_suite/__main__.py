@@ -18,7 +18,9 @@ def main() -> int:
     """The command line; 1 if a file is worse when encrypted."""
     parser = argparse.ArgumentParser(prog="sqlite_suite", description=__doc__)
     parser.add_argument("build", type=Path, help="the folder with testfixture and source/")
-    parser.add_argument("files", nargs="*", help="names such as wal.test; by default all that excluded.txt leaves")
+    parser.add_argument(
+        "files", nargs="*", help="names such as wal.test; by default all that excluded.txt leaves"
+    )
     parser.add_argument("--limit", type=float, default=300, help="seconds for one file")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()

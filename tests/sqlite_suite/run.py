@@ -47,7 +47,9 @@ class Suite:
             environment |= {"LUMO_SUITE_ENGINE": str(self.engine), "LUMO_KEY": RAW}
         memory = Path("/dev/shm")
         with (
-            tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True) as place,
+            tempfile.TemporaryDirectory(
+                dir=memory if memory.is_dir() else None, ignore_cleanup_errors=True
+            ) as place,
             tempfile.TemporaryFile() as output,
         ):
             command = [self.testfixture, self.folder / name]

@@ -1,4 +1,4 @@
-"""Threads that repeat their work until time is up, and a watchdog that notices when one of them does not come back."""
+"""Threads that repeat their work until time is up, and a watchdog that notices when one does not come back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from random import Random
 
-#: Seconds without a round after which a thread counts as stuck: more than SQLite's busy timeout, and a busy machine.
+#: Seconds without a round after which a thread counts as stuck: more than a busy machine takes.
 STALL = 30.0
 _TICK = 0.1
 
@@ -34,10 +34,10 @@ class Crew:
         self.errors: list[BaseException] = []
 
     def run(self, seconds: float, beside: Callable[[], None] | None = None) -> int:
-        """Works for ``seconds``, and has the calling thread do ``beside`` again and again; returns how many rounds that were.
+        """Works for ``seconds``, and has the calling thread do ``beside`` meanwhile; returns how many rounds that were.
 
-        Raises the first error that is none of :data:`EXPECTED`. Ends the process with exit code 3, and all stacks on
-        stderr, if a thread gets stuck.
+        Raises the first error that is none of :data:`EXPECTED`. Ends the process with exit code 3, and all stacks
+        on stderr, if a thread gets stuck.
         """
         threads = [
             threading.Thread(target=self._repeat, args=(i,), daemon=True) for i in range(len(self._work))
