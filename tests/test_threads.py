@@ -1,4 +1,4 @@
-"""Threads of one process: nobody waits for ever, nothing is lost, the engine's locks are taken in their order.
+"""Threads of one process: nobody waits for ever, nothing is lost, locks are taken in their order.
 
 A moment of each scenario; ``python -m threads`` is the campaign.
 """

@@ -34,8 +34,8 @@ class Host:
         return named[0] if named else None
 
 
-# A signal's handler, or a finalizer, may open a database while its thread is registering. To register twice is
-# harmless.
+# A signal's handler, or a finalizer, may open a database while its thread is registering; to register
+# twice is harmless.
 _lock = threading.RLock()
 _stdlib: Host | None = None
 

@@ -1,4 +1,4 @@
-"""``python -m sqlite_suite BUILD [FILES]``: files of SQLite's suite, or all that make sense, encrypted and in clear."""
+"""``python -m sqlite_suite BUILD [FILES]``: files of SQLite's suite, or all that make sense, both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m threads [--seconds N] [--only REGEX] [--plain] [--checked]``: each scenario in a process of its own."""
+"""``python -m threads [--seconds N] [--only REGEX] [--plain] [--checked]``: scenarios, a process for each."""
 
 from __future__ import annotations
 

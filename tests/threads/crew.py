@@ -1,4 +1,4 @@
-"""Threads that repeat their work until time is up, and a watchdog that notices when one does not come back."""
+"""Threads that repeat their work until time is up, and a watchdog that notices one that does not come back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Crew:
         self.errors: list[BaseException] = []
 
     def run(self, seconds: float, beside: Callable[[], None] | None = None) -> int:
-        """Works for ``seconds``, and has the calling thread do ``beside`` meanwhile; returns how many rounds that were.
+        """Works for ``seconds``, while the calling thread does ``beside``; returns how many rounds that were.
 
         Raises the first error that is none of :data:`EXPECTED`. Ends the process with exit code 3, and all stacks
         on stderr, if a thread gets stuck.

@@ -108,7 +108,7 @@ def attach(place: Place, seconds: float) -> int:
 
 @scenario
 def copies(place: Place, seconds: float) -> int:
-    """New databases beside shared ones: VACUUM INTO, ATTACH of a new file and sqlite3_backup, while others write."""
+    """VACUUM INTO, ATTACH of a new file and sqlite3_backup from a shared cache, while others write."""
     place.create(journal="wal")
     made = iter(range(sys.maxsize))
 
@@ -189,7 +189,7 @@ def blobs(place: Place, seconds: float) -> int:
 
 @scenario
 def settings(place: Place, seconds: float) -> int:
-    """Connections are configured while others open: that takes a connection's mutex, as opening with a shared cache does."""
+    """Connections are configured, which takes their mutexes, while others open."""
     place.create()
     connections = [place.connect(shared=True) for _ in range(3)]
 
@@ -215,7 +215,7 @@ def settings(place: Place, seconds: float) -> int:
 
 @scenario
 def closing(place: Place, seconds: float) -> int:
-    """Connections are closed by other threads than those that opened and used them, the last of a cache among them."""
+    """Connections are closed by other threads than opened and used them, the last of a cache among them."""
     place.create(journal="wal")
     waiting: list[sqlite3.Connection] = []
 
@@ -237,7 +237,7 @@ def closing(place: Place, seconds: float) -> int:
 
 @scenario
 def keys(place: Place, seconds: float) -> int:
-    """Paths are unlocked and locked, keys made and dropped, headers read, counters asked for, VFSs made and closed."""
+    """Paths are unlocked and locked, headers read, counters asked for, VFSs made and closed."""
     place.create()
     if not place.encrypted:
         return Crew([lambda random: place.check()] * 2).run(seconds)
@@ -254,13 +254,10 @@ def keys(place: Place, seconds: float) -> int:
         native.hosts()
 
     def make_vfs(random: Random) -> None:
-        with (
-            lumocrypt.crypto_vfs(bytes(32), cipher="adiantum") as vfs,
-            contextlib.closing(
-                sqlite3.connect(place.uri(f"g{random.random()}", vfs=vfs.name), uri=True)
-            ) as connection,
-        ):
-            connection.execute("CREATE TABLE t (x)")
+        with lumocrypt.crypto_vfs(bytes(32), cipher="adiantum") as vfs:
+            uri = place.uri(f"g{random.random()}", vfs=vfs.name)
+            with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
+                connection.execute("CREATE TABLE t (x)")
 
     def visit(random: Random) -> None:
         with contextlib.closing(lumocrypt.connect(place.path(), key=key)) as connection:
@@ -291,7 +288,7 @@ def _in_child(work: Callable[[], None]) -> None:
 
 @scenario
 def registration(place: Place, seconds: float) -> int:
-    """The first use of the engine, by several threads at once, each in its own way; in one new process after the other."""
+    """The first use of the engine by several threads at once, each in its own way, in ever new processes."""
 
     def create() -> None:
         if place.encrypted:
@@ -306,11 +303,10 @@ def registration(place: Place, seconds: float) -> int:
     def serve() -> None:
         native.set_default(native.register_library(library)["host"], True)
 
-    ways: list[Callable[[], object]] = [
-        serve,
-        lumocrypt.install,
-        lambda: lumocrypt.load(sqlite3.connect(":memory:")),
-    ] * 3
+    def load() -> None:
+        lumocrypt.load(sqlite3.connect(":memory:"))
+
+    ways = [serve, lumocrypt.install, load] * 3
 
     def first_use() -> None:
         errors: list[BaseException] = []

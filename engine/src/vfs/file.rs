@@ -136,6 +136,16 @@ impl OpenFile {
         Ok(())
     }
 
+    /// SQLite keeps a journal open while it has no lock where open files cannot be deleted, as the VFS above or below may
+    /// say. What another connection left in it then is for this one to roll back.
+    fn forget_journal(&mut self) -> Result<()> {
+        // SAFETY: as in `flush_journal`.
+        match unsafe { self.journal.as_mut() } {
+            Some(OpenFile { content: Content::Journal(journal, _), .. }) => journal.forget(),
+            _ => Ok(()),
+        }
+    }
+
     /// The main file is about to be synced, or would be if SQLite synced: what waits is written. If a rollback ends
     /// here, what it leaves torn is mended while the journal still stands.
     pub(super) fn before_sync(&mut self) -> Result<()> {
@@ -427,6 +437,9 @@ impl OpenFile {
     }
 
     pub(super) fn lock(&mut self, level: c_int) -> Result<c_int> {
+        if self.level == SQLITE_LOCK_NONE {
+            self.forget_journal()?;
+        }
         let Some(lock) = self.base.methods().lock else { return Ok(SQLITE_OK) };
         // SAFETY: an open file below.
         let code = unsafe { lock(self.base.as_ptr(), level) };
