@@ -19,6 +19,8 @@ CORES ?= $(shell nproc)
 
 # Processes that make faults kills.
 KILLS ?= 200
+# How long make threads gives each scenario, in seconds.
+SECONDS ?= 30
 # How long make fuzz gives each target.
 MINUTES ?= 10
 FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
@@ -31,7 +33,7 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults fuzz interop golden-gosqlite demo test lint build clean
+.PHONY: crash faults threads sqlite-suite mptest fuzz interop golden-gosqlite demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -56,6 +58,24 @@ faults: $(VENV)/.package
 	PYTHONPATH=tests $(BIN)/python -m faults.kills --kills $(KILLS)
 	PYTHONPATH=tests $(BIN)/python -m faults.rekeys
 	PYTHONPATH=tests $(BIN)/python -m faults.sweep --jobs $(CORES)
+	PYTHONPATH=tests $(BIN)/python -m threads --seconds $(SECONDS)
+
+# Every scenario of threads, with an engine that checks the order of its locks; a moment of each is in make test.
+threads: $(VENV)/.package
+	PYTHONPATH=tests $(BIN)/python -m threads --checked --seconds $(SECONDS)
+
+# SQLite's own tests with every new database encrypted, each file beside its run in clear: about an hour. Fetches SQLite's
+# source from Debian and builds it in .sqlite; needs apt, as root where something is missing, and a C compiler.
+sqlite-suite: $(VENV)/.package .sqlite/.made
+	PYTHONPATH=tests $(BIN)/python -m sqlite_suite .sqlite --processes $(CORES)
+
+# SQLite's test of many processes on one database, in each journal mode.
+mptest: $(VENV)/.package .sqlite/.made
+	PYTHONPATH=tests $(BIN)/python -m sqlite_suite.mptest .sqlite
+
+.sqlite/.made: tests/sqlite_suite/setup.sh tests/sqlite_suite/loader.c
+	tests/sqlite_suite/setup.sh .sqlite
+	touch $@
 
 # Needs a nightly compiler and `cargo install cargo-fuzz`; address sanitizer and overflow checks are on. Starts from
 # engine/fuzz/seeds, collects in engine/fuzz/corpus, and leaves what it finds in engine/fuzz/artifacts.
@@ -136,7 +156,7 @@ build: $(VENV)/.made
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .bench .demo dist engine/target .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .bench .sqlite .demo dist engine/target .pytest_cache .ruff_cache .hypothesis \
 	    engine/fuzz/target engine/fuzz/corpus engine/fuzz/artifacts
 
 $(VENV)/.made:

@@ -12,6 +12,7 @@ pub mod files;
 pub mod fork;
 pub mod format;
 pub mod keys;
+pub mod locks;
 pub mod offline;
 pub mod room;
 pub mod sabotage;

@@ -7,7 +7,7 @@ import sqlite3
 import warnings
 from typing import Any, Literal
 
-from . import native
+from . import factory, native, pragmas
 from .creation import opening_key
 from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
@@ -49,7 +49,9 @@ def connect(
     opens it (:data:`lumocrypt.kdf.KdfLimit`; by default 64 passes, 4 GiB, 64 lanes, and 64 GiB times passes
     over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
     ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
-    ``sqlite3.connect``, ``factory`` included.
+    ``sqlite3.connect``, ``factory`` included: a class derived from ``sqlite3.Connection`` is called with the
+    arguments given here, and a subclass of it is made; another callable, and a class that calls
+    ``sqlite3.Connection.__init__`` by that name, with the URI that SQLite gets.
 
     Because parameters reach the engine in a URI, SQLite reads the names that this connection ATTACHes as
     URIs too if they begin with ``file:``.
@@ -62,8 +64,10 @@ def connect(
         raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
     hidden = Hidden(key)
     del key
+    as_given = {name: sqlite3_arguments[name] for name in ("uri",) if name in sqlite3_arguments}
     target = parse(database, uri=bool(sqlite3_arguments.pop("uri", False)))
-    # It may hold a key, too.
+    # It may hold a key, too; what a factory is called with does not.
+    name: Any = database if target.key_text is None else target.build(target.vfs)
     del database
     remote = hidden.remote()
     target, given = _take_uri_key(target, None if remote else hidden.key())
@@ -73,8 +77,24 @@ def connect(
     if given is None and os.environ.get(ENVIRONMENT_VARIABLE):
         # The engine reads it when the file is opened; here a malformed one can be the ValueError that it is.
         Key.from_env()
+
+    def opened_as(database: Any, uri: bool) -> str:
+        chosen = parse(database, uri=uri)
+        if chosen.kind != "file":
+            return _keyless_uri(chosen)
+        return chosen.build(vfs_over(stdlib_host(), chosen.vfs), lumo_handle=_handle(given, options))
+
+    if factory.is_class(sqlite3_arguments.get("factory")) and not target.shared_cache:
+        stdlib_host()
+        made = factory.connect(name, opened_as, {**sqlite3_arguments, **as_given})
+        if made is not None:
+            if target.kind != "file":
+                pragmas.guard(made)
+            return made
     if target.kind != "file":
-        return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
+        connection = sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
+        pragmas.guard(connection)
+        return connection
     vfs = vfs_over(stdlib_host(), target.vfs)
     if target.shared_cache:
         # SQLite may take the cache of another connection, and then opens no file and checks no key.

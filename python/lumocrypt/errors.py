@@ -76,7 +76,7 @@ class _ErrorCode:
         state = error.__dict__
         original = state.pop("_untranslated", None)
         state["sqlite_errorcode"] = code
-        if original is not None and not same_code(code, original.code):
+        if original is not None and not same_code(code, original.code, exact=original.exact):
             for name in ("path", "file_kind", "page"):
                 state.pop(name, None)
             error.__class__ = original.type
@@ -90,14 +90,17 @@ class Untranslated:
     type: type[sqlite3.DatabaseError]
     args: tuple[Any, ...]
     code: int
+    #: Whether only the very same code will do.
+    exact: bool = False
 
 
-def same_code(raised: int, recorded: int) -> bool:
+def same_code(raised: int, recorded: int, *, exact: bool = False) -> bool:
     """Whether the code of an exception is the one that the engine returned.
 
-    SQLite passes extended codes on, but reports the primary one in a few places.
+    SQLite passes extended codes on, but reports the primary one in a few places; that will not do if
+    ``exact`` is asked for.
     """
-    return raised == recorded or (raised <= 0xFF and raised == recorded & 0xFF)
+    return raised == recorded or (not exact and raised <= 0xFF and raised == recorded & 0xFF)
 
 
 class CryptError(sqlite3.DatabaseError):

@@ -72,7 +72,11 @@ def inspect(path: str) -> DatabaseInfo:
             "sqlite": "the file is a plaintext SQLite database; encrypt it with lumocrypt.encrypt()",
             "empty": "the file is empty; the database has not been created yet",
         }
-        unknown = "the file is neither a lumocrypt nor an SQLite database"
+        # Whose files have nothing to be recognised by.
+        unknown = (
+            "the file is neither a lumocrypt nor an SQLite database; if it is of the gosqlite format, open "
+            "it with lumocrypt.crypto_vfs or convert it with `lumocrypt decrypt --format gosqlite`"
+        )
         raise make(NotEncryptedError, what.get(found["format"], unknown), path=path)
     return DatabaseInfo(
         path=path,

@@ -81,9 +81,24 @@ def shared_object() -> Path:
 def take_failure() -> Failure | None:
     """This thread's failure record, which is cleared."""
     text = _take_string(_lib.lumo_failure_take())
+    return None if text is None else _failure(json.loads(text))
+
+
+def failure_behind(host: int, message: str) -> tuple[Failure, str] | None:
+    """This thread's failure record, if an error of the SQLite ``host`` with this text may be about it.
+
+    With it comes what its connection says of its last call: ``"this"`` if that failed so, ``"otherwise"``, or
+    ``"unknown"`` if it cannot be asked. The record is cleared in any case.
+    """
+    # What holds a NUL is no text of SQLite's; it is cut, and will not match.
+    text = _take_string(_lib.lumo_failure_behind(host, message.encode("utf-8", "surrogateescape")))
     if text is None:
         return None
     record = json.loads(text)
+    return _failure(record), record["says"]
+
+
+def _failure(record: dict[str, Any]) -> Failure:
     return Failure(
         record["class"],
         record["message"],
@@ -92,6 +107,11 @@ def take_failure() -> Failure | None:
         record.get("page"),
         record.get("code") or 0,
     )
+
+
+def pragma_refusal(name: str) -> str | None:
+    """Why a pragma, in lower case, must not pass for one that did something; None for SQLite's and ours."""
+    return _take_string(_lib.lumo_pragma_refusal(name.encode("utf-8", "surrogateescape")))
 
 
 def _take_string(pointer: Any) -> str | None:

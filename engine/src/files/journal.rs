@@ -128,6 +128,13 @@ impl JournalFile {
         self.keys = Arc::clone(keys);
     }
 
+    /// Others may have written the file since: it is read before it is used again.
+    pub fn forget(&mut self) -> Result<()> {
+        let buffers = self.take_buffers();
+        *self = JournalFile::with_buffers(Arc::clone(&self.keys), self.accept_damage, buffers)?;
+        Ok(())
+    }
+
     /// The journal is closed; its memory, unless that is unusually large, can be used again.
     pub fn take_buffers(&mut self) -> Buffers {
         let reuse = |buffer: &mut Vec<u8>| {

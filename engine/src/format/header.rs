@@ -54,7 +54,8 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
     if !region.starts_with(&MAGIC) && !copy_b.starts_with(&MAGIC) && !cut_in_magic {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
-            "This file was neither encrypted by lumocrypt nor is it a SQLite database; check the path.",
+            "This file is neither a lumocrypt nor a SQLite database; check the path. If it is of the gosqlite format, which \
+             nothing tells, use --format gosqlite or lumocrypt.crypto_vfs.",
         ));
     }
     if (region.len() as u64) < HEADER_LEN {
@@ -103,6 +104,15 @@ pub fn unfinished() -> Fault {
 /// The fault for a header that cannot be used, with what to do about it.
 pub fn damaged(what: &str) -> Fault {
     Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup."))
+}
+
+/// The fault for the header of another database than the one that was unlocked.
+pub fn replaced() -> Fault {
+    Fault::new(
+        FaultClass::InUse,
+        "this is another database now: the file was replaced while this connection was open; close it and open the \
+         database again",
+    )
 }
 
 impl Header {

@@ -69,7 +69,8 @@ pub fn unlock_relative(
 /// since. Of a database whose data key is being changed, or was, who knows the old one finds the new one; otherwise
 /// `key`, which opened the database, opens it again.
 ///
-/// Errors: as [`unlock`]; `WrongKey` if the data key was changed and the key's slot dropped.
+/// Errors: as [`unlock`]; `WrongKey` if the data key was changed and the key's slot dropped, `InUse` if it is
+/// another database's.
 pub fn follow(
     header: &Header,
     known: &FileKeys,
@@ -79,7 +80,7 @@ pub fn follow(
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     for (superblock, raw) in header.newest_first() {
         if superblock.uuid != known.uuid {
-            return Err(header::damaged("The header was replaced by another database's").at_path(path));
+            return Err(header::replaced().at_path(path));
         }
         let same = (superblock.key_id, superblock.suite) == (known.key_id, known.suite);
         let data_key = match &superblock.link {

@@ -2,22 +2,23 @@
 
 use std::any::Any;
 use std::ffi::{c_char, c_int};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::callbacks::ours_of;
 use super::evidence;
 use super::file::{Content, OpenFile};
 use super::host::{Host, OwnFile, Shim};
 use super::observe::Recorder;
+use super::shim::database_of;
 use crate::crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::log::{self, Beginning};
 use crate::files::gosqlite::{BLOCK_SIZES, GosqliteFile, SharedCipher, header, is_block_size};
 use crate::files::memory;
 use crate::files::storage::Storage;
+use crate::locks::{self, Guard, Lock, Rank};
 use crate::stats::{STATS, Stats};
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
@@ -52,10 +53,10 @@ struct Registered {
     cipher: SharedCipher,
 }
 
-static REGISTERED: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+static REGISTERED: Lock<Vec<Registered>> = Lock::new(Rank::Gosqlite, Vec::new());
 
-fn registered() -> MutexGuard<'static, Vec<Registered>> {
-    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered() -> Guard<'static, Vec<Registered>> {
+    REGISTERED.lock()
 }
 
 /// Keeps everybody else out of what is kept here until the result is dropped.
@@ -91,7 +92,7 @@ pub fn register(
     let id = u64::from_ne_bytes(random);
     let name = format!("{NAME}{id:016x}");
     let gosqlite = Gosqlite { id, options, files: AtomicUsize::new(0) };
-    let shim = host.register(below, &name, false, Some(gosqlite))?;
+    let shim = host.register(below, &name, gosqlite)?;
     registered().push(Registered { id, shim, cipher });
     Ok((id, name))
 }
@@ -114,6 +115,7 @@ pub fn close(id: u64) -> Result<()> {
     }
     registered.swap_remove(place);
     drop(registered);
+    locks::calls_out();
     // SAFETY: the object that was registered; it stays where it is, should a connection without files know it.
     unsafe { (shim.host().api.vfs_unregister)(std::ptr::from_ref(&*shim.vfs).cast_mut()) };
     Ok(())
@@ -234,11 +236,8 @@ pub(super) unsafe fn content_of(
     };
     let mut content = open(kind)?;
     if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
-        // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
-        let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
-        let Some(main) = main else {
-            return Err(Fault::new(FaultClass::Internal, "a log without its database"));
-        };
+        // SAFETY: the name of a log that SQLite passed to xOpen.
+        let main = unsafe { database_of(shim, name) }?;
         if kind == FileKind::Wal {
             content.role = Role::Wal(std::ptr::from_mut(main));
         }

@@ -34,7 +34,8 @@ pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
     if fault.class == FaultClass::Tampered {
         STATS.count_unauthentic(fault.kind);
     }
-    let fault = fault.at_path(path).with_code(code);
+    let mut fault = fault.at_path(path).with_code(code);
+    fault.host = Some(api.host);
     api.write_log(code, &log_message(&fault));
     failure::record(fault);
     code
