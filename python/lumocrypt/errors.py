@@ -166,9 +166,19 @@ class HeaderDamagedError(CryptError):
 
 
 class UnsupportedFormatError(CryptError):
-    """A newer format, an unknown suite, or key-derivation costs above the reader's limits."""
+    """A newer format, an unknown suite, or key-derivation costs that do not exist."""
 
     _default_code = SQLITE_NOTADB
+
+
+class KdfLimitError(CryptError, sqlite3.OperationalError):
+    """To try a passphrase, the header asks for more key derivation than ``kdf_limit`` allows.
+
+    Nothing of a header is authenticated before a key has opened it, so nothing was derived. The message names
+    the limit with which the database opens.
+    """
+
+    _default_code = SQLITE_AUTH
 
 
 class InUseError(CryptError, sqlite3.OperationalError):
@@ -186,6 +196,7 @@ CLASSES: dict[int, type[CryptError]] = {
     5: HeaderDamagedError,
     6: UnsupportedFormatError,
     7: InUseError,
+    12: KdfLimitError,
 }
 _INVALID_ARGUMENT, _IO, _NO_MEMORY = 8, 9, 10
 

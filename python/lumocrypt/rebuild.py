@@ -14,8 +14,8 @@ LOST_AND_FOUND = "lost_and_found"
 # How many rows are tried at once. One that is refused makes its whole batch go in one by one.
 _BATCH = 500
 _COLLATION = "no such collation sequence: "
-# SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
-_REFUSALS = (1, 18, 19, 20)
+# SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_AUTH.
+_REFUSALS = (1, 18, 19, 20, 23)
 # SQLite's limit is 2000 columns, and some are ours.
 _MOST_COLUMNS = 1990
 
@@ -28,6 +28,7 @@ class Rebuild:
 
     def __init__(self, connection: sqlite3.Connection, first: bytes | None, page_size: int) -> None:
         self._connection = connection
+        self._collations: set[str] = set()
         self.warnings: list[str] = []
         #: The name of the table for rows whose table is not known, once there are any.
         self.lost_and_found: str | None = None
@@ -69,8 +70,9 @@ class Rebuild:
                 return action()
             except sqlite3.OperationalError as error:
                 name = str(error).removeprefix(_COLLATION)
-                if name == str(error):
+                if name == str(error) or name in self._collations:
                     raise
+            self._collations.add(name)
             self._connection.create_collation(name, _compare)
             self.warnings.append(
                 f"the collation {name!r} is the application's own; run REINDEX {name} there before using "
@@ -83,13 +85,17 @@ class Rebuild:
         """Creates what an entry of the schema says. False if SQLite refuses."""
         if entry.sql is None:
             return True
+        # A schema holds no query to fill a table with, which could go on for ever.
+        self._connection.set_authorizer(_no_query if entry.type == "table" else None)
         try:
             self._run(entry.sql)
-        except sqlite3.Error as error:
-            if not _is_refusal(error):
+        except (sqlite3.Error, ValueError) as error:
+            if isinstance(error, sqlite3.Error) and not _is_refusal(error):
                 raise
             self.warnings.append(f"{entry.type} {entry.name} could not be created: {error}")
             return False
+        finally:
+            self._connection.set_authorizer(None)
         return True
 
     def shape(self, table: str) -> Shape:
@@ -228,6 +234,10 @@ class Rebuild:
         if self._wal:
             self._run("PRAGMA journal_mode=WAL")
         self._connection.close()
+
+
+def _no_query(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_OK
 
 
 def _is_refusal(error: sqlite3.Error) -> bool:

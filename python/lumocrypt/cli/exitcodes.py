@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import HeaderDamagedError, KeyRequiredError, KeySourceError, TamperedError, WrongKeyError
 
 OK = 0
-#: Anything that has no code of its own.
+#: Anything that has no code of its own. KdfLimitError, too: what a header asks for says nothing of the key.
 FAILURE = 1
 #: The command line itself is wrong.
 USAGE = 2
