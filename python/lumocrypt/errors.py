@@ -7,10 +7,12 @@ exception that the standard library raises for that number.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import sqlite3
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -293,6 +295,22 @@ def _fill(error: CryptError, path: str | None, kind: str | None, page: int | Non
 def error_name(code: int) -> str:
     """The symbolic name of a SQLite result code, of its primary code if the extended one is not known."""
     return _CODE_NAMES.get(code) or _CODE_NAMES.get(code & 0xFF, "SQLITE_ERROR")
+
+
+@contextlib.contextmanager
+def quoting_files() -> Generator[None, None, None]:
+    """Around SQL on a database that anybody may have written.
+
+    SQLite's messages quote names of a damaged schema as they are; where that is not UTF-8 the sqlite3 module
+    raises UnicodeDecodeError in place of the failure, which is the DatabaseError that this raises.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        message = error.object.decode("utf-8", "replace")
+    else:
+        return
+    raise sqlite3.DatabaseError(message)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

@@ -14,7 +14,7 @@ SCHEMA = "sqlite_schema"
 _MAGIC = b"SQLite format 3\0"
 
 # How often the rows of a database, which are read up to six times, may lead to the same overflow page. A page
-# is of one chain; damage may lead two there, but nobody should have to follow one for each cell of a database.
+# is of one chain; damage may lead two there, but nobody should have to follow a chain for each cell there is.
 _MOST_USES = 16
 
 # Entries of a pointer map (fileformat2, section 1.8).

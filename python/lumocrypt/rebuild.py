@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from .btree import RawText, Value
+from .errors import SQLITE_ERROR, quoting_files
 from .rows import Row, SchemaRow
 from .shape import Shape, quoted, shape_of
 
@@ -61,7 +62,8 @@ class Rebuild:
         self._run(f"PRAGMA application_id={number(68)}")
 
     def _run(self, sql: str, parameters: Iterable[Value] = ()) -> list[tuple[object, ...]]:
-        return self._with_collations(lambda: self._connection.execute(sql, tuple(parameters)).fetchall())
+        with quoting_files():
+            return self._with_collations(lambda: self._connection.execute(sql, tuple(parameters)).fetchall())
 
     def _with_collations(self, action: Callable[[], _Result]) -> _Result:
         """Runs an action. A collation that only the application has is replaced by a plain comparison."""
@@ -242,7 +244,8 @@ def _no_query(action: int, *_: str | None) -> int:
 
 def _is_refusal(error: sqlite3.Error) -> bool:
     """Whether SQLite refused a statement for what it says, and not because a disk is full, for example."""
-    return error.sqlite_errorcode & 0xFF in _REFUSALS
+    # Without a code it is the sqlite3 module's own: for a NUL, a second statement, a text that is not UTF-8.
+    return getattr(error, "sqlite_errorcode", SQLITE_ERROR) & 0xFF in _REFUSALS
 
 
 class _Insertions:

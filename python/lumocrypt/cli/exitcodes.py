@@ -22,6 +22,9 @@ def exit_code(error: BaseException) -> int:
             return KEY
         case TamperedError() | HeaderDamagedError():
             return DAMAGE
+        case UnicodeDecodeError():
+            # A message of SQLite that quotes a file (errors.quoting_files).
+            return FAILURE
         case ValueError() | TypeError():
             return USAGE
         case _:
