@@ -75,7 +75,8 @@ impl KdfLimits {
     ///
     /// Errors: `InvalidArgument` for an unknown name or a value that is out of range.
     pub fn with(mut self, named: &[(&str, u64)]) -> Result<KdfLimits> {
-        let given = |wanted: &str| named.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let given =
+            |wanted: &str| named.iter().rev().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
         for (name, value) in named {
             let narrow = || {
                 let value = u32::try_from(*value).ok().filter(|value| *value > 0);
@@ -273,7 +274,9 @@ mod tests {
         assert_eq!(base.parse("m=100").unwrap(), KdfLimits { m_kib: 100, work_kib: 300, ..base });
         assert_eq!(base.parse("m=100,t=7").unwrap(), KdfLimits { t: 7, m_kib: 100, work_kib: 700, ..base });
         assert_eq!(base.parse("m=100,work=1").unwrap(), KdfLimits { m_kib: 100, work_kib: 1, ..base });
-        for text in ["", "t", "t=", "t=-1", "t=0", "t=4294967296", "x=1", "t=1;m=2", "work=18446744073709551616"] {
+        for text in
+            ["", "t", "t=", "t=-1", "t=0", "t=4294967296", "x=1", "t=1;m=2", "work=18446744073709551616"]
+        {
             let fault = base.parse(text).expect_err(text);
             assert_eq!(fault.class, FaultClass::InvalidArgument);
         }

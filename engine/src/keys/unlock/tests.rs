@@ -122,20 +122,11 @@ fn hazard_16_the_limits_are_for_the_slots_of_both_copies_and_each_is_tried_once(
     let cache = Cache::new().unwrap();
     let limits = |work_kib| KdfLimits { work_kib, ..KdfLimits::default() };
     let wrong = passphrase("wrong");
-    assert_eq!(
-        database.open_within(&cache, &wrong, &limits(24)).unwrap_err().class,
-        FaultClass::WrongKey
-    );
+    assert_eq!(database.open_within(&cache, &wrong, &limits(24)).unwrap_err().class, FaultClass::WrongKey);
     assert_eq!(cache.runs(), 3);
-    assert_eq!(
-        database.open_within(&cache, &wrong, &limits(23)).unwrap_err().class,
-        FaultClass::KdfLimit
-    );
+    assert_eq!(database.open_within(&cache, &wrong, &limits(23)).unwrap_err().class, FaultClass::KdfLimit);
     assert_eq!(cache.runs(), 5);
-    assert_eq!(
-        database.open_within(&cache, &wrong, &limits(15)).unwrap_err().class,
-        FaultClass::KdfLimit
-    );
+    assert_eq!(database.open_within(&cache, &wrong, &limits(15)).unwrap_err().class, FaultClass::KdfLimit);
     assert_eq!(cache.runs(), 5);
 }
 
