@@ -127,6 +127,18 @@ def _gosqlite(place: Place) -> None:
         connection.execute("UPDATE t SET text = 'x'")
 
 
+class _NoService:
+    """A client of a key-management service that unwraps nothing."""
+
+    def decrypt(self, **_: Any) -> dict[str, Any]:
+        raise RuntimeError("InvalidCiphertextException")
+
+
+def _kms(place: Place) -> None:
+    arn = "arn:aws:kms:eu-west-1:111122223333:key/" + "0" * 36
+    lumocrypt.connect(place.database, key=lumocrypt.KmsKey(arn, client=_NoService())).close()
+
+
 def _keys(place: Place) -> None:
     lumocrypt.add_key(place.database, key=place.key, new_key=_NEW, kdf=CHEAP)
     lumocrypt.label_key(place.database, "label", key=_NEW)
@@ -197,6 +209,7 @@ ACTIONS: dict[str, _Run] = {
     "lumocrypt.attach": _attach,
     "PRAGMA lumo_key": _pragma_key,
     "lumocrypt.add_key": _keys,
+    "lumocrypt.KmsKey": _kms,
     "lumocrypt.keyslots": lambda place: lumocrypt.keyslots(place.database),
 }
 #: What takes other files.

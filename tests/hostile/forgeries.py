@@ -58,7 +58,8 @@ _TEXTS = (
     b"\xff\xfe",
 )
 #: An envelope of AWS KMS, as far as its head goes.
-_ENVELOPE = b"aws1" + bytes(32) + struct.pack("<HH", 75, 700) + b"arn:aws:kms:eu-west-1:111122223333:key/"
+_ARN = b"arn:aws:kms:eu-west-1:111122223333:key/" + b"0" * 36
+_ENVELOPE = b"aws1" + bytes(32) + struct.pack("<HH", len(_ARN), 669) + _ARN
 
 
 def edges(length: int) -> st.SearchStrategy[bytes]:
@@ -82,7 +83,30 @@ def values(length: int) -> st.SearchStrategy[bytes]:
 
 
 @st.composite
+def _keyslot(draw: st.DrawFn) -> tuple[int, bytes]:
+    """A whole keyslot that makes sense, with any values."""
+    kind = draw(st.sampled_from([1, 2, 3]))
+    costs = st.tuples(
+        st.integers(1, 4), st.sampled_from([32, 64, 19456, 1 << 20, (1 << 32) - 1]), st.integers(1, 4)
+    )
+    kdf = struct.pack("<IIII", 1, *draw(costs)) if kind == 1 else bytes(16)
+    label = draw(st.one_of(st.text(max_size=16).map(str.encode), st.sampled_from(_TEXTS)))[:64]
+    provider = draw(st.sampled_from([_ENVELOPE, b"", b"aws1"])) if kind == 3 else b""
+    provider += draw(st.binary(max_size=8)) * 40 if provider == _ENVELOPE else b""
+    slot = (
+        struct.pack("<IIQ", kind, 0, draw(st.one_of(st.integers(0, 1 << 34), st.integers(0, (1 << 64) - 1))))
+        + kdf
+    )
+    slot += draw(st.binary(min_size=136, max_size=136))
+    slot += struct.pack("<I", len(label)) + label.ljust(64, b"\0")
+    slot += struct.pack("<I", len(provider[:784])) + provider[:784].ljust(784, b"\0")
+    return KEYSLOTS_AT + KEYSLOT * draw(st.integers(0, _SLOTS - 1)), slot
+
+
+@st.composite
 def _header_patch(draw: st.DrawFn) -> tuple[int, bytes]:
+    if draw(st.integers(0, 3)) == 0:
+        return draw(_keyslot())
     if draw(st.booleans()):
         at, length = draw(st.sampled_from(sorted(SUPERBLOCK_FIELDS.values())))
     else:
