@@ -21,7 +21,7 @@ CORES ?= $(shell nproc)
 KILLS ?= 200
 # How long make threads gives each scenario, in seconds.
 SECONDS ?= 30
-# How long make fuzz gives each target.
+# How long make fuzz gives each target, and make fuzz-python all of its forgeries.
 MINUTES ?= 10
 FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
 
@@ -33,7 +33,7 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults threads sqlite-suite mptest fuzz interop golden-gosqlite demo test lint build clean
+.PHONY: crash faults threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -87,6 +87,11 @@ fuzz:
 	        -max_total_time=$$(($(MINUTES) * 60)) -max_len=1024 -len_control=0 -timeout=30 -print_final_stats=1 \
 	        || exit 1; \
 	done
+
+# Hostile files before every command and every public function, in this process: headers with digests made right,
+# side files, other programs' databases, b-trees. A sample is in make test.
+fuzz-python: $(VENV)/.package $(VENV)/.tools
+	PYTHONPATH=tests $(BIN)/python -m hostile --minutes $(MINUTES) --seed $(SEED)
 
 # The gosqlite format against a program in Go; a part of make test. Needs Go, and its module proxy the first time.
 interop: $(VENV)/.package $(VENV)/.tools

@@ -25,6 +25,7 @@ OURS = [
     lumocrypt.HeaderDamagedError,
     lumocrypt.UnsupportedFormatError,
     lumocrypt.InUseError,
+    lumocrypt.KdfLimitError,
 ]
 # Where slot i of a file with 4096-byte blocks begins (docs/format.md).
 SLOT = 4096 + 40

@@ -66,7 +66,7 @@ pub enum FaultClass {
     Tampered = 4,
     /// Both superblock copies, or both WAL cells, are unusable.
     HeaderDamaged = 5,
-    /// A newer version, an unknown suite, unknown flags, or a KDF cost beyond the reader's caps.
+    /// A newer version, an unknown suite, unknown flags, or a KDF cost that does not exist.
     UnsupportedFormat = 6,
     /// The file is in use in a way that forbids the operation.
     InUse = 7,
@@ -78,6 +78,8 @@ pub enum FaultClass {
     NoMemory = 10,
     /// A bug in the engine.
     Internal = 11,
+    /// A header that no key has authenticated yet asks for more key derivation than its reader allows.
+    KdfLimit = 12,
 }
 
 impl FaultClass {
@@ -95,6 +97,7 @@ impl FaultClass {
             FaultClass::Io => "io",
             FaultClass::NoMemory => "no_memory",
             FaultClass::Internal => "internal",
+            FaultClass::KdfLimit => "kdf_limit",
         }
     }
 }

@@ -45,10 +45,10 @@ def connect(
     unless its first statement is ``PRAGMA lumo_key``.
 
     ``cipher`` and ``kdf`` (see :data:`lumocrypt.PROFILES`) are for a new database and ignored for an
-    existing one. ``kdf_limit`` raises or lowers the caps on what a keyslot's Argon2id may ask of whoever
-    opens it (:data:`lumocrypt.kdf.KdfLimit`; by default 64 passes, 4 GiB, 64 lanes, and 64 GiB times passes
-    over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
-    ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
+    existing one. ``kdf_limit`` is how much key derivation the header may ask for, of which nothing is
+    authenticated yet (:data:`lumocrypt.kdf.KdfLimit`; by default 64 passes, 1 GiB, 64 lanes, and 8 GiB times
+    passes over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the
+    file, ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
     ``sqlite3.connect``, ``factory`` included: a class derived from ``sqlite3.Connection`` is called with the
     arguments given here, and a subclass of it is made; another callable, and a class that calls
     ``sqlite3.Connection.__init__`` by that name, with the URI that SQLite gets.
@@ -57,8 +57,8 @@ def connect(
     URIs too if they begin with ``file:``.
 
     Raises WrongKeyError, NotEncryptedError (a plaintext database is refused with and without a key),
-    HeaderDamagedError, UnsupportedFormatError, TamperedError, KeySourceError; what sqlite3.connect raises
-    for a directory or a missing permission; ValueError or TypeError for bad arguments.
+    HeaderDamagedError, UnsupportedFormatError, KdfLimitError, TamperedError, KeySourceError; what
+    sqlite3.connect raises for a directory or a missing permission; ValueError or TypeError for bad arguments.
     """
     if engine != "sqlite":
         raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")

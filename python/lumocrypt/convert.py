@@ -12,7 +12,7 @@ from . import native
 from .connection import CHECKSUM, open_options
 from .contentcheck import check_content
 from .creation import new_key as new_key_of
-from .errors import CryptError, InUseError, NotEncryptedError, make
+from .errors import CryptError, InUseError, NotEncryptedError, make, quoting_files
 from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
 from .info import inspect
 from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
@@ -236,6 +236,7 @@ def _transcode(
         return _convert(path, destination, opener, write)
 
 
+@quoting_files()
 def _convert(
     path: str, destination: StrPath | None, opener: Open, write: Callable[[str], dict[str, Any]]
 ) -> Conversion:

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import native, orphans
 from .connection import CHECKSUM, connect
-from .errors import HeaderDamagedError, InUseError, make
+from .errors import HeaderDamagedError, InUseError, make, quoting_files
 from .image import Image
 from .info import inspect
 from .kdf import KdfLimit, resolve_limit
@@ -109,7 +109,7 @@ def salvage(
     number = 0 if given is None else given.number
     options = {"kdf_limit": resolve_limit(kdf_limit)}
     before = database_state(path)
-    with _open(path, number, options) as image, NewFileBeside(target) as new:
+    with quoting_files(), _open(path, number, options) as image, NewFileBeside(target) as new:
         image.relative(new)
         work = _Salvage(image, _connection(new, given, image, kdf_limit), progress)
         result = work.run(path, target, "" if plain else image.cipher)

@@ -66,7 +66,8 @@ impl View {
     /// Unlocks `file`, which was found at `path`.
     ///
     /// Errors: those of unlocking a native file, and of judging the first block of one in the gosqlite format;
-    /// `Tampered` if that was cut inside a block; `InvalidArgument` if what comes out is no database.
+    /// `Tampered` if that was cut inside a block; and if what comes out is no database,
+    /// `InvalidArgument` if that was in clear.
     pub fn open(mut file: Box<dyn Input>, format: &Format, path: &str) -> Result<View> {
         let physical = file.size()?;
         let (form, block_size, size) = match format {
@@ -90,7 +91,7 @@ impl View {
         let mut view = View { file, form, block_size, size, page_size: 0, slot, block };
         let mut head = [0; SQLITE_HEADER_LEN];
         view.read(&mut head, 0)?;
-        view.page_size = page_size(&head).ok_or_else(|| no_database(&head))? as u32;
+        view.page_size = page_size(&head).ok_or_else(|| view.no_database(&head))? as u32;
         Ok(view)
     }
 
@@ -102,6 +103,22 @@ impl View {
     /// Bytes that are encrypted together.
     pub fn block_size(&self) -> u32 {
         self.block_size
+    }
+
+    /// What begins with `head` is none: whoever named a file in clear named the wrong one, and what was sealed is damage.
+    fn no_database(&self, head: &[u8]) -> Fault {
+        match self.form {
+            Form::Plain if head.starts_with(&superblock::MAGIC) => {
+                Fault::new(FaultClass::InvalidArgument, "the database is encrypted, and not in clear")
+            }
+            Form::Plain => Fault::new(FaultClass::InvalidArgument, "the file is not a SQLite database"),
+            _ => Fault::new(
+                FaultClass::Tampered,
+                "what the file holds does not begin like a SQLite database; `lumocrypt salvage` looks for what is left",
+            )
+            .in_file(FileKind::MainDb)
+            .at_page(0),
+        }
     }
 
     /// Fills `out`, which is as long as the block, with a block's content.
@@ -192,15 +209,6 @@ impl Storage for View {
 
 fn read_only() -> Fault {
     Fault::new(FaultClass::Internal, "a database that is being read was to be written")
-}
-
-fn no_database(head: &[u8]) -> Fault {
-    let message = if head.starts_with(&superblock::MAGIC) {
-        "the database is encrypted, and not in clear"
-    } else {
-        "the file is not a SQLite database"
-    };
-    Fault::new(FaultClass::InvalidArgument, message)
 }
 
 /// The block size of a file in the gosqlite format, which says nothing about itself: the one that is asked for, or the

@@ -144,7 +144,10 @@ impl Database {
                 self.phase = Phase::Locked;
                 Ok(())
             }
-            Err(fault) if fault.class == FaultClass::WrongKey && self.key_from_environment => {
+            Err(fault)
+                if matches!(fault.class, FaultClass::WrongKey | FaultClass::KdfLimit)
+                    && self.key_from_environment =>
+            {
                 // The file may turn out to be a relative of the connection's main database.
                 self.phase = Phase::Refused(fault.at_path(&self.path));
                 Ok(())
@@ -463,7 +466,9 @@ impl Database {
     pub fn offer_key(&mut self, base: &mut BaseFile, key: Key) -> Result<()> {
         let key = Arc::new(key);
         match &self.phase {
-            Phase::Refused(fault) if fault.class != FaultClass::WrongKey => Err(fault.clone()),
+            Phase::Refused(fault) if !matches!(fault.class, FaultClass::WrongKey | FaultClass::KdfLimit) => {
+                Err(fault.clone())
+            }
             Phase::New if base.size()? == 0 || header::is_unfinished(&read_header(base)?, base.size()?) => {
                 self.options.key = Some(key);
                 self.key_from_environment = false;

@@ -12,7 +12,7 @@ use crate::stats::STATS;
 /// The code that a class travels as (docs/c-abi.md).
 fn code_of(fault: &Fault) -> c_int {
     match fault.class {
-        FaultClass::KeyRequired | FaultClass::WrongKey => SQLITE_AUTH,
+        FaultClass::KeyRequired | FaultClass::WrongKey | FaultClass::KdfLimit => SQLITE_AUTH,
         FaultClass::NotEncrypted | FaultClass::HeaderDamaged | FaultClass::UnsupportedFormat => SQLITE_NOTADB,
         FaultClass::Tampered => SQLITE_IOERR_DATA,
         // Not SQLITE_BUSY, which would make SQLite wait its whole busy timeout for what no waiting changes.

@@ -457,11 +457,14 @@ fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<Str
         open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
         explicit = true;
     }
+    let known = registry::unlocked(path);
+    open.settle_limits(parameter(c"lumo_kdf_limit").as_deref(), known.as_ref())?;
     if open.key.is_none()
-        && let Some(known) = registry::unlocked(path)
+        && let Some(known) = known
     {
         let given = std::mem::replace(&mut open, known);
         open.io = given.io.or(open.io);
+        (open.limits, open.limits_named) = (given.limits, given.limits_named);
         explicit = true;
     }
     if open.key.is_none()
