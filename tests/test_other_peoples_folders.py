@@ -296,9 +296,8 @@ def test_a_race(shared: Shared, operation: str, in_place: bool) -> None:
                 copy.chmod(0o600)
                 with contextlib.suppress(OSError):
                     copy.rename(path)
-            with contextlib.suppress(sqlite3.Error, OSError):
+            with contextlib.suppress(sqlite3.Error, OSError, ValueError):
                 OPERATIONS[operation](path, None if in_place else target, lambda done, total: None)
-            shared.check(SECRET)
     assert outside.read_bytes() == original
     shared.check(SECRET)
 
@@ -379,3 +378,37 @@ def test_a_link_as_the_folder_of_a_database_is_not_followed_later(tmp_path: Path
     with Folder(str(tmp_path / "real")) as folder, pytest.raises(OSError, match=r".") as caught:
         folder.open("x", os.O_RDONLY)
     assert caught.value.errno == errno.ELOOP
+
+
+def test_a_folder_that_is_exchanged_as_soon_as_it_is_made(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the one that was put there is somebody's, and stays."""
+    path = _source(shared.folder, "decrypt", 0)
+    theirs = shared.folder / "theirs"
+    mkdir = os.mkdir
+
+    def exchange(name: Any, *arguments: Any, **options: Any) -> None:
+        mkdir(name, *arguments, **options)
+
+        def put() -> None:
+            theirs.mkdir(mode=0o777)
+            (theirs / "db-wal").write_bytes(b"precious")
+            (shared.folder / name).rename(shared.folder / "taken")
+            theirs.rename(shared.folder / name)
+
+        exchanged.append(act(put))
+
+    exchanged: list[bool] = []
+    monkeypatch.setattr(os, "mkdir", exchange)
+    try:
+        lumocrypt.decrypt(path, shared.folder / "out.db", key=KEY)
+    except lumocrypt.CryptError:
+        assert exchanged == [True]
+        assert not (shared.folder / "out.db").exists()
+        (put,) = shared.temporaries()
+        assert [file.name for file in put.iterdir()] == ["db-wal"]
+        assert (put / "db-wal").read_bytes() == b"precious"
+    else:
+        assert exchanged == [False]
+    shared.check(SECRET)

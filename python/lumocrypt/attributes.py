@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _ACCESS_LIST = "system.posix_acl_access"
 # Signatures over the content, and what the kernel takes from a file that is written to.
@@ -53,10 +53,6 @@ class Attributes:
             access_list=access_list,
             extended={name: value for name, value in found.items() if name not in _OF_CONTENT},
         )
-
-    def read_at(self, before: Attributes) -> Attributes:
-        """These, last read when ``before`` says."""
-        return replace(self, times=(before.times[0], self.times[1]))
 
     def require_owner(self, descriptor: int, path: str) -> None:
         """Sees to it that a new, empty file can be given to the owner; it is not yet.

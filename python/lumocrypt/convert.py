@@ -257,11 +257,10 @@ def _convert(
             refuse_hard_links(path)
             _refuse_rekeying(path)
             target = path
-            before = original.attributes()
             with Takeover(original, opener) as held, NewFile(path, original.folder) as new:
-                before.require_owner(new.descriptor, path)
                 # Recovery may have written to it.
-                attributes = original.attributes().read_at(before)
+                attributes = original.attributes()
+                attributes.require_owner(new.descriptor, path)
                 answer = write(original, new)
                 size = os.fstat(new.descriptor).st_size
                 attributes.give_all(new.descriptor, path)

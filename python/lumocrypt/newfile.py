@@ -9,7 +9,7 @@ import secrets
 from types import TracebackType
 
 from .folder import Folder, Identity, Original, moved, named
-from .paths import LOGS
+from .paths import COMPANIONS, LOGS
 
 # How the file is called as long as it is in its own folder.
 _NAME = "db"
@@ -66,6 +66,8 @@ class NewFile(contextlib.AbstractContextManager["NewFile"]):
                 os.rmdir(own, dir_fd=self._place.descriptor)
             raise
         self._own_name = own
+        self._is_own = False
+        self.identity: Identity | None = None
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
             self.descriptor = self._own.open(_NAME, flags)
@@ -83,6 +85,7 @@ class NewFile(contextlib.AbstractContextManager["NewFile"]):
         # Some file systems have neither owners nor permissions: the file tells.
         if folder.st_uid != file.st_uid or (folder.st_mode & 0o077 and not file.st_mode & 0o077):
             raise moved(self.target, "nothing was written")
+        self._is_own = True
 
     def _close(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1
@@ -97,10 +100,12 @@ class NewFile(contextlib.AbstractContextManager["NewFile"]):
         own, self._own = self._own, None
         if own is None:
             return
-        # Nobody else could put anything there; SQLite's logs may be there after a failure.
-        with contextlib.suppress(OSError):
-            for name in own.names():
-                own.remove(name)
+        # What is not this file's may be somebody's, in a folder that was put in the place of the one that was
+        # made. SQLite's logs may be there after a failure.
+        if self.identity is not None and own.identity(_NAME) == self.identity:
+            own.remove(_NAME)
+        for suffix in COMPANIONS if self._is_own else ():
+            own.remove(_NAME + suffix)
         own.close()
         with contextlib.suppress(OSError):
             os.rmdir(self._own_name, dir_fd=self._place.descriptor)
