@@ -19,7 +19,7 @@ from typing import Any, final
 from .errors import CryptError, Failure, exception_from
 
 #: The version of docs/c-abi.md that this package speaks.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 #: Threads for operations on whole files; one per core if it is not set.
 THREADS_VARIABLE = "LUMO_THREADS"

@@ -157,7 +157,12 @@ class NewFile(contextlib.AbstractContextManager["NewFile"]):
             self._rename()
         self._check()
         self._remove_own()
-        self._place.sync()
+        try:
+            self._place.sync()
+        except OSError:
+            if self._place.identity(self._name) == self.identity:
+                self._place.remove(self._name)
+            raise
 
     def replace(self, original: Original, old: int) -> None:
         """Puts the file in the place of ``original``, which is open as ``old``; not durably yet.

@@ -37,10 +37,10 @@ impl Drop for Folder {
 /// entry (linux/posix_acl_xattr.h).
 fn list(mask: u16) -> Vec<u8> {
     let nobody = u32::MAX;
-    let entries =
+    let entries: [(u16, u16, u32); 5] =
         [(0x01, 6, nobody), (0x02, 4, 12345), (0x04, 0, nobody), (0x10, mask, nobody), (0x20, 0, nobody)];
     let mut bytes = 2u32.to_le_bytes().to_vec();
-    for (tag, bits, user) in entries as [(u16, u16, u32); 5] {
+    for (tag, bits, user) in entries {
         bytes.extend(tag.to_le_bytes());
         bytes.extend(bits.to_le_bytes());
         bytes.extend(user.to_le_bytes());
