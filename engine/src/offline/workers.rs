@@ -13,6 +13,7 @@ use zeroize::zeroize_stack;
 
 use super::pieces::{Piece, Pieces};
 use crate::error::{Fault, Result};
+use crate::files::disk::DiskFile;
 use crate::files::memory;
 use crate::files::storage::Storage;
 use crate::locks::{Lock, Rank};
@@ -39,6 +40,9 @@ pub trait Input: Storage + Send {
         None
     }
 }
+
+/// A new file that is read back.
+impl Input for DiskFile {}
 
 /// One thread's memory.
 struct Buffers {
