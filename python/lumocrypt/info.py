@@ -73,6 +73,11 @@ def inspect(path: str) -> DatabaseInfo:
             "empty": "the file is empty; the database has not been created yet",
         }
         unknown = "the file is neither a lumocrypt nor an SQLite database"
+        if found.get("noise"):
+            unknown += (
+                "; if it is in the gosqlite format, open it with lumocrypt.crypto_vfs, or bring it into another "
+                "format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`"
+            )
         raise make(NotEncryptedError, what.get(found["format"], unknown), path=path)
     return DatabaseInfo(
         path=path,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Unlocked;
 use super::convert::unauthentic;
+use super::verify::sqlite_size;
 use super::workers::Input;
 use crate::crypto::length_preserving::{LengthPreserving, LengthPreservingCipher};
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -91,6 +92,13 @@ impl View {
         let mut head = [0; SQLITE_HEADER_LEN];
         view.read(&mut head, 0)?;
         view.page_size = page_size(&head).ok_or_else(|| no_database(&head))? as u32;
+        // Behind the last page a block that is larger than a page has what no write has covered.
+        if matches!(view.form, Form::Gosqlite(_))
+            && let Some(exact) = sqlite_size(&head)
+            && exact.next_multiple_of(u64::from(block_size)) == size
+        {
+            view.size = exact;
+        }
         Ok(view)
     }
 
@@ -154,7 +162,11 @@ impl Storage for View {
         while done < there {
             let at = offset + done as u64;
             let (index, within) = (at / block_size, (at % block_size) as usize);
-            let len = (self.size - index * block_size).min(block_size) as usize;
+            let len = match &self.form {
+                // Blocks of this format are whole, the last one, too.
+                Form::Gosqlite(_) => block_size as usize,
+                _ => (self.size - index * block_size).min(block_size) as usize,
+            };
             let out = &mut buf[done..there];
             if within == 0 && out.len() >= len {
                 self.open_block(index, &mut out[..len])?;
