@@ -1,8 +1,8 @@
-"""Databases that gosqlite itself wrote, in two of its versions: with logs in blocks of a page, and in blocks of 512 bytes.
+"""Databases that gosqlite itself wrote, in two of its versions: logs in blocks of a page, and of 512 bytes.
 
-``golden/gosqlite-original/manifest.json`` has, for each, what gosqlite read in it: the SHA-256 of its rows as compact
-JSON. States: closed; a WAL with commits that no checkpoint has copied, and behind them a transaction without an end; a
-hot journal, beside a main file that a transaction without an end has reached.
+``golden/gosqlite-original/manifest.json`` has, for each, what gosqlite read in it: the SHA-256 of its rows as
+compact JSON. States: closed; a WAL with commits that no checkpoint has copied, and behind them a transaction
+without an end; a hot journal, beside a main file that a transaction without an end has reached.
 """
 
 from __future__ import annotations

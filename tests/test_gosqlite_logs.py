@@ -1,5 +1,5 @@
-"""Logs of the gosqlite format: in blocks of 512 bytes or of a page, each recognised, and none taken for damaged that is
-only unfinished."""
+"""Logs of the gosqlite format: in blocks of 512 bytes or of a page, each recognised, and none taken for
+damaged that is only unfinished."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KINDS = {"-journal": JOURNAL, "-wal": WAL}
 
 
 def in_large_blocks(log: Path, page_size: int) -> None:
-    """Rewrites a log, of XTS, as older versions of gosqlite and lumocrypt have it: blocks as large as pages."""
+    """Rewrites a log, of XTS, as older versions of gosqlite and lumocrypt have it, in blocks of a page."""
     kind = KINDS[log.name[log.name.rindex("-") :]]
     plain = decrypt_xts(log.read_bytes(), kind, LOG_BLOCK)
     log.write_bytes(encrypt_xts(plain + bytes(-len(plain) % page_size), kind, page_size))

@@ -75,8 +75,9 @@ def inspect(path: str) -> DatabaseInfo:
         unknown = "the file is neither a lumocrypt nor an SQLite database"
         if found.get("noise"):
             unknown += (
-                "; if it is in the gosqlite format, open it with lumocrypt.crypto_vfs, or bring it into another "
-                "format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`"
+                "; if it is in the gosqlite format, open it with lumocrypt.crypto_vfs, or bring it into "
+                "another format with `lumocrypt decrypt --format gosqlite` or "
+                "`lumocrypt convert --from gosqlite`"
             )
         raise make(NotEncryptedError, what.get(found["format"], unknown), path=path)
     return DatabaseInfo(

@@ -148,11 +148,15 @@ impl GosqliteFile {
         let within = (offset - start) as usize;
         let (first, last) = (within > 0, within + data.len() < len);
         let tail = len - self.block_size;
-        match (first, last) {
-            (true, true) => drop(self.read_blocks(storage, span, start)?),
-            (true, false) => drop(self.read_blocks(storage, &mut span[..self.block_size], start)?),
-            (false, true) => drop(self.read_blocks(storage, &mut span[tail..], start + tail as u64)?),
-            (false, false) => {}
+        if first && last && len <= 2 * self.block_size {
+            self.read_blocks(storage, span, start)?;
+        } else {
+            if first {
+                self.read_blocks(storage, &mut span[..self.block_size], start)?;
+            }
+            if last {
+                self.read_blocks(storage, &mut span[tail..], start + tail as u64)?;
+            }
         }
         span[within..within + data.len()].copy_from_slice(data);
         for (block, number) in span.chunks_exact_mut(self.block_size).zip(self.number(start)..) {

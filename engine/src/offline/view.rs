@@ -9,7 +9,7 @@ use super::workers::Input;
 use crate::crypto::length_preserving::{LengthPreserving, LengthPreservingCipher};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::BLOCK_SIZES;
-use crate::files::gosqlite::header::{judge, page_size};
+use crate::files::gosqlite::header::{judge, page_size, sample_len};
 use crate::files::memory;
 use crate::files::storage::{Storage, is_zero};
 use crate::format::superblock;
@@ -218,7 +218,7 @@ fn no_database(head: &[u8]) -> Fault {
 /// The block size of a file in the gosqlite format, which says nothing about itself: the one that is asked for, or the
 /// one under which its first block is the beginning of a database.
 fn gosqlite_block_size(file: &mut dyn Input, gosqlite: &Gosqlite) -> Result<u32> {
-    let mut head = memory::zeroed((*BLOCK_SIZES.end() as u64).min(file.size()?) as usize)?;
+    let mut head = memory::zeroed((sample_len(gosqlite.cipher) as u64).min(file.size()?) as usize)?;
     file.read(&mut head, 0)?;
     let judged = |size: u32| judge(&gosqlite.keyed, gosqlite.cipher, &head, size as usize).map(|_| size);
     if let Some(asked) = gosqlite.page_size {

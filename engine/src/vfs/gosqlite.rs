@@ -17,7 +17,7 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::log::{self, Beginning};
 use crate::files::gosqlite::units::{Index, Units};
 use crate::files::gosqlite::{
-    BLOCK_SIZES, GosqliteFile, SharedCipher, block_size_of, frames, header, is_block_size,
+    BLOCK_SIZES, GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size,
 };
 use crate::files::memory;
 use crate::files::storage::Storage;
@@ -285,6 +285,18 @@ impl GosqliteContent {
         self.file.block_size()
     }
 
+    /// What SQLite is to take for a sector, in bytes: what it fills up before it syncs, so that nothing that comes later
+    /// is written into the same block.
+    ///
+    /// In a WAL that is a block. Of a main file SQLite asks for the sake of its journal, which is in small blocks. Larger
+    /// sectors would have it take the short journals of others for none (pager.c, readJournalHdr).
+    pub(super) fn sector_size(&self) -> usize {
+        match self.role {
+            Role::Wal(..) => self.file.block_size(),
+            _ => SMALL_BLOCK,
+        }
+    }
+
     /// The name of the cipher.
     pub(super) fn cipher_name(&self) -> &'static str {
         self.counted.vfs.options.cipher.name()
@@ -309,7 +321,7 @@ impl GosqliteContent {
         if judgement.is_right || size == 0 {
             return Ok(());
         }
-        let mut head = memory::zeroed(size.min(*BLOCK_SIZES.end() as u64) as usize)?;
+        let mut head = memory::zeroed(size.min(header::sample_len(cipher_name) as u64) as usize)?;
         let judged = log::settled(|| {
             base.read(&mut head, 0)?;
             header::judge(&self.cipher, cipher_name, &head, block_size)

@@ -1,6 +1,6 @@
 //! Whether the first block of a main file is what key and block size make it, and what else it could be.
 
-use super::{SharedCipher, main_blocks};
+use super::{BLOCK_SIZES, SharedCipher, main_blocks};
 use crate::crypto::LengthPreserving;
 use crate::error::{Fault, FaultClass, FileKind};
 use crate::format::header::SQLITE_MAGIC;
@@ -31,7 +31,15 @@ fn decrypted_page_size(cipher: &SharedCipher, encrypted: &[u8], block_size: usiz
     page_size(&block)
 }
 
-/// Judges the beginning of a main file, up to 65536 bytes of it: the page size that its header names, or what is wrong.
+/// How many bytes of a main file [`judge`] needs to see: under XTS two blocks, so that the second can tell its size.
+pub fn sample_len(kind: LengthPreserving) -> usize {
+    match kind {
+        LengthPreserving::Adiantum => *BLOCK_SIZES.end(),
+        LengthPreserving::Aes256Xts => 2 * *BLOCK_SIZES.end(),
+    }
+}
+
+/// Judges the beginning of a main file, [`sample_len`] bytes of it: the page size that its header names, or what is wrong.
 ///
 /// Under Adiantum only the right block size decrypts the header. Under XTS what lies behind it has to show the size
 /// ([`main_blocks`]); where nothing does, it is that of the pages.
@@ -42,22 +50,20 @@ pub fn judge(
     block_size: usize,
 ) -> Result<usize, Fault> {
     let named = |size: usize| decrypted_page_size(cipher, encrypted, size);
-    let fits = |size: usize| named(size).is_some() && main_blocks::is_proven(cipher, encrypted, size);
-    let found = named(block_size);
     let others = || main_blocks::sizes().filter(|size| *size != block_size);
-    let other = match (kind, found) {
-        (LengthPreserving::Adiantum, Some(page_size)) => return Ok(page_size),
-        (LengthPreserving::Adiantum, None) => others().find(|size| named(*size).is_some()),
-        (LengthPreserving::Aes256Xts, _) => {
-            if let Some(page_size) = found.filter(|_| main_blocks::is_proven(cipher, encrypted, block_size)) {
-                return Ok(page_size);
-            }
-            match others().find(|size| fits(*size)) {
-                None if found == Some(block_size) => return Ok(block_size),
-                proven => proven.or(found).or_else(|| others().find_map(named)),
-            }
+    let found = named(block_size);
+    let size = match kind {
+        LengthPreserving::Adiantum => {
+            found.map(|_| block_size).or_else(|| others().find(|size| named(*size).is_some()))
         }
+        LengthPreserving::Aes256Xts => found.or_else(|| others().find_map(named)).map(|page_size| {
+            // XTS tells the page size in any case.
+            main_blocks::find(cipher, encrypted, block_size).unwrap_or(page_size)
+        }),
     };
+    if let Some(page_size) = found.filter(|_| size == Some(block_size)) {
+        return Ok(page_size);
+    }
     if encrypted.starts_with(SQLITE_MAGIC) {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
@@ -71,7 +77,7 @@ pub fn judge(
             "the file is in lumocrypt's own format; open it with lumocrypt.connect",
         ));
     }
-    Err(match other {
+    Err(match size {
         Some(size) => wrong_size(size, named(size), block_size),
         None => Fault::new(
             FaultClass::WrongKey,

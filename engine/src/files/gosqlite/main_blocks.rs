@@ -27,32 +27,53 @@ pub fn sizes() -> impl Iterator<Item = usize> {
         .take_while(|size| BLOCK_SIZES.contains(size))
 }
 
-/// Does `encrypted`, the beginning of a main file under XTS, make sense in blocks of `block_size` bytes where it makes
-/// none in blocks of any other size? `false` is no proof of the contrary.
-pub fn is_proven(cipher: &SharedCipher, encrypted: &[u8], block_size: usize) -> bool {
-    let blocks = encrypted.len() / block_size;
-    // Larger blocks agree up to here, smaller ones end before; in the only block there is, no larger one has room.
-    let first = if blocks == 1 { block_size / 2 } else { block_size };
-    let Ok(mut block) = memory::zeroed(block_size) else { return false };
-    let mut head = None;
-    for number in 0..blocks {
-        let start = number * block_size;
-        block.copy_from_slice(&encrypted[start..start + block_size]);
-        cipher.decrypt(FileKind::MainDb as u8, number as u64, &mut block);
-        let head = head.get_or_insert_with(|| Head::of(&block));
-        for at in (0..block_size).step_by(STRETCH) {
-            let place = start + at;
-            // A hole has no content, whatever it decrypts to.
-            if place < first.max(STRETCH) || is_zero(&encrypted[place..place + STRETCH]) {
-                continue;
-            }
-            let stretch = &block[at..at + STRETCH];
-            if is_no_noise(stretch) || head.page_begins(stretch, place) {
-                return true;
-            }
-        }
-    }
-    false
+/// The size of the blocks of a main file under XTS of which `encrypted` is the beginning, two of the largest blocks or all
+/// of a file that is shorter. `given`, which somebody thinks it is, is tried first. `None` if nothing tells.
+pub fn find(cipher: &SharedCipher, encrypted: &[u8], given: usize) -> Option<usize> {
+    let tells = |size: &usize| makes_sense_behind_the_first(cipher, encrypted, *size);
+    std::iter::once(given).chain(sizes()).find(tells).or_else(|| find_by_length(cipher, encrypted))
+}
+
+/// Does something behind the first of blocks of `size` bytes make sense? It does in no blocks of another size.
+fn makes_sense_behind_the_first(cipher: &SharedCipher, encrypted: &[u8], size: usize) -> bool {
+    let Some(first) = decrypted(cipher, encrypted, size, 0) else { return false };
+    let head = Head::of(&first);
+    (1..encrypted.len() / size).any(|number| {
+        let start = number * size;
+        decrypted(cipher, encrypted, size, number)
+            .is_some_and(|block| last_sense(&head, &block, &encrypted[start..start + size], start).is_some())
+    })
+}
+
+/// Where there is one block, it is longer than what makes sense in it, and the last page, which the header names, ends
+/// in it.
+fn find_by_length(cipher: &SharedCipher, encrypted: &[u8]) -> Option<usize> {
+    let largest = sizes().filter(|size| *size <= encrypted.len()).last()?;
+    let block = decrypted(cipher, encrypted, largest, 0)?;
+    let head = Head::of(&block);
+    let sense = last_sense(&head, &block, &encrypted[..largest], 0).unwrap_or(0);
+    let content = head.page_size? * head.pages as usize;
+    let mut fitting = sizes()
+        .filter(|size| *size > sense && content > 0 && content.next_multiple_of(*size) == encrypted.len());
+    let only = fitting.next();
+    only.filter(|_| fitting.next().is_none())
+}
+
+fn decrypted(cipher: &SharedCipher, encrypted: &[u8], size: usize, number: usize) -> Option<Vec<u8>> {
+    let mut block = memory::zeroed(size).ok()?;
+    block.copy_from_slice(encrypted.get(number * size..(number + 1) * size)?);
+    cipher.decrypt(FileKind::MainDb as u8, number as u64, &mut block);
+    Some(block)
+}
+
+/// The last place in `block`, which begins at `start` of the file, that makes sense.
+fn last_sense(head: &Head, block: &[u8], encrypted: &[u8], start: usize) -> Option<usize> {
+    (0..block.len()).step_by(STRETCH).rev().find(|&at| {
+        let stretch = &block[at..at + STRETCH];
+        // A hole has no content, whatever it decrypts to.
+        !is_zero(&encrypted[at..at + STRETCH])
+            && (is_no_noise(stretch) || head.page_begins(stretch, start + at))
+    })
 }
 
 /// What the header of the database says.

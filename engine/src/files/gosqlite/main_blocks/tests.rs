@@ -40,7 +40,7 @@ fn the_blocks_of_a_main_file_need_not_be_its_pages() {
         for own in sizes() {
             for page_size in sizes() {
                 let mut bytes = encrypted(&cipher, FileKind::MainDb, own, &database(page_size, 12));
-                bytes.truncate(65536);
+                bytes.truncate(header::sample_len(algorithm));
                 for given in sizes() {
                     let judged = judge(&cipher, algorithm, &bytes, given);
                     if given == own {
@@ -63,8 +63,8 @@ fn the_blocks_of_a_main_file_need_not_be_its_pages() {
 #[test]
 fn noise_proves_nothing() {
     let cipher = cipher_of(LengthPreserving::Aes256Xts, 3);
-    let bytes = encrypted(&cipher_of(LengthPreserving::Adiantum, 1), FileKind::MainDb, 512, &[1; 65536]);
+    let bytes = encrypted(&cipher_of(LengthPreserving::Adiantum, 1), FileKind::MainDb, 512, &[1; 131072]);
     for size in sizes() {
-        assert!(!is_proven(&cipher, &bytes, size));
+        assert_eq!(find(&cipher, &bytes, size), None);
     }
 }
