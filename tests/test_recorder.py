@@ -288,12 +288,15 @@ def test_events_are_the_system_calls(tmp_path: Path, page_size: int, mode: str) 
             for is_part, place in zip(parts, (start, end - block), strict=True):
                 expected["read", kind, place, block] += is_part
     assert sum(expected.values()) > 100
-    assert not expected - called
+    # The last frame of a WAL is read with its header, whose checksum it must have.
+    missing = expected - called
+    assert {(operation, kind) for operation, kind, *_ in missing} <= {("read", WAL)}
+    assert sum(missing.values()) <= 5
     # Nobody's reads: the header and the beginnings of logs, and the checksum of a WAL's last frame.
     looks = called - expected
     assert {operation for operation, *_ in looks} <= {"read"}
     assert all(offset == 0 for _, kind, offset, _ in looks if kind != WAL)
-    assert sum(looks.values()) <= (4 if mode == "delete" else sum(expected.values()) / 20)
+    assert sum(looks.values()) <= (4 if mode == "delete" else 16 + sum(expected.values()) / 20)
 
 
 def test_counters(tmp_path: Path) -> None:
