@@ -74,11 +74,13 @@ def inspect(path: str) -> DatabaseInfo:
             "sqlite": "the file is a plaintext SQLite database; encrypt it with lumocrypt.encrypt()",
             "empty": "the file is empty; the database has not been created yet",
         }
-        # Whose files have nothing to be recognised by.
-        unknown = (
-            "the file is neither a lumocrypt nor an SQLite database; if it is of the gosqlite format, open "
-            "it with lumocrypt.crypto_vfs or convert it with `lumocrypt decrypt --format gosqlite`"
-        )
+        unknown = "the file is neither a lumocrypt nor an SQLite database"
+        if found.get("noise"):
+            unknown += (
+                "; if it is in the gosqlite format, open it with lumocrypt.crypto_vfs, or bring it into "
+                "another format with `lumocrypt decrypt --format gosqlite` or "
+                "`lumocrypt convert --from gosqlite`"
+            )
         raise make(NotEncryptedError, what.get(found["format"], unknown), path=path)
     return DatabaseInfo(
         path=path,

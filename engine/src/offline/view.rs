@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Unlocked;
 use super::convert::unauthentic;
+use super::verify::sqlite_size;
 use super::workers::Input;
 use crate::crypto::length_preserving::{LengthPreserving, LengthPreservingCipher};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::BLOCK_SIZES;
-use crate::files::gosqlite::header::{judge, page_size};
+use crate::files::gosqlite::header::{judge, page_size, sample_len};
 use crate::files::memory;
 use crate::files::storage::{Storage, is_zero};
 use crate::format::superblock;
@@ -92,6 +93,13 @@ impl View {
         let mut head = [0; SQLITE_HEADER_LEN];
         view.read(&mut head, 0)?;
         view.page_size = page_size(&head).ok_or_else(|| view.no_database(&head))? as u32;
+        // Behind the last page a block that is larger than a page has what no write has covered.
+        if matches!(view.form, Form::Gosqlite(_))
+            && let Some(exact) = sqlite_size(&head)
+            && exact.next_multiple_of(u64::from(block_size)) == size
+        {
+            view.size = exact;
+        }
         Ok(view)
     }
 
@@ -171,7 +179,11 @@ impl Storage for View {
         while done < there {
             let at = offset + done as u64;
             let (index, within) = (at / block_size, (at % block_size) as usize);
-            let len = (self.size - index * block_size).min(block_size) as usize;
+            let len = match &self.form {
+                // Blocks of this format are whole, the last one, too.
+                Form::Gosqlite(_) => block_size as usize,
+                _ => (self.size - index * block_size).min(block_size) as usize,
+            };
             let out = &mut buf[done..there];
             if within == 0 && out.len() >= len {
                 self.open_block(index, &mut out[..len])?;
@@ -214,7 +226,7 @@ fn read_only() -> Fault {
 /// The block size of a file in the gosqlite format, which says nothing about itself: the one that is asked for, or the
 /// one under which its first block is the beginning of a database.
 fn gosqlite_block_size(file: &mut dyn Input, gosqlite: &Gosqlite) -> Result<u32> {
-    let mut head = memory::zeroed((*BLOCK_SIZES.end() as u64).min(file.size()?) as usize)?;
+    let mut head = memory::zeroed((sample_len(gosqlite.cipher) as u64).min(file.size()?) as usize)?;
     file.read(&mut head, 0)?;
     let judged = |size: u32| judge(&gosqlite.keyed, gosqlite.cipher, &head, size as usize).map(|_| size);
     if let Some(asked) = gosqlite.page_size {

@@ -62,9 +62,9 @@ pub fn sector_size(open: &mut OpenFile) -> c_int {
     match &mut open.content {
         Content::Main(database) => database.sector_size(&mut open.base) as c_int,
         Content::Gosqlite(file) => {
-            let block = file.block_size() as c_int;
+            let sector = file.sector_size() as c_int;
             // The medium's own sectors matter where it does not keep writes apart.
-            if powersafe { block } else { block.max(below) }
+            if powersafe { sector } else { sector.max(below) }
         }
         _ => below,
     }
