@@ -47,6 +47,7 @@ def test_the_classes_fit_into_pep_249() -> None:
         lumocrypt.WrongKeyError,
         lumocrypt.TamperedError,
         lumocrypt.InUseError,
+        lumocrypt.KdfLimitError,
     ):
         assert issubclass(cls, sqlite3.OperationalError)
 
@@ -300,7 +301,8 @@ def test_except_clauses_go_on_catching(record: Callable[..., None]) -> None:
         8202: "disk I/O error",
         14: "unable to open database file",
     }
-    for status, ours in enumerate(OURS, start=1):
+    assert set(errors.CLASSES.values()) == set(OURS)
+    for status, ours in errors.CLASSES.items():
         for code, text in texts.items():
             record(status, code)
             error = sqlite3.OperationalError(text)
