@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -202,3 +203,48 @@ def test_a_wal_that_is_restarted_many_times(tmp_path: Path, cipher: str, locking
             assert count(recovered) == 310
         with contextlib.closing(connect(vfs, path)) as again:
             assert count(again) == 310
+
+
+def share(path: Path, seed: int, answers: Any) -> None:
+    """Writes, reads and checkpoints beside others; how often it wrote, or what went wrong."""
+    random, written = Random(seed), 0
+    try:
+        with lumocrypt.crypto_vfs(KEYS["aes-256-xts"], "aes-256-xts") as vfs:
+            for _ in range(4):
+                with contextlib.closing(connect(vfs, path, timeout=60)) as connection:
+                    for _ in range(8):
+                        if (choice := random.random()) < 0.5:
+                            connection.execute("UPDATE t SET text = text WHERE id = 1")
+                            insert(connection, 1)
+                            written += 1
+                        elif choice < 0.8:
+                            assert count(connection) >= 100
+                        else:
+                            mode = random.choice(["PASSIVE", "RESTART", "TRUNCATE"])
+                            connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        answers.put(written)
+    except Exception as error:
+        answers.put(f"{type(error).__name__}: {error}")
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_processes_share_a_wal(tmp_path: Path, large: bool) -> None:
+    """Whatever blocks it begins in, and though it is emptied and begun anew under them."""
+    path = tmp_path / "a.db"
+    with lumocrypt.crypto_vfs(KEYS["aes-256-xts"], "aes-256-xts") as vfs:
+        with contextlib.closing(make(vfs, path, 4096, "wal")):
+            copy = crashed(path, tmp_path / "crashed")
+        if large:
+            in_large_blocks(log_of(copy, "-wal"), 4096)
+        context = multiprocessing.get_context("spawn")
+        answers = context.Queue()
+        processes = [context.Process(target=share, args=(copy, seed, answers)) for seed in range(3)]
+        with contextlib.closing(connect(vfs, copy)) as holder:
+            assert count(holder) == 100
+            for process in processes:
+                process.start()
+            found = [answers.get(timeout=600) for _ in processes]
+            for process in processes:
+                process.join()
+            assert [answer for answer in found if not isinstance(answer, int)] == []
+            assert count(holder) == 100 + sum(found)
