@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any
 
 from .errors import CLASSES, Failure, Untranslated, combine, describe
-from .uri import parse
+from .uri import Target
 
 # sqlite3_errstr() of the codes that the engine returns; SQLite's sources never change these texts, because
 # programs compare them.
@@ -108,10 +108,9 @@ def _names(name: str, path: str | None) -> bool:
     """Whether the name in a message of ATTACH is that of the file ``path``."""
     if path is None:
         return False
-    try:
-        return os.path.realpath(parse(name, uri=True).path) == os.path.realpath(path)
-    except ValueError:
-        return False
+    if name.startswith("file:"):
+        name = Target("file", name.removeprefix("file:").partition("#")[0].partition("?")[0]).path
+    return os.path.realpath(name) == os.path.realpath(path)
 
 
 def _calls(frame: FrameType | None, method: str) -> bool:
