@@ -97,7 +97,9 @@ def test_header(locked: Path, tmp_path: Path) -> None:
 def test_a_variable_alone_does_not_change_the_key(locked: Path, new: Path) -> None:
     """LUMO_NEW_KEY may be there for another command: `rekey` takes it when it is asked to change the key."""
     before = lumocrypt.info(locked).key_id
-    done = run("rekey", locked, "--key-stdin", stdin=PASS.encode(), env={"LUMO_NEW_KEY": "from the environment"})
+    done = run(
+        "rekey", locked, "--key-stdin", stdin=PASS.encode(), env={"LUMO_NEW_KEY": "from the environment"}
+    )
     assert done.returncode == 0
     assert b"--change-key" in done.stderr
     assert lumocrypt.info(locked).key_id != before

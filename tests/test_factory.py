@@ -1,4 +1,4 @@
-"""``factory=``: the caller's class gets the caller's arguments, and the database is encrypted all the same."""
+"""``factory=``: the caller's class gets the caller's arguments, and the database is encrypted."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ class ByName(sqlite3.Connection):
 
 class Slotted(sqlite3.Connection):
     __slots__ = ()
+
+
+def by_function(database: Any, **named: Any) -> sqlite3.Connection:
+    return sqlite3.Connection(database, **named)
 
 
 def use(connection: sqlite3.Connection, path: Path) -> None:
@@ -72,7 +76,7 @@ def test_a_uri_is_handed_on_without_its_key(tmp_path: Path) -> None:
     lumocrypt.connect(path, key="abc def").close()
 
 
-@pytest.mark.parametrize("factory", [ByName, Slotted, lambda *a, **k: sqlite3.Connection(*a, **k)])
+@pytest.mark.parametrize("factory", [ByName, Slotted, by_function])
 def test_nothing_is_opened_past_the_engine(tmp_path: Path, key: lumocrypt.Key, factory: Any) -> None:
     path = tmp_path / "a.db"
     connection = lumocrypt.connect(path, key=key, factory=factory)

@@ -1,4 +1,4 @@
-"""Statements of other encryption products, and misspelt ones of ours: none passes for one that did something."""
+"""Statements of other encryption products, and misspelt ones of ours: none seems to do anything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FOREIGN = [
 
 
 def refused(connection: sqlite3.Connection, statement: str) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="lumocrypt|lumo_|no effect|nothing like it"):
+    with pytest.raises(sqlite3.OperationalError, match=r"lumocrypt|lumo_|no effect|nothing like it"):
         connection.execute(statement).fetchall()
 
 
@@ -81,7 +81,9 @@ def test_on_every_kind_of_database(
 
 
 @pytest.mark.parametrize("name", [":memory:", ""])
-@pytest.mark.parametrize("pragma", ["lumo_rekey = 'x'", "lumo_key = 'x'", "main.rekey = 'x'", "lumo_status", "KEY='x'"])
+@pytest.mark.parametrize(
+    "pragma", ["lumo_rekey = 'x'", "lumo_key = 'x'", "main.rekey = 'x'", "lumo_status", "KEY='x'"]
+)
 def test_in_memory(name: str, pragma: str) -> None:
     connection = lumocrypt.connect(name)
     refused(connection, f"PRAGMA {pragma}")

@@ -1,4 +1,4 @@
-"""Files that are no database of any kind: when that is said, by whom, and that nothing beside them is touched."""
+"""Files that are no database of any kind: when that is said, and that nothing beside them is touched."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def test_a_damaged_header_is_said_at_once(encrypted: Path, installed: None) -> N
 
 
 @pytest.mark.parametrize("call", [lumocrypt.info, lumocrypt.verify, lumocrypt.salvage])
-def test_whole_files_name_the_format_that_nothing_tells(tmp_path: Path, key: lumocrypt.Key, call: object) -> None:
+def test_whole_files_name_the_format_that_nothing_tells(
+    tmp_path: Path, key: lumocrypt.Key, call: object
+) -> None:
     path = tmp_path / "a.db"
     with lumocrypt.crypto_vfs(bytes(32)) as vfs:
         connection = sqlite3.connect(f"file:{path}?vfs={vfs.name}", uri=True)

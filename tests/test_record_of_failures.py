@@ -1,4 +1,4 @@
-"""A failure is told of where it belongs: never as the reason of an error of another library, connection or file."""
+"""A failure is never told of as the reason of an error of another library, connection or file."""
 
 from __future__ import annotations
 
@@ -108,6 +108,7 @@ def test_the_same_text_of_another_connection(tmp_path: Path, encrypted: Path, ke
 def test_every_way_to_meet_a_failure_is_told_of(damaged: Path, key: lumocrypt.Key) -> None:
     """Cursors, iteration, scripts, backup, blobs, and statements within functions."""
     connection = lumocrypt.connect(damaged, key=key, isolation_level=None)
+
     def tampered(work: object) -> None:
         with pytest.raises(lumocrypt.TamperedError) as caught:
             work()  # type: ignore[operator]

@@ -42,9 +42,7 @@ def overwrite(source: Path, target: Path) -> None:
         file.truncate()
 
 
-def test_another_database(
-    tmp_path: Path, key: lumocrypt.Key, mode: str, io: lumocrypt.connection.Io
-) -> None:
+def test_another_database(tmp_path: Path, key: lumocrypt.Key, mode: str, io: lumocrypt.connection.Io) -> None:
     """Copied over an open one: nothing is damaged, the connection is of the other one."""
     path = make(tmp_path / "app.db", key, "now", mode)
     other = make(tmp_path / "other.db", lumocrypt.Key.raw(bytes(32)), "other")

@@ -253,7 +253,7 @@ assert time.monotonic() - start < 4
 
 
 def test_mmap_size_changes_nothing(encrypted: Path) -> None:
-    """It is answered as without encryption. SQLite's own map would show it ciphertext, and its writes would be clear."""
+    """Answered as in clear. SQLite's own map would show it ciphertext, and its writes would be clear."""
     lines = program(
         """
 path, = sys.argv[1:]

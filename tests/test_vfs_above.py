@@ -154,3 +154,41 @@ def test_names_that_are_not_handed_on_are_refused_by_name(tmp_path: Path) -> Non
         connection.close()
     finally:
         vfs.unregister()
+
+
+class Scrambled(apsw.VFSFile):
+    """Changes every byte."""
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        return bytes(byte ^ 0xA5 for byte in super().xRead(amount, offset))
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        super().xWrite(bytes(byte ^ 0xA5 for byte in data), offset)
+
+
+def test_content_that_is_changed_above_cannot_be_logged(tmp_path: Path) -> None:
+    """A commit in a write-ahead log is known by its frame, so such a log is refused; a journal is not."""
+    lumocrypt.load(apsw.Connection(":memory:"))
+
+    class Scrambles(AboveWithFiles):
+        def xOpen(self, name: str | apsw.URIFilename | None, flags: list[int]) -> apsw.VFSFile:
+            return Scrambled(self.base, name, flags)
+
+    vfs = Scrambles("scrambles", "lumocrypt")
+    path = tmp_path / "a.db"
+    try:
+        connection = opened(path, "scrambles")
+        connection.execute("CREATE TABLE t (a)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.execute("PRAGMA journal_mode = WAL")
+        with pytest.raises(apsw.CantOpenError):
+            connection.execute("INSERT INTO t VALUES (2)")
+        failure = lumocrypt.native.take_failure()
+        assert failure is not None
+        assert "stacked above" in failure.message
+        connection.close()
+        connection = opened(path, "scrambles")
+        assert connection.execute("SELECT * FROM t").fetchall() == [(1,)]
+        connection.close()
+    finally:
+        vfs.unregister()

@@ -12,9 +12,9 @@ library's, and the connection that it names has to say that its last call failed
 
 from __future__ import annotations
 
+import inspect
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -101,7 +101,7 @@ def _matches(failure: Failure, says: str, message: str) -> bool:
     if message != failure.message and message != _TEXTS.get(failure.code & 0xFF):
         return False
     # Of a backup SQLite tells the handle what failed, and neither of the connections.
-    return says != "otherwise" or _calls(sys._getframe(2), "backup")
+    return says != "otherwise" or _calls(inspect.currentframe(), "backup")
 
 
 def _names(name: str, path: str | None) -> bool:
@@ -115,7 +115,7 @@ def _names(name: str, path: str | None) -> bool:
 
 def _calls(frame: FrameType | None, method: str) -> bool:
     """Whether the code that is running, or what called it, has a method of that name in it."""
-    for _ in range(3):
+    for _ in range(5):
         if frame is None:
             return False
         if method in frame.f_code.co_names:

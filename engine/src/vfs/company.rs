@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString, c_int, c_void};
 use super::abi::*;
 use super::api::Api;
 use super::file::OpenFile;
+use crate::error::{Fault, FaultClass, Result};
 
 /// A file control of our own: who has a file of ours, below whatever other VFSs, answers with it. SQLite keeps the
 /// numbers up to 100 for itself (sqlite3.h, sqlite3_file_control).
@@ -60,6 +61,22 @@ pub unsafe fn main_vfs(api: &Api, connection: *mut sqlite3) -> *mut sqlite3_vfs 
         (api.file_control)(connection, c"main".as_ptr(), SQLITE_FCNTL_VFS_POINTER, (&raw mut vfs).cast())
     };
     vfs
+}
+
+/// What a WAL begins with (fileformat2, section 4.1); the last bit is the byte order of its checksums.
+const WAL_MAGIC: u32 = 0x377f_0682;
+
+/// A log is kept frame by frame, and a commit is known by what is in a frame. A VFS above ours that changes what it hands
+/// on would make every commit look like none, so it is found out by the log's first bytes.
+pub fn check_log_is_sqlites(data: &[u8], offset: u64) -> Result<()> {
+    match data.first_chunk() {
+        Some(magic) if offset == 0 && u32::from_be_bytes(*magic) & !1 != WAL_MAGIC => Err(Fault::new(
+            FaultClass::InUse,
+            "what is written to the write-ahead log is not SQLite's: a VFS that is stacked above lumocrypt's and changes \
+             content can be used without a write-ahead log only (PRAGMA journal_mode=DELETE)",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The statement in which a connection opens a file beside its main database.
