@@ -227,9 +227,12 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         // The connection's own main database. A new one without a key stays plain, where that is allowed.
         return Ok(());
     }
-    // SAFETY: as above. The text is looked at where it is certain whose it is.
-    let statement =
-        if is_first { unsafe { company::statement(&api, connection) } } else { Statement::Unknown };
+    // The text is looked at where it is certain whose it is.
+    let statement = match is_first {
+        // SAFETY: as above.
+        true => unsafe { company::statement(&api, connection) },
+        false => Statement::Unknown,
+    };
     // SQLite puts the temporary files of a whole connection through its main database's VFS.
     // SAFETY: SQLite's answer.
     let foreign = main.is_null() && !unsafe { is_our_vfs(vfs) };
