@@ -216,6 +216,7 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
     let connection = unsafe { *connection };
     let api = open.shim.host().api;
+    let is_first = open.connection == 0;
     open.connection = connection as usize;
     mains::set_connection(this, connection);
     // SAFETY: SQLite calls with the connection that opens the file.
@@ -230,8 +231,12 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         Main::Nameless => Some(null_mut()),
         Main::Foreign => None,
     };
-    // SAFETY: as above.
-    let statement = unsafe { company::statement(&api, connection) };
+    // The text is looked at where it is certain whose it is: of a cache that connections share SQLite may name any later.
+    let statement = match is_first {
+        // SAFETY: as above.
+        true => unsafe { company::statement(&api, connection) },
+        false => Statement::Unknown,
+    };
     if let Some(fault) = refusal(open, main.is_none(), &statement) {
         refuse(open, fault);
         return Ok(());
