@@ -92,3 +92,28 @@ def test_header(locked: Path, tmp_path: Path) -> None:
     refused = run("header", "restore", other, backup, "--key-stdin", "--json", stdin=PASS.encode())
     assert refused.returncode == 2
     assert "another database" in json.loads(refused.stderr)["message"]
+
+
+def test_a_variable_alone_does_not_change_the_key(locked: Path, new: Path) -> None:
+    """LUMO_NEW_KEY may be there for another command: `rekey` takes it when it is asked to change the key."""
+    before = lumocrypt.info(locked).key_id
+    done = run(
+        "rekey", locked, "--key-stdin", stdin=PASS.encode(), env={"LUMO_NEW_KEY": "from the environment"}
+    )
+    assert done.returncode == 0
+    assert b"--change-key" in done.stderr
+    assert lumocrypt.info(locked).key_id != before
+    lumocrypt.connect(locked, key=PASS).close()
+    with pytest.raises(lumocrypt.WrongKeyError):
+        lumocrypt.connect(locked, key="from the environment")
+    arguments = ("rekey", locked, "--key-stdin", "--change-key", "--kdf", KDF)
+    assert run(*arguments, stdin=PASS.encode(), env={"LUMO_NEW_KEY": "from the environment"}).returncode == 0
+    lumocrypt.connect(locked, key="from the environment").close()
+    # A source that is named says it, too.
+    done = run(
+        *("rekey", locked, "--key-stdin", "--new-key-file", new, "--kdf", KDF),
+        stdin=b"from the environment",
+        env={"LUMO_NEW_KEY": "not this one"},
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    lumocrypt.connect(locked, key="a new one").close()

@@ -50,7 +50,7 @@ def connect(
     over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
     ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
     ``sqlite3.connect``, ``factory`` included: a class derived from ``sqlite3.Connection`` is called with the
-    arguments given here, and a subclass of it is made; another callable, and a class that calls
+    arguments given here; another callable, and a class that calls
     ``sqlite3.Connection.__init__`` by that name, with the URI that SQLite gets.
 
     Because parameters reach the engine in a URI, SQLite reads the names that this connection ATTACHes as

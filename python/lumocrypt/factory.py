@@ -7,6 +7,7 @@ is its own affair: a path that it shows or compares. So a class is put between i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -40,14 +41,14 @@ _pending = _Pending()
 
 
 class _Opening(sqlite3.Connection):
-    """The class in between."""
+    """The class in between. It adds no room of its own, so that an object can be given the caller's class."""
+
+    __slots__ = ()
 
     def __init__(self, database: Any, *arguments: Any, **named: Any) -> None:
         translate = _pending.translate
         if translate is None:
-            raise sqlite3.ProgrammingError(
-                "a connection cannot be initialised again; call lumocrypt.connect() for another one"
-            )
+            raise sqlite3.ProgrammingError("the factory initialised its connection twice")
         _pending.translate = None
         if len(arguments) > _URI_AT:
             uri = bool(arguments[_URI_AT])
@@ -88,6 +89,8 @@ def connect(database: Any, translate: Translator, arguments: dict[str, Any]) -> 
         return None
     finally:
         _pending.translate, _pending.name = before
+    with contextlib.suppress(TypeError):
+        connection.__class__ = arguments["factory"]
     return connection
 
 
@@ -95,6 +98,7 @@ def connect(database: Any, translate: Translator, arguments: dict[str, Any]) -> 
 def _with_opening(factory: type[sqlite3.Connection]) -> type[sqlite3.Connection]:
     def fill(body: dict[str, Any]) -> None:
         body.update(__module__=factory.__module__, __qualname__=factory.__qualname__, __doc__=factory.__doc__)
+        body["__slots__"] = ()
 
     return types.new_class(factory.__name__, (factory, _Opening), {}, fill)
 

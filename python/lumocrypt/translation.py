@@ -12,16 +12,16 @@ library's, and the connection that it names has to say that its last call failed
 
 from __future__ import annotations
 
+import inspect
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
 from .errors import CLASSES, Failure, Untranslated, combine, describe
-from .uri import parse
+from .uri import Target
 
 # sqlite3_errstr() of the codes that the engine returns; SQLite's sources never change these texts, because
 # programs compare them.
@@ -101,22 +101,21 @@ def _matches(failure: Failure, says: str, message: str) -> bool:
     if message != failure.message and message != _TEXTS.get(failure.code & 0xFF):
         return False
     # Of a backup SQLite tells the handle what failed, and neither of the connections.
-    return says != "otherwise" or _calls(sys._getframe(2), "backup")
+    return says != "otherwise" or _calls(inspect.currentframe(), "backup")
 
 
 def _names(name: str, path: str | None) -> bool:
     """Whether the name in a message of ATTACH is that of the file ``path``."""
     if path is None:
         return False
-    try:
-        return os.path.realpath(parse(name, uri=True).path) == os.path.realpath(path)
-    except ValueError:
-        return False
+    if name.startswith("file:"):
+        name = Target("file", name.removeprefix("file:").partition("#")[0].partition("?")[0]).path
+    return os.path.realpath(name) == os.path.realpath(path)
 
 
 def _calls(frame: FrameType | None, method: str) -> bool:
     """Whether the code that is running, or what called it, has a method of that name in it."""
-    for _ in range(3):
+    for _ in range(5):
         if frame is None:
             return False
         if method in frame.f_code.co_names:

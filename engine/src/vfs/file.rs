@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::abi::*;
 use super::base::BaseFile;
 use super::checkpoint::Checkpoint;
+use super::company;
 use super::database::{Database, Link, News, Phase};
 use super::evidence;
 use super::gosqlite::GosqliteContent;
@@ -338,6 +339,7 @@ impl OpenFile {
             Content::Temp(file) => file.write(&mut self.base, data, offset)?,
             Content::Journal(file, _) => file.write(&mut self.base, data, offset)?,
             Content::Wal(file, main) => {
+                company::check_log_is_sqlites(data, offset)?;
                 // SAFETY: SQLite closes a WAL before its main database.
                 let mut link = unsafe { link_of(*main) }?;
                 file.write(&mut self.base, &mut link, data, offset)?;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::abi::*;
 use super::api::Api;
 use super::base::BaseFile;
-use super::file::OpenFile;
+use super::file::{Content, OpenFile};
 use crate::error::Result;
 use crate::files::storage::Storage;
 
@@ -88,13 +88,14 @@ fn move_aside(api: &Api, log: &Path) -> bool {
 
 /// Removes a file that this connection made and that was then refused, if nobody has written to it.
 pub fn remove_stray(open: &mut OpenFile) {
-    let (true, Some(lock)) = (open.is_stray, open.base.methods().lock) else { return };
+    let (true, Content::Main(database)) = (open.is_stray, &open.content) else { return };
+    let Some(lock) = open.base.methods().lock else { return };
     let levels = [SQLITE_LOCK_SHARED, SQLITE_LOCK_RESERVED, SQLITE_LOCK_EXCLUSIVE];
     // SAFETY: an open file that is about to be closed, which gives the locks back.
     let alone = levels.iter().all(|level| unsafe { lock(open.base.as_ptr(), *level) } == SQLITE_OK);
     if alone && matches!(open.base.size(), Ok(0)) && open.base.has_its_name() {
         // What cannot be removed is an empty file.
-        let _ = fs::remove_file(&open.path);
+        let _ = fs::remove_file(&database.path);
     }
 }
 
