@@ -25,12 +25,12 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
     folder = (arguments.build / "source" / "test").resolve()
-    out = excluded(_LIST)
+    out, meaningless = excluded(_LIST)
     names = arguments.files or sorted(p.name for p in folder.glob("*.test") if p.name not in out)
     suite = Suite(
         (arguments.build / "testfixture").resolve(), folder, native.shared_object(), arguments.limit
     )
-    return int(run_all(suite, names, arguments.processes) > 0)
+    return int(run_all(suite, names, meaningless, arguments.processes) > 0)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import tempfile
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,36 +93,41 @@ def _outcome(text: str, code: int | None) -> Outcome:
     return Outcome(int(summary[2]), failed)
 
 
-def worse(encrypted: Outcome, clear: Outcome | None) -> str | None:
-    """What went wrong only when encrypted."""
+def worse(encrypted: Outcome, clear: Outcome | None, meaningless: Container[str] = ()) -> str | None:
+    """What went wrong only when encrypted, but for tests that mean nothing then."""
     if clear is None or clear.broken is not None:
         return None
     if encrypted.broken is not None:
         return encrypted.broken
-    more = encrypted.failed - clear.failed
+    more = {test for test in encrypted.failed - clear.failed if test not in meaningless}
     return " ".join(sorted(more)) if more else None
 
 
-def excluded(path: Path) -> dict[str, str]:
-    """The files that a list leaves out, and why."""
-    reason, found = "", dict[str, str]()
+def excluded(path: Path) -> tuple[dict[str, str], dict[str, set[str]]]:
+    """The files that a list leaves out, and why; and the tests of other files."""
+    reason, files, tests = "", dict[str, str](), dict[str, set[str]]()
     for line in path.read_text().splitlines():
         text = line.partition("#")[0].strip()
         if heading := _REASON.match(text):
             reason = heading[1]
-        else:
-            found |= dict.fromkeys(text.split(), reason)
-    return found
+            continue
+        for word in text.split():
+            name, _, test = word.partition(":")
+            if test:
+                tests.setdefault(name, set()).add(test)
+            else:
+                files[name] = reason
+    return files, tests
 
 
-def run_all(suite: Suite, names: list[str], processes: int) -> int:
+def run_all(suite: Suite, names: list[str], meaningless: dict[str, set[str]], processes: int) -> int:
     """Runs the files and prints what is worse when encrypted; how many files that are."""
     tests = bad = unknown = 0
     with ThreadPoolExecutor(processes) as pool:
         for name, (encrypted, clear) in zip(names, pool.map(suite.compare, names), strict=True):
             tests += encrypted.tests
             unknown += clear is not None and clear.broken is not None
-            if problem := worse(encrypted, clear):
+            if problem := worse(encrypted, clear, meaningless.get(name, ())):
                 bad += 1
                 print(f"{name}: {problem}", flush=True)
     print(f"{len(names)} files, {tests} tests; {bad} files are worse when encrypted, {unknown} fail in clear")

@@ -7,8 +7,13 @@ mkdir -p "$1"
 cd "$1"
 place=$PWD
 version=3.40.1
-tools=(gcc make tclsh dpkg-source)
-if ! command -v "${tools[@]}" >/dev/null || ! find /usr/include -maxdepth 2 -name tcl.h | grep -q .; then
+missing=
+for tool in gcc make tclsh dpkg-source xz; do
+    command -v "$tool" >/dev/null || missing=$tool
+done
+[ -e /usr/include/zlib.h ] || missing=zlib1g-dev
+[ -n "$(find /usr/include -maxdepth 2 -name tcl.h)" ] || missing=tcl-dev
+if [ -n "$missing" ]; then
     apt-get install -y --no-install-recommends gcc make tcl tcl-dev zlib1g-dev dpkg-dev xz-utils
 fi
 if [ ! -e source ]; then

@@ -1,4 +1,4 @@
-"""Threads that repeat their work until time is up, and a watchdog that notices one that does not come back."""
+"""Threads that repeat their work until time is up, and a watchdog that notices one that is stuck."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Crew:
     def run(self, seconds: float, beside: Callable[[], None] | None = None) -> int:
         """Works for ``seconds``, while the calling thread does ``beside``; returns how many rounds that were.
 
-        Raises the first error that is none of :data:`EXPECTED`. Ends the process with exit code 3, and all stacks
-        on stderr, if a thread gets stuck.
+        Raises the first error that is none of :data:`EXPECTED`. Ends the process with exit code 3, and all
+        stacks on stderr, if a thread gets stuck.
         """
         threads = [
             threading.Thread(target=self._repeat, args=(i,), daemon=True) for i in range(len(self._work))
