@@ -352,7 +352,7 @@ def test_a_failing_rename_leaves_the_original(
         lumocrypt.encrypt(path, key=key)
     before = path.read_bytes()
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "broken")
 
     with monkeypatch.context() as patch:

@@ -98,10 +98,11 @@ def test_nothing_is_in_clear_meanwhile(tmp_path: Path, plain: Path) -> None:
     contents: list[bytes] = []
 
     def look(now: int, total: int) -> None:
-        contents.extend(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
+        # Not the source: closing it would drop the lock that this process has on it.
+        contents.extend(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file() and file != path)
 
     lumocrypt.convert(path, progress=look, **side("gosqlite-adiantum"), **side("lumocrypt", new=True))
-    assert len(contents) > 2
+    assert contents
     assert not any(MARKER.encode() in content or b"CREATE TABLE" in content for content in contents)
 
 

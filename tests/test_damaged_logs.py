@@ -79,23 +79,25 @@ def test_hazard_4_a_kept_log_lets_in_who_the_log_did(wal_crash: Crashed) -> None
     if not supports_access_lists(folder):
         pytest.skip("no access control lists here")
     if os.geteuid() == 0:
-        os.chown(wal_crash.wal, OTHER, 12345)
+        # SQLite gives logs to whom the database belongs to.
+        os.chown(wal_crash.path, OTHER, 12345)
     os.setxattr(folder, DEFAULT_LIST, access_list(named={12345: 6}, group=6, others=6))
     try:
         for expected in (None, given):
             if expected is not None:
                 damage_frame(wal_crash, 0)
                 os.setxattr(wal_crash.wal, ACCESS_LIST, expected)
-            wal = wal_crash.wal.stat()
+            wal, owner = wal_crash.wal.stat(), wal_crash.path.stat()
             assert wal_crash.outcome() == wal_crash.states[0]
             kept = kept_of(wal_crash.wal)
             found = kept.stat()
-            assert (found.st_uid, found.st_gid, found.st_mode) == (wal.st_uid, wal.st_gid, wal.st_mode)
+            assert (found.st_uid, found.st_gid, found.st_mode) == (owner.st_uid, owner.st_gid, wal.st_mode)
             there = os.getxattr(kept, ACCESS_LIST) if ACCESS_LIST in os.listxattr(kept) else None
             assert there == expected
             kept.unlink()
     finally:
         os.removexattr(folder, DEFAULT_LIST)
+        os.chown(wal_crash.path, os.geteuid(), os.getegid())
 
 
 def test_hazard_4_the_first_copy_stays(wal_crash: Crashed) -> None:

@@ -19,6 +19,7 @@ from lumocrypt import formats
 from lumocrypt.shell.history import History
 from lumocrypt.shell.resultfile import open_result_file
 from support.intruder import OTHER, Shared, act, in_background, shared
+from support.rekeying import steps_of
 
 __all__ = ["shared"]
 
@@ -300,6 +301,35 @@ def test_a_race(shared: Shared, operation: str, in_place: bool) -> None:
                 OPERATIONS[operation](path, None if in_place else target, lambda done, total: None)
     assert outside.read_bytes() == original
     shared.check(SECRET)
+
+
+def test_a_change_of_the_data_key_writes_to_no_other_users_file(shared: Shared) -> None:
+    path = _source(shared.folder, "decrypt", 0)
+    kept = shared.folder / "app.db-lumo-rekey"
+
+    def put() -> None:
+        kept.rename(shared.folder / "taken")
+        _put_file(shared.victim, kept)
+
+    exchanged: list[bool] = []
+
+    def progress(done: int, total: int) -> None:
+        if not exchanged:
+            exchanged.append(act(put))
+
+    with steps_of(8 * 4096):
+        if stat.S_IMODE(shared.folder.stat().st_mode) & stat.S_ISVTX:
+            lumocrypt.rekey(path, key=KEY, progress=progress)
+            assert exchanged == [False]
+        else:
+            with pytest.raises((lumocrypt.Error, OSError), match="belongs to another user"):
+                lumocrypt.rekey(path, key=KEY, progress=progress)
+            assert exchanged == [True]
+            assert kept.read_bytes() == b""
+            # It goes on when that is gone.
+            lumocrypt.rekey(path, key=KEY)
+    assert lumocrypt.verify(path, key=KEY).ok
+    assert _content(path) == 500
 
 
 # What other users' files are there already

@@ -22,6 +22,15 @@ pub fn of(path: &Path) -> Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW).open(path)
 }
 
+/// Is `file` this process's user's, or its who owns `like`, and has it one name only? What is written to another user's
+/// file that user may read, whatever its permissions.
+pub fn is_own(file: &File, like: &File) -> Result<bool> {
+    let (found, like) = (file.metadata()?, like.metadata()?);
+    // SAFETY: asks a question that has always an answer.
+    let user = unsafe { libc::geteuid() };
+    Ok((found.uid() == user || found.uid() == like.uid()) && found.nlink() == 1)
+}
+
 /// Gives `new`, which this process has made for its own user only, to the owner and the group of `old`, with as much as
 /// they may do there. What cannot be given to them is given to nobody.
 ///

@@ -123,8 +123,8 @@ class Attributes:
 def umask() -> int:
     """The permissions that new files of this process do not get."""
     with contextlib.suppress(OSError):
-        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-            found = re.search(r"^Umask:\s*([0-7]+)$", file.read(), re.MULTILINE)
+        with open("/proc/self/status", "rb") as file:
+            found = re.search(rb"^Umask:\s*([0-7]+)$", file.read(), re.MULTILINE)
         if found is not None:
             return int(found[1], 8)
     # There is no other way to ask; what other threads make meanwhile is for them alone.

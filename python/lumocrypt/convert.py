@@ -66,9 +66,9 @@ def encrypt(
     In place, the encrypted file is written beside the source and renamed over it; nobody else may
     have the database open. Owner, permissions, access control list, extended attributes and the time of the
     last change stay; where this user cannot keep them it is refused. With a destination, which must not
-    exist, the source is left as it is, except that a WAL is checkpointed; the new file lets in nobody whom the
-    source does not, and if it is in clear nobody whom ``umask`` does not. After a failure, and if somebody
-    exchanges files in the folder meanwhile, the source is as it was and nothing else is left behind.
+    exist, the source is left as it is, except that a WAL is checkpointed; the new file lets in nobody whom
+    the source does not, and if it is in clear nobody whom ``umask`` does not. After a failure, and if
+    somebody exchanges files in the folder meanwhile, the source is as it was and nothing else is left behind.
 
     With ``format="gosqlite"`` the result is what gosqlite's ``vfs/crypto`` reads: ``key`` is then 32 bytes
     for ``cipher="adiantum"``, the default, or 64 for ``"aes-256-xts"``, ``page_size`` is checked to be that

@@ -84,6 +84,7 @@ def restore_header(
     options = {"kdf_limit": resolve_limit(kdf_limit)}
     with Original(name) as original:
         saved = _name_for_saved(original)
+        held = (name, original.folder.descriptor)
         # It has its name before the header is written: no crash may take the only copy of what was there.
         descriptor = original.folder.open(saved, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
@@ -91,7 +92,7 @@ def restore_header(
             replace(original.attributes(), mode=0o600, access_list=None).limit(descriptor, clear=False)
             original.folder.sync()
             original.check()
-            answer = native.header_restore(stdlib_host().number, name, backup, number, options, descriptor)
+            answer = native.header_restore(stdlib_host().number, held, backup, number, options, descriptor)
         finally:
             _close_or_remove(original.folder, saved, descriptor)
     return RestoredHeader(

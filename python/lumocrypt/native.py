@@ -305,12 +305,12 @@ def header_backup(host: int, path: str, destination: int) -> None:
 
 
 def header_restore(
-    host: int, path: str, backup: str, key: int, options: dict[str, Any], saved: int
+    host: int, database: Held, backup: str, key: int, options: dict[str, Any], saved: int
 ) -> dict[str, Any]:
     """Puts a header back, after the one that is there was copied into the empty file ``saved``."""
     answer = _ffi.new("char **")
     settings = _options(options)
-    _check(_lib.lumo_header_restore(host, _path(path), _path(backup), key, settings, saved, answer))
+    _check(_lib.lumo_header_restore(host, *_held(database), _path(backup), key, settings, saved, answer))
     return _json(answer)
 
 

@@ -205,7 +205,7 @@ class Takeover(_Held):
             os.close(old)
 
     def _require_lock(self, descriptor: int) -> None:
-        """Raises CryptError unless the file is the one that was copied, and the one that is locked."""
+        """Raises CryptError unless the file is the one that was copied, and is still locked."""
         if Identity.of(os.fstat(descriptor)) != self._original.identity:
             raise moved(self.path)
         if stdlib_host().base_vfs != _LOCKING_VFS:
@@ -219,7 +219,12 @@ class Takeover(_Held):
                 return
             raise
         if _FLOCK.unpack(answer)[0] == fcntl.F_UNLCK:
-            raise moved(self.path)
+            raise make(
+                InUseError,
+                "the database is not locked any more: something in this process opened and closed the file, "
+                "or SQLite was given another file; nothing was changed",
+                path=self.path,
+            )
 
     def _make_durable(self) -> None:
         try:

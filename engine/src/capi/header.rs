@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_int};
 use serde_json::json;
 
 use super::files::{beside, open, open_options};
-use super::input::new_file;
+use super::input::{held, new_file};
 use super::{call, give, required};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::{Storage, is_zero};
@@ -27,7 +27,8 @@ pub unsafe extern "C" fn lumo_header_backup(host: u32, path: *const c_char, dest
     })
 }
 
-/// Puts the header that `backup` begins with back into the database at `path`, after the one that is there was copied to
+/// Puts the header that `backup` begins with back into the database at `path`, which is in the open folder `folder` if
+/// that is not negative, after the one that is there was copied to
 /// the empty file that is open as `saved`.
 ///
 /// # Safety
@@ -36,6 +37,7 @@ pub unsafe extern "C" fn lumo_header_backup(host: u32, path: *const c_char, dest
 pub unsafe extern "C" fn lumo_header_restore(
     host: u32,
     path: *const c_char,
+    folder: c_int,
     backup: *const c_char,
     key: u64,
     options: *const c_char,
@@ -47,8 +49,9 @@ pub unsafe extern "C" fn lumo_header_restore(
         let (path, backup, options, mut target) =
             unsafe { (required(path)?, required(backup)?, open_options(options, key)?, new_file(saved)?) };
         let region = backup_region(host, backup)?;
+        let opened = held(path, folder).unwrap_or_else(|| path.to_owned());
         let mut file =
-            OwnFile::open_exclusively(host::host(host)?, path).map_err(|fault| fault.at_path(path))?;
+            OwnFile::open_exclusively(host::host(host)?, &opened).map_err(|fault| fault.at_path(path))?;
         let has_logs = beside(host, path, "-wal")?.is_some() || has_journal(host, path)?;
         let restored = header_backup::restore(&mut file.base, &region, &options, &mut target, has_logs)
             .map_err(|fault| fault.at_path(path))?;

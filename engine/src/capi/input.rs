@@ -34,7 +34,7 @@ impl InputFile {
 }
 
 /// The way to the file through the folder that the caller holds. `None`: there is no such way.
-fn held(path: &str, folder: c_int) -> Option<String> {
+pub(super) fn held(path: &str, folder: c_int) -> Option<String> {
     let name = Path::new(path).file_name().filter(|_| folder >= 0)?;
     let folder = PathBuf::from(format!("/proc/self/fd/{folder}"));
     folder.join(".").exists().then(|| folder.join(name).to_str().map(str::to_owned)).flatten()

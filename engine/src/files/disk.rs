@@ -50,6 +50,21 @@ impl DiskFile {
         DiskFile::open_with(OpenOptions::new().read(true).write(true), path)
     }
 
+    /// As `open_to_write`, but of a file with an owner who may read the file at `other` anyway.
+    pub fn open_own(path: &str, other: &str) -> Result<Option<DiskFile>> {
+        let Some(found) = DiskFile::open_to_write(path)? else { return Ok(None) };
+        let like = access::of(Path::new(other)).map_err(|error| fault("looking at", Some(other), &error))?;
+        match access::is_own(&found.file, &like) {
+            Ok(true) => Ok(Some(found)),
+            Ok(false) => {
+                let message = "this file belongs to another user, or has other names: nothing was written to it; find out who \
+                               may write to the folder, and remove it";
+                Err(Fault::new(FaultClass::Io, message).at_path(path))
+            }
+            Err(error) => Err(fault("looking at", Some(path), &error)),
+        }
+    }
+
     /// Whoever may write to the folder may have put something else there: no link is followed, and no pipe waited for.
     fn open_with(options: &mut OpenOptions, path: &str) -> Result<Option<DiskFile>> {
         match options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {

@@ -73,7 +73,7 @@ pub fn discard(path: &str) -> Result<()> {
 /// Errors: those of the disk, a full one among them; the database was not touched then.
 pub fn keep(path: &str, keys: &FileKeys, geometry: &Geometry, first: u64, slots: &[u8]) -> Result<()> {
     let name = redo_path(path);
-    let (mut file, created) = match DiskFile::open_to_write(&name)? {
+    let (mut file, created) = match DiskFile::open_own(&name, path)? {
         Some(file) => (file, false),
         None => (DiskFile::create_like(&name, path)?, true),
     };
