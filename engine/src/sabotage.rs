@@ -36,6 +36,10 @@ pub enum Sabotage {
     StaleSize,
     /// A change of the data key writes blocks in their places that are not kept elsewhere.
     Redo,
+    /// A change of the data key that is taken up again trusts what it can read of the blocks that were being written.
+    KeptTrust,
+    /// The name of the file that they are kept in is made durable by whoever made it, and by nobody after.
+    KeptName,
     /// A writer does not look whether the data key was changed.
     StaleKey,
     /// Nobody waits for the thread that writes a batch.
@@ -76,6 +80,8 @@ fn named(name: &str) -> Option<Sabotage> {
         "stale-frame" => Sabotage::StaleFrame,
         "stale-size" => Sabotage::StaleSize,
         "redo" => Sabotage::Redo,
+        "kept-trust" => Sabotage::KeptTrust,
+        "kept-name" => Sabotage::KeptName,
         "stale-key" => Sabotage::StaleKey,
         "batch-wait" => Sabotage::BatchWait,
         _ => {

@@ -52,6 +52,25 @@ pub enum News {
     Transaction,
 }
 
+/// How far a change of the data key by this connection has come.
+pub struct Progress {
+    /// The name of the new data key.
+    pub key_id: [u8; 16],
+    /// The next block; beyond all numbers when there is none.
+    pub next: u64,
+    /// Blocks were being written and may not be durable, whatever can be read of them: the last step failed.
+    pub unsettled: bool,
+    /// The file that they are kept in is known to have its name durably.
+    pub named: bool,
+}
+
+impl Progress {
+    /// Nothing was done yet.
+    pub fn new(key_id: [u8; 16]) -> Self {
+        Progress { key_id, next: 0, unsettled: false, named: false }
+    }
+}
+
 /// One connection's main database.
 pub struct Database {
     /// How far it has come.
@@ -85,8 +104,8 @@ pub struct Database {
     /// The generation in superblock copy A when the header was last read, as it is stored: another one says that somebody
     /// has changed the header since.
     pub generation_seen: [u8; 8],
-    /// A change of the data key by this connection: the name of the new one, and the block that it has come to.
-    pub rekey: Option<([u8; 16], u64)>,
+    /// A change of the data key by this connection.
+    pub rekey: Option<Progress>,
     /// The database is among those that the process has open.
     pub counted: bool,
     /// The memory of the last rollback journal, for the next.

@@ -13,7 +13,7 @@ use super::gosqlite::{self, Gosqlite};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
-use crate::files::redo::REDO_SUFFIX;
+use crate::files::redo::{REDO_SUFFIX, redo_path};
 use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
@@ -298,7 +298,7 @@ impl Shim {
             return Ok(());
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
-            let log = format!("{path}{suffix}");
+            let log = if suffix == REDO_SUFFIX { redo_path(path) } else { format!("{path}{suffix}") };
             // A change of the data key is never finished while its file is there.
             if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
                 let fault = Fault::new(
