@@ -183,7 +183,7 @@ def test_truncation_to_the_bare_header_is_damage(target: Target, io: Io) -> None
     assert not target.verdict()
     outcome = target.outcome(io)
     assert isinstance(outcome, lumocrypt.TamperedError)
-    assert "cut off behind its header" in str(outcome)
+    assert "the end of the database was cut off" in str(outcome)
 
 
 @MODES

@@ -221,7 +221,7 @@ def test_changes_by_somebody_without_the_key(tmp_path: Path) -> None:
         ({"at16": b"\x02"}, UnsupportedFormatError),
         ({"at64": b"\x63"}, UnsupportedFormatError),
         ({"at64": b"\x02"}, HeaderDamagedError),
-        ({"at72": b"\x02"}, UnsupportedFormatError),
+        ({"at72": b"\x04"}, UnsupportedFormatError),
         ({"at72": b"\x01"}, HeaderDamagedError),
         ({"at68": struct.pack("<I", 8192)}, HeaderDamagedError),
         # The commitment of the keyslot, then its wrapped key, its creation time, its label.

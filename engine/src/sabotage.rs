@@ -44,6 +44,16 @@ pub enum Sabotage {
     StaleKey,
     /// Nobody waits for the thread that writes a batch.
     BatchWait,
+    /// What was cut off the end of the main file reads as zeros, and is sealed as such.
+    MissingEnd,
+    /// A checkpoint does not say how many frames it copies.
+    CopiedFrames,
+    /// The cells are not written again after a sync that failed.
+    CellOnce,
+    /// The WAL is not written again after a sync that failed.
+    WalOnce,
+    /// What a checkpoint has copied counts as copied although the sync of it failed.
+    BackfillKept,
 }
 
 /// Is the engine to do `what`?
@@ -84,6 +94,11 @@ fn named(name: &str) -> Option<Sabotage> {
         "kept-name" => Sabotage::KeptName,
         "stale-key" => Sabotage::StaleKey,
         "batch-wait" => Sabotage::BatchWait,
+        "missing-end" => Sabotage::MissingEnd,
+        "copied-frames" => Sabotage::CopiedFrames,
+        "cell-once" => Sabotage::CellOnce,
+        "wal-once" => Sabotage::WalOnce,
+        "backfill-kept" => Sabotage::BackfillKept,
         _ => {
             eprintln!("LUMO_FAULT names no fault: {name}");
             std::process::abort()

@@ -12,7 +12,7 @@ use lumocrypt::crypto::secret::Secret;
 use lumocrypt::crypto::suite::SuiteId;
 use lumocrypt::error::{FaultClass, FileKind, Result};
 use lumocrypt::files::journal::{JournalFile, SQLITE_MAGIC};
-use lumocrypt::files::main_db::MainFile;
+use lumocrypt::files::main_db::{CurrentLog, MainFile};
 use lumocrypt::files::storage::Storage;
 use lumocrypt::files::temp::TempFile;
 use lumocrypt::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
@@ -252,7 +252,12 @@ impl MainLink for Main {
     fn slots(&mut self) -> Result<u64> {
         Ok(1)
     }
-    fn set_holes_from(&mut self, _: Option<u64>) {}
+    fn set_log(&mut self, _: Option<CurrentLog>) -> Result<()> {
+        Ok(())
+    }
+    fn copied_frames(&mut self, _: &[u8; 16]) -> Result<u64> {
+        Ok(0)
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
-"""The header region: superblock, keyslots, WAL cell, link (docs/format.md, sections 2.1 to 2.4)."""
+"""The header region: superblock, keyslots, cells, link (docs/format.md, sections 2.1 to 2.4)."""
 
 from __future__ import annotations
 
 import hmac
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .errors import (
     HeaderDamagedError,
@@ -27,12 +29,16 @@ from .primitives import (
 REGION = 65536
 COPY = 16384
 CELL_OFFSETS = (0x8000, 0x9000)
+LENGTH_OFFSETS = (0xA000, 0xB000)
+CELLS_END = 0xC000
 CELL = 4096
 MAGIC = b"lumocrypt\x00\x0d\x0a\x1a\x0a\x00\x00"
 SLOTS, SLOT = 12, 1024
 PASSPHRASE, RAW, KMS = 1, 2, 3
 #: The flag of a change of the data key, and where the link to the older one is.
 REKEYING = 1
+#: The flag of a database with a length cell, whose cells are written in pairs.
+KEEPS_LENGTH = 2
 LINK, LINK_END = 512, 680
 
 #: A passphrase, a raw key, or none (checksum suite).
@@ -103,6 +109,7 @@ class Superblock:
     suite: Suite
     block_size: int
     keyslots: tuple[Keyslot, ...]
+    keeps_length: bool
     #: Empty unless the data key is being changed.
     link: bytes
 
@@ -111,12 +118,12 @@ class Superblock:
         """An intact copy of version 1."""
         (generation,) = struct.unpack_from("<Q", raw, 24)
         suite, block_size, flags = struct.unpack_from("<IIQ", raw, 64)
-        if flags & ~REKEYING:
+        if flags & ~(REKEYING | KEEPS_LENGTH):
             raise UnsupportedFormatError(f"flags {flags:#x}")
         if block_size not in (1 << shift for shift in range(9, 17)):
             raise MalformedError(f"block size {block_size}")
         _zero(raw[80:LINK] + raw[LINK_END:1024], "the reserved part of the superblock")
-        if not flags:
+        if not flags & REKEYING:
             _zero(raw[LINK:LINK_END], "the place of a link")
         _zero(raw[13312:16320], "the end of the superblock")
         slots = (Keyslot.parse(i, raw[1024 + i * SLOT : 1024 + (i + 1) * SLOT]) for i in range(SLOTS))
@@ -128,7 +135,8 @@ class Superblock:
             suite_by_id(suite),
             block_size,
             tuple(slot for slot in slots if slot is not None),
-            raw[LINK:LINK_END] if flags else b"",
+            bool(flags & KEEPS_LENGTH),
+            raw[LINK:LINK_END] if flags & REKEYING else b"",
         )
         if not found.suite.keyed and (found.keyslots or any(found.key_id)):
             raise MalformedError("a database without a key has a keyslot or a key id")
@@ -216,16 +224,54 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Length:
+    """What must be there: slots of the main file, and frames of one WAL generation."""
+
+    sequence: int
+    slots: int
+    generation: bytes = bytes(16)
+    frames: int = 0
+
+    @classmethod
+    def parse(cls, raw: bytes, keys: Keys) -> Length | None:
+        """The cell, or None if this copy is not authentic."""
+        if raw[:8] != b"lumolong":
+            return None
+        mac = keys.mac(b"lumocrypt v1 wal cell mac", raw[:192])
+        if not hmac.compare_digest(mac, raw[192:224]):
+            return None
+        _zero(raw[48:192] + raw[224:], "the reserved part of a length cell")
+        sequence, slots = struct.unpack_from("<QQ", raw, 8)
+        (frames,) = struct.unpack_from("<Q", raw, 40)
+        return cls(sequence, slots, raw[24:40], frames)
+
+    def frames_of(self, generation: bytes) -> int:
+        return self.frames if generation == self.generation else 0
+
+    def slots_under(self, generation: bytes, main_slots: int) -> int:
+        return self.slots if generation == self.generation else max(self.slots, main_slots)
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     superblock: Superblock
     keys: Keys
     cell: Cell
+    length: Length
     #: Those before, while the data key is being changed.
     older: Keys | None = None
 
     def keys_of(self, key_id: bytes) -> Keys:
         """The keys of a log whose preamble has this key id."""
         return self.older if self.older is not None and key_id == self.older.key_id else self.keys
+
+
+_Cell = TypeVar("_Cell", Cell, Length)
+
+
+def newest_first(copies: Iterable[_Cell | None]) -> list[_Cell]:
+    """The copies that authenticate."""
+    return sorted((copy for copy in copies if copy is not None), key=lambda copy: -copy.sequence)
 
 
 def open_header(region: bytes, secret: Secret) -> Header:
@@ -241,13 +287,22 @@ def open_header(region: bytes, secret: Secret) -> Header:
         raise HeaderDamagedError("the superblock does not authenticate")
     older = older_keys(superblock, keys)
     candidates = [one for one in (keys, older) if one is not None]
-    cells = [Cell.parse(region[at : at + CELL], one) for at in CELL_OFFSETS for one in candidates]
-    authentic = [cell for cell in cells if cell is not None]
-    if not authentic:
-        raise HeaderDamagedError("both WAL cells")
-    _zero(region[0xA000:REGION], "the end of the header region")
-    newest = max(authentic, key=lambda cell: (cell.sequence, cell.active))
-    return Header(superblock, keys, newest, older)
+
+    parts = [region[at : at + CELL] for at in CELL_OFFSETS]
+    cells = newest_first(Cell.parse(part, one) for part in parts for one in candidates)
+    if superblock.keeps_length:
+        parts = [region[at : at + CELL] for at in LENGTH_OFFSETS]
+        lengths = newest_first(Length.parse(part, one) for part in parts for one in candidates)
+        _zero(region[CELLS_END:REGION], "the end of the header region")
+    else:
+        # Written in turn: one copy alone may say less than the other did.
+        if len(cells) < 2:
+            raise HeaderDamagedError("a WAL cell")
+        lengths = [Length(0, cells[0].synced_slots)]
+        _zero(region[LENGTH_OFFSETS[0] : REGION], "the end of the header region")
+    if not cells or not lengths:
+        raise HeaderDamagedError("both copies of a cell")
+    return Header(superblock, keys, cells[0], lengths[0], older)
 
 
 def creation_was_interrupted(start: bytes, size: int) -> bool:

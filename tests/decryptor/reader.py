@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .errors import ForeignLogError, NotALumocryptFileError
+from .errors import ForeignLogError, NotALumocryptFileError, UnauthenticError
 from .header import REGION, Header, Secret, creation_was_interrupted, open_header
 from .journal import JournalFile, open_journal, rollback, super_journal
 from .main_file import MainFile
@@ -59,9 +59,13 @@ def read_database(
         # SQLite takes a first byte of zero for "finished", and a vanished super-journal for "committed".
         hot = journal.logical[:1] not in (b"", b"\0") and (name is None or super_journal_exists(name))
         undo = rollback(journal.logical) if hot else None
-        wal = read_wal(wal_bytes, header.cell, header.keys_of(newest_key_id(wal_bytes)))
+        wal = read_wal(wal_bytes, header.cell, header.length, header.keys_of(newest_key_id(wal_bytes)))
         if wal is not None:
-            main.holes_from = max(wal.header.main_slots, header.cell.synced_slots)
+            main.holes_from = header.length.slots_under(wal.header.generation, wal.header.main_slots)
+        restored = 0 if undo is None else undo.page_size * undo.page_count
+        slots = -(-main.size // main.block_size)
+        if slots < header.length.slots or main.size < restored:
+            raise UnauthenticError("the end of the main file was cut off")
         return Database(
             compose(main, _both(undo, wal)), header, wal, journal if journal_bytes else None, name, undo
         )

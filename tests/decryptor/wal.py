@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .errors import ForeignLogError, LostLogError, MalformedError, UnauthenticError, UnsupportedFormatError
-from .header import Cell
+from .header import Cell, Length
 from .overlay import Overlay
 from .primitives import KIND_WAL, Keys, Opener, sha256
 
@@ -124,7 +124,7 @@ class WalContent:
     committed: int
 
 
-def read_wal(raw: bytes, cell: Cell, keys: Keys) -> WalContent | None:
+def read_wal(raw: bytes, cell: Cell, length: Length, keys: Keys) -> WalContent | None:
     """What the WAL's committed transactions make of the database; None if no log counts."""
     header = counting_header(raw, cell, keys)
     if header is None:
@@ -152,4 +152,6 @@ def read_wal(raw: bytes, cell: Cell, keys: Keys) -> WalContent | None:
             overlay = Overlay(page_size, count, {**(overlay.pages if overlay else {}), **pending})
             pending.clear()
             committed = index + 1
+    if committed < length.frames_of(header.generation):
+        raise LostLogError("frames are missing that a checkpoint has begun to copy")
     return WalContent(header, overlay, sum(plain is not None for plain in opened), committed)

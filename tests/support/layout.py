@@ -13,7 +13,7 @@ KEYSLOTS_AT, KEYSLOT = 1024, 1024
 #: Within a keyslot.
 KDF_T_AT, KDF_M_AT, KDF_P_AT = 20, 24, 28
 DIGEST_AT = 16352
-CELL_A, CELL_B, CELLS_END = 0x8000, 0x9000, 0xA000
+CELL_A, CELL_B, LENGTH_A, LENGTH_B, CELLS_END = 0x8000, 0x9000, 0xA000, 0xB000, 0xC000
 #: Bytes of a cell that mean something.
 CELL_USED = 224
 #: What the AEAD suites add to a block: nonce and tag.

@@ -3,11 +3,25 @@
 use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::Result;
 use crate::format::bytes::put;
-use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
+use crate::format::cell::{CELL_A_OFFSET, CELL_LEN, COPY_B_BEHIND, Cell};
+use crate::format::cells;
 use crate::format::geometry::HEADER_LEN;
 use crate::format::header::COPY_B_OFFSET;
+use crate::format::length::{LENGTH_A_OFFSET, Length};
 use crate::keys::file_keys::FileKeys;
 use crate::sabotage::{self, Sabotage};
+
+/// Makes `next` the superblock of a file whose copies say `current`.
+///
+/// Copy B is made durable first, even where it can be read as it should be: an earlier change may have ended in a sync
+/// that failed, and then the copy that is to stand in for A while A is written need not be on the disk.
+pub fn replace_copies(file: &mut dyn Storage, current: &[u8], next: &[u8]) -> Result<()> {
+    file.write(current, COPY_B_OFFSET)?;
+    if !sabotage::is(Sabotage::CopySync) {
+        file.sync(SYNC_NORMAL)?;
+    }
+    write_copies(file, next)
+}
 
 /// Writes both superblock copies, A first; a crash never finds both half written.
 pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {
@@ -23,12 +37,26 @@ pub fn write_copies(file: &mut dyn Storage, copy: &[u8]) -> Result<()> {
 /// Writes everything behind the superblock anew, for a database without a WAL of which `slots` slots are sealed and synced.
 pub fn write_new_cells(file: &mut dyn Storage, keys: &FileKeys, slots: u64) -> Result<()> {
     let mut rest = vec![0; (HEADER_LEN - CELL_A_OFFSET) as usize];
-    for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
-        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16], synced_slots: slots };
-        put(&mut rest, (offset - CELL_A_OFFSET) as usize, &cell.encode(keys));
+    for (offset, bytes) in cells::new_cells(keys, slots) {
+        put(&mut rest, (offset - CELL_A_OFFSET) as usize, &bytes);
     }
     file.write(&rest, CELL_A_OFFSET)?;
     file.sync(SYNC_NORMAL)
+}
+
+/// Writes both copies of both cells, and makes them durable.
+pub fn write_cells(file: &mut dyn Storage, keys: &FileKeys, cell: Cell, length: Length) -> Result<()> {
+    write_cell(file, CELL_A_OFFSET, &cell.encode(keys))?;
+    write_cell(file, LENGTH_A_OFFSET, &length.encode(keys))?;
+    file.sync(SYNC_NORMAL)
+}
+
+/// Writes both copies of a cell, of which the first is at `offset`. Each is within a sector, and alone in what is written
+/// to it: a power cut leaves a copy as it was or as it is now. At rest both say the same, so one that is damaged is made
+/// up for by the other, and never by something older.
+pub fn write_cell(file: &mut dyn Storage, offset: u64, cell: &[u8; CELL_LEN]) -> Result<()> {
+    file.write(cell, offset)?;
+    file.write(cell, offset + COPY_B_BEHIND)
 }
 
 #[cfg(test)]

@@ -12,11 +12,13 @@ use super::memory;
 use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
 use super::redo;
-use super::storage::{SYNC_NORMAL, Storage, is_zero};
+use super::storage::{Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::geometry::Geometry;
+use crate::format::length::Length;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
+pub use cells::CurrentLog;
 pub use torn::LostMarks;
 use torn::Overlay;
 
@@ -67,13 +69,23 @@ pub struct MainFile {
     cut: Option<u64>,
     /// Logical size, as long as our locks keep others from changing it; writes need it at every call.
     size: Option<u64>,
-    /// First slot that may be an honest hole, while a WAL generation is current (docs/format.md section 4).
-    holes_from: Option<u64>,
+    /// The WAL generation that is current, if one is.
+    log: Option<CurrentLog>,
+    /// See [`Superblock::keeps_length`](crate::format::superblock::Superblock::keeps_length).
+    keeps_length: bool,
+    /// What the length cell was last seen to say of copied frames.
+    copied: Length,
+    /// Something was written since the last sync.
+    unsynced: bool,
+    /// A journal that a crash left is being played back.
+    rolling_back: bool,
+    /// Failed syncs of the file after which the cells were written again; see [`Storage::failed_syncs`].
+    failed_syncs: u64,
     /// Slots below this are known to be sealed.
     sealed_to: u64,
     /// The marks of lost units, once a part of a block was read.
     lost_marks: OnceCell<LostMarks>,
-    /// What the cell was last seen to say of synced slots.
+    /// The number of slots that the length cell is known to have caught up with.
     recorded: Option<u64>,
     /// Blocks that wait to be written together, while `combine` allows it.
     outbox: Outbox,
@@ -101,7 +113,12 @@ impl MainFile {
             write_failed: false,
             cut: None,
             size: None,
-            holes_from: None,
+            log: None,
+            keeps_length: true,
+            copied: Length::default(),
+            unsynced: false,
+            rolling_back: false,
+            failed_syncs: 0,
             sealed_to: 0,
             lost_marks: OnceCell::new(),
             recorded: None,
@@ -130,11 +147,6 @@ impl MainFile {
     /// What seals and opens its blocks.
     pub fn sealer(&self) -> &Sealer {
         &self.sealer
-    }
-
-    /// May slot `index` be an honest hole?
-    pub fn may_be_hole(&self, index: u64) -> bool {
-        self.holes_from.is_some_and(|from| index >= from)
     }
 
     /// The keys that unlocked the file.
@@ -193,12 +205,9 @@ impl MainFile {
         result
     }
 
-    /// A WAL generation that began when the file had `slots` synced slots is current, or none is.
-    pub fn set_holes_from(&mut self, slots: Option<u64>) {
-        if self.holes_from != slots {
-            self.holes_from = slots;
-            self.sealed_to = slots.unwrap_or(0);
-        }
+    /// Is a journal that a crash left being played back? It makes no database longer: what it counts was there.
+    pub fn set_rolling_back(&mut self, rolling_back: bool) {
+        self.rolling_back = rolling_back;
     }
 
     /// The logical size in bytes.
@@ -210,13 +219,8 @@ impl MainFile {
             return Ok(size);
         }
         let size = self.geometry.logical_size(storage.size()?.max(self.outbox.end()));
-        if size == 0 && self.read_cell(storage)?.0.synced_slots > 0 {
-            return Err(Fault::new(
-                FaultClass::Tampered,
-                "all blocks of the database were cut off behind its header; restore it from a backup",
-            )
-            .in_file(FileKind::MainDb)
-            .at_page(0));
+        if size == 0 {
+            self.check_length(storage)?;
         }
         self.size = Some(size);
         Ok(size)
@@ -350,7 +354,7 @@ impl MainFile {
             let have = logical.saturating_sub(start).min(out.len() as u64) as usize;
             if have == 0 {
                 out.fill(0);
-                return Ok(0);
+                return self.refuse_missing(storage, index).map(|()| 0);
             }
             sealed_len = have + sealer.overhead();
             storage.read(&mut self.slot[..sealed_len], offset)?;
@@ -362,7 +366,7 @@ impl MainFile {
             return Ok(have);
         }
         if is_zero(sealed) {
-            if self.may_be_hole(index) {
+            if self.may_be_hole(storage, index)? {
                 out.fill(0);
                 return Ok(have);
             }
@@ -461,11 +465,16 @@ impl MainFile {
     fn write_blocks(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
         let size = self.size(storage)?;
         let block_size = u64::from(self.geometry.block_size);
+        self.unsynced = true;
+        let end = offset + data.len() as u64;
+        if self.rolling_back && end > size && !sabotage::is(Sabotage::MissingEnd) {
+            return Err(self.cut_off(self.geometry.block_count(size), self.geometry.block_count(end)));
+        }
         if offset > size {
             self.fill_gap(storage, size, offset)?;
         }
         let size = size.max(offset);
-        self.cut = self.cut.map(|cut| cut.max(offset + data.len() as u64));
+        self.cut = self.cut.map(|cut| cut.max(end));
         let mut done = 0;
         while done < data.len() {
             let at = offset + done as u64;
@@ -481,7 +490,7 @@ impl MainFile {
             }
             done += take;
         }
-        self.grown_to(size.max(offset + data.len() as u64));
+        self.grown_to(size.max(end));
         Ok(())
     }
 
@@ -548,8 +557,13 @@ impl MainFile {
     }
 
     /// Seals zeros from logical `from` up to, but not into, the block that holds `to`.
+    ///
+    /// Errors: `Tampered` where something was, and not nothing: zeros would take the place of pages that were cut off.
     fn fill_gap(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
         let block_size = u64::from(self.geometry.block_size);
+        if to / block_size > from / block_size {
+            self.refuse_missing(storage, from.div_ceil(block_size))?;
+        }
         let partial = (from % block_size) as usize;
         let mut next = from / block_size;
         if partial != 0 && to / block_size > next {
@@ -607,13 +621,7 @@ impl MainFile {
         let block_size = u64::from(self.geometry.block_size);
         let kept = size.div_ceil(block_size) * block_size;
         if kept < current {
-            let (slots, (cell, _)) = (kept / block_size, self.read_cell(storage)?);
-            if cell.synced_slots > slots {
-                // Durable before the last slot goes: an empty file with a larger count counts as cut off.
-                let sync = (slots == 0).then_some(SYNC_NORMAL);
-                self.write_cell(storage, |cell| cell.synced_slots = slots, sync)?;
-                self.recorded = Some(slots);
-            }
+            self.record_cut(storage, kept / block_size)?;
             storage.truncate(self.geometry.physical_size(kept))?;
             self.overlays.retain(|index, _| *index < kept / block_size);
             self.cached = None;
@@ -646,19 +654,20 @@ impl MainFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.settle_overlays(storage)?;
         self.flush(storage)?;
-        if self.holes_from.is_some() {
+        if self.log.is_some() {
             self.seal_holes(storage)?;
         }
         if !sabotage::is(Sabotage::MainSync) {
-            storage.sync(flags)?;
+            self.sync_cells(storage, flags)?;
         }
+        self.unsynced = false;
         self.record_synced(storage)
     }
 
     fn seal_holes(&mut self, storage: &mut dyn Storage) -> Result<()> {
         let end = self.slots(storage)?;
         let whole = self.size(storage)? / u64::from(self.geometry.block_size);
-        for index in self.sealed_to.max(self.holes_from.unwrap_or(end))..whole {
+        for index in self.sealed_to.max(self.required_slots(storage)?)..whole {
             let offset = self.geometry.slot_offset(index);
             storage.read(&mut self.slot, offset)?;
             if is_zero(&self.slot) {

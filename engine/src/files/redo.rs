@@ -79,7 +79,8 @@ impl Kept {
     /// there; whether it is authentic is for the caller to say.
     pub fn read(&mut self, index: u64, sealed: &mut [u8]) -> Result<Option<usize>> {
         let place = index.checked_sub(self.header.first).filter(|place| *place < self.header.count);
-        let Some(offset) = place.and_then(|place| place.checked_mul(self.slot_len)?.checked_add(REDO_SLOTS_OFFSET))
+        let Some(offset) =
+            place.and_then(|place| place.checked_mul(self.slot_len)?.checked_add(REDO_SLOTS_OFFSET))
         else {
             return Ok(None);
         };

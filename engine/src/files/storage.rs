@@ -37,6 +37,12 @@ pub trait Storage {
     fn sync(&mut self, flags: i32) -> Result<()>;
     /// The length of the file in bytes.
     fn size(&mut self) -> Result<u64>;
+    /// How many syncs of the file have failed, as far as this connection was told. What was written and not synced before
+    /// one that failed can still be read and need not be on the disk, nor will a later sync bring it there: the kernel
+    /// takes it for written.
+    fn failed_syncs(&self) -> u64 {
+        0
+    }
     /// Shows `len` mapped bytes at `offset` to `visit`. `false`, without a visit, where no map covers them.
     ///
     /// The bytes belong to a shared map: another process may change them during the visit. A visitor must

@@ -9,16 +9,17 @@ mod transaction;
 
 use std::sync::Arc;
 
+use super::main_db::CurrentLog;
 use super::memory;
 use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
-use super::storage::{SYNC_NORMAL, Storage};
+use super::storage::{LONGEST_TRANSFER, SYNC_NORMAL, Storage};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
-use generation::salts_of;
+use generation::{SECTOR, header_offset, salts_of};
 use transaction::Transaction;
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
@@ -43,8 +44,10 @@ pub trait MainLink {
     fn sync(&mut self) -> Result<()>;
     /// The number of slots of the main file.
     fn slots(&mut self) -> Result<u64>;
-    /// Slots from here on may be holes (`None`: no log is current).
-    fn set_holes_from(&mut self, slots: Option<u64>);
+    /// This log counts, or none does.
+    fn set_log(&mut self, log: Option<CurrentLog>) -> Result<()>;
+    /// So many frames of a generation a checkpoint has begun to copy: they must be in the log.
+    fn copied_frames(&mut self, generation: &[u8; 16]) -> Result<u64>;
 }
 
 /// The generation that is current on disk, as this connection last saw it.
@@ -55,6 +58,10 @@ struct Log {
     page_size: usize,
     /// The cell does not name this generation yet; the first frame written sees to it.
     cell_lags: bool,
+    /// So many frames were there, durably, when a checkpoint began to copy them.
+    copied: u64,
+    /// SQLite has read the pages of frames below this one, as it does of committed ones only, and of its own.
+    read: u64,
     /// What lies behind the frame that ended recovery was looked at.
     searched: bool,
 }
@@ -94,6 +101,8 @@ pub struct WalFile {
     ahead: Readahead,
     /// A checkpoint is reading: every frame once, mostly in order.
     checkpoint: bool,
+    /// Failed syncs of the log after which it was written again; see [`Storage::failed_syncs`].
+    failed_syncs: u64,
 }
 
 impl WalFile {
@@ -117,6 +126,7 @@ impl WalFile {
             scratch: Vec::new(),
             ahead: Readahead::default(),
             checkpoint: false,
+            failed_syncs: 0,
         })
     }
 
@@ -153,13 +163,18 @@ impl WalFile {
         self.ahead.forget();
     }
 
+    /// Is a checkpoint reading?
+    pub fn is_checkpointing(&self) -> bool {
+        self.checkpoint
+    }
+
     /// The logical size in bytes.
     pub fn size(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<u64> {
         self.outbox.flush(storage)?;
         let physical = storage.size()?;
         if physical == 0 {
             self.log = None;
-            main.set_holes_from(None);
+            main.set_log(None)?;
             if main.cell()?.active && !self.discard_missing {
                 return Err(self.fault(
                     "the write-ahead log that holds the database's last commits is missing or was emptied; put the \
@@ -175,6 +190,9 @@ impl WalFile {
             Some(log) => {
                 let slot_len = (log.plain_len() + self.sealer.overhead()) as u64;
                 let frames = physical.saturating_sub(WAL_FRAMES_OFFSET) / slot_len;
+                if frames < log.copied {
+                    return Err(self.copied_frame_missing(frames, log.copied));
+                }
                 SQLITE_HEADER as u64 + frames * log.plain_len() as u64
             }
         })
@@ -224,11 +242,20 @@ impl WalFile {
             let whole = within == 0 && want == plain_len as usize;
             let part = &mut buf[*done..*done + want];
             let is_page = within == FRAME_HEADER && within + want == plain_len as usize;
+            if is_page
+                && self.checkpoint
+                && let Some(log) = &mut self.log
+            {
+                log.read = log.read.max(index + 1);
+            }
             if !self.read_slot(storage, main, index, is_page.then_some(&mut *part))? {
                 // Recovery reads whole frames and takes zeros for the end of the log; a page that the
                 // wal-index names, or a frame of our own, has to be there.
                 if !whole || self.transaction.contains(index) {
                     return self.missing_frame(storage, index);
+                }
+                if let Some(log) = self.log.as_ref().filter(|log| index < log.copied) {
+                    return Err(self.copied_frame_missing(index, log.copied));
                 }
                 self.search_behind(storage, index);
                 return Ok(true);
@@ -266,6 +293,34 @@ impl WalFile {
     pub fn take_loss(&mut self) -> Option<String> {
         let loss = self.loss.take()?;
         (!std::mem::replace(&mut self.loss_told, true)).then_some(loss)
+    }
+
+    /// So many frames at least are committed, as far as a checkpoint has read them.
+    pub fn frames_read(&self) -> u64 {
+        self.log.as_ref().map_or(0, |log| log.read)
+    }
+
+    /// The generation that counts, as the files say now.
+    pub fn look(&mut self, storage: &mut dyn Storage, main: &mut dyn MainLink) -> Result<()> {
+        self.load(storage, main)
+    }
+
+    /// An error if the log ends, as SQLite reads it, in front of a frame that a checkpoint has begun to copy. `frames` is
+    /// what the wal-index says of the generation that this connection knows.
+    pub fn check_frames(&self, frames: u64) -> Result<()> {
+        match &self.log {
+            Some(log) if frames < log.copied => Err(self.copied_frame_missing(frames, log.copied)),
+            _ => Ok(()),
+        }
+    }
+
+    fn copied_frame_missing(&self, index: u64, copied: u64) -> Fault {
+        self.fault(&format!(
+            "frame {index} of the write-ahead log is missing or does not authenticate, and a checkpoint has begun to copy \
+             {copied} frames: without it the database would hold half a transaction. Put the right -wal file back, restore \
+             both from a backup, or copy out what is readable with `lumocrypt salvage`"
+        ))
+        .at_page(index)
     }
 
     fn missing_frame(&self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
@@ -510,13 +565,29 @@ impl WalFile {
         storage.truncate(self.slot_offset(frames))
     }
 
-    /// Makes the log durable.
-    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
+    /// Makes the log durable. `committed`: so many frames are known to be committed, whoever wrote them.
+    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32, committed: u64) -> Result<()> {
         self.outbox.flush(storage)?;
         if sabotage::is(Sabotage::WalSync) {
             return Ok(());
         }
-        storage.sync(flags)
+        let failed = storage.failed_syncs();
+        if failed != self.failed_syncs && !sabotage::is(Sabotage::WalOnce) {
+            self.write_again(storage, committed.max(self.transaction.end()))?;
+        }
+        storage.sync(flags)?;
+        self.failed_syncs = failed;
+        Ok(())
+    }
+
+    /// A sync of the log has failed: what can be read of it need not be on the disk, and the next sync would not bring it
+    /// there. The header that counts and the first `frames` frames are written again, as they are. Nobody else writes
+    /// any of these: they are committed, or this connection's own.
+    fn write_again(&mut self, storage: &mut dyn Storage, frames: u64) -> Result<()> {
+        let Some(log) = &self.log else { return Ok(()) };
+        rewrite(storage, header_offset(log.sequence), SECTOR as u64)?;
+        let end = self.slot_offset(frames).min(storage.size()?);
+        rewrite(storage, WAL_FRAMES_OFFSET, end.saturating_sub(WAL_FRAMES_OFFSET))
     }
 
     /// Sequence number of the header last seen, for reports.
@@ -527,6 +598,19 @@ impl WalFile {
     fn fault(&self, message: &str) -> Fault {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::Wal)
     }
+}
+
+/// Writes `len` bytes at `offset` again as they are.
+fn rewrite(storage: &mut dyn Storage, offset: u64, len: u64) -> Result<()> {
+    let mut bytes = memory::zeroed(len.min(LONGEST_TRANSFER as u64) as usize)?;
+    let mut done = 0;
+    while done < len {
+        let part = &mut bytes[..(len - done).min(LONGEST_TRANSFER as u64) as usize];
+        storage.read(part, offset + done)?;
+        storage.write(part, offset + done)?;
+        done += part.len() as u64;
+    }
+    Ok(())
 }
 
 /// The header of a frame.

@@ -12,6 +12,10 @@ pub const CELL_B_OFFSET: u64 = 0x9000;
 pub const CELL_LEN: usize = 256;
 /// The part that means something: the rest of the cell's 4096 bytes is zero and not authenticated.
 pub(crate) const CELL_USED: usize = MAC + 32;
+/// How far copy B of any cell is behind its copy A.
+pub const COPY_B_BEHIND: u64 = CELL_B_OFFSET - CELL_A_OFFSET;
+/// From the beginning of copy A to the end of copy B.
+pub const PAIR_LEN: usize = (CELL_B_OFFSET - CELL_A_OFFSET) as usize + CELL_LEN;
 
 const MAGIC: &[u8; 8] = b"lumocell";
 const SEQUENCE: usize = 8;
@@ -22,8 +26,27 @@ const SYNCED_SLOTS: usize = 56;
 const RESERVED: usize = 64;
 const MAC: usize = 192;
 
+/// A cell of which two copies are kept.
+pub trait Sequenced {
+    /// Counts the changes.
+    fn sequence(&self) -> u64;
+}
+
+/// Puts the MAC behind what is authenticated.
+pub(super) fn seal(cell: &mut [u8; CELL_LEN], keys: &FileKeys) {
+    let mac = keys.cell_mac(&cell[..MAC]);
+    put(cell, MAC, &mac);
+}
+
+/// Does `bytes` begin with `magic`, and was it written with these very keys?
+pub(super) fn sealed_by(bytes: &[u8], magic: &[u8; 8], keys: &FileKeys) -> bool {
+    bytes.len() >= CELL_USED
+        && bytes.starts_with(magic)
+        && equal(&keys.cell_mac(&bytes[..MAC]), &array::<32>(bytes, MAC))
+}
+
 /// What the database knows about its WAL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Cell {
     /// Counts the changes; the higher one of two authentic cells counts.
     pub sequence: u64,
@@ -33,8 +56,15 @@ pub struct Cell {
     pub current: [u8; 16],
     /// The generation before.
     pub previous: [u8; 16],
-    /// So many slots of the main file were once sealed and synced, and have not been cut off since.
+    /// So many slots of the main file were once sealed and synced, and have not been cut off since. Only in databases
+    /// without a length cell, which has the count elsewhere.
     pub synced_slots: u64,
+}
+
+impl Sequenced for Cell {
+    fn sequence(&self) -> u64 {
+        self.sequence
+    }
 }
 
 impl Cell {
@@ -54,8 +84,7 @@ impl Cell {
         }
         put(&mut out, PREVIOUS, &self.previous);
         put(&mut out, SYNCED_SLOTS, &self.synced_slots.to_le_bytes());
-        let mac = keys.cell_mac(&out[..MAC]);
-        put(&mut out, MAC, &mac);
+        seal(&mut out, keys);
         out
     }
 
@@ -67,10 +96,7 @@ impl Cell {
 
     /// As [`Cell::decode`], of a cell that was written with these very keys.
     pub fn decode_new(bytes: &[u8], keys: &FileKeys) -> Option<Cell> {
-        if bytes.len() < CELL_USED
-            || !bytes.starts_with(MAGIC)
-            || !equal(&keys.cell_mac(&bytes[..MAC]), &array::<32>(bytes, MAC))
-        {
+        if !sealed_by(bytes, MAGIC, keys) {
             return None;
         }
         let active = match u32_at(bytes, STATE) {
@@ -91,17 +117,11 @@ impl Cell {
     }
 }
 
-/// The cell that counts, and the offset that its successor (one higher in sequence) must be written to.
-/// `None` if neither is authentic: the header is damaged.
-pub fn choose(a: Option<Cell>, b: Option<Cell>) -> Option<(Cell, u64)> {
+/// The copy that counts: the authentic one that was written last. `None`: neither is authentic, the header is damaged.
+pub fn choose<C: Sequenced>(a: Option<C>, b: Option<C>) -> Option<C> {
     match (a, b) {
-        (Some(a), Some(b)) if b.sequence > a.sequence => Some((b, CELL_A_OFFSET)),
-        // Equal numbers are never written; should they turn up, the cell that expects a log counts, since
-        // missing one is an error and overlooking one would lose commits.
-        (Some(a), Some(b)) if b.sequence == a.sequence && b.active && !a.active => Some((b, CELL_A_OFFSET)),
-        (Some(a), _) => Some((a, CELL_B_OFFSET)),
-        (None, Some(b)) => Some((b, CELL_A_OFFSET)),
-        (None, None) => None,
+        (Some(a), Some(b)) => Some(if b.sequence() > a.sequence() { b } else { a }),
+        (a, b) => a.or(b),
     }
 }
 
@@ -164,16 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn the_newer_authentic_cell_counts_and_the_other_place_is_written_next() {
+    fn the_newer_authentic_copy_counts() {
         let (old, new) = (cell(4, false), cell(5, true));
-        assert_eq!(choose(Some(new), Some(old)), Some((new, CELL_B_OFFSET)));
-        assert_eq!(choose(Some(old), Some(new)), Some((new, CELL_A_OFFSET)));
-        assert_eq!(choose(Some(old), None), Some((old, CELL_B_OFFSET)));
-        assert_eq!(choose(None, Some(old)), Some((old, CELL_A_OFFSET)));
-        assert_eq!(choose(None, None), None);
-        let (idle, busy) = (cell(5, false), cell(5, true));
-        assert_eq!(choose(Some(idle), Some(busy)).unwrap().0, busy);
-        assert_eq!(choose(Some(busy), Some(idle)).unwrap().0, busy);
+        assert_eq!(choose(Some(new), Some(old)), Some(new));
+        assert_eq!(choose(Some(old), Some(new)), Some(new));
+        assert_eq!(choose(Some(old), None), Some(old));
+        assert_eq!(choose(None, Some(old)), Some(old));
+        assert_eq!(choose::<Cell>(None, None), None);
     }
 
     proptest! {

@@ -1,9 +1,9 @@
-//! The header region: two superblock copies and two WAL cells (`docs/format.md`, section 2).
+//! The header region: two superblock copies and two copies of each cell (`docs/format.md`, section 2).
 
 use std::borrow::Cow;
 
 use super::bytes::{all_zero, put};
-use super::cell::{CELL_A_OFFSET, CELL_B_OFFSET, CELL_USED, Cell};
+use super::cells::{self, Cells};
 use super::geometry::HEADER_LEN;
 use super::keyslot::{Draft, Keyslot, check_label};
 pub use super::superblock::CopyState;
@@ -23,9 +23,6 @@ use crate::keys::options::{OpenOptions, ServiceKey};
 pub const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Where superblock copy B is; copy A is at 0.
 pub const COPY_B_OFFSET: u64 = SUPERBLOCK_LEN as u64;
-
-/// Where the cells' part of the region ends and reserved space begins.
-const CELLS_END: usize = 0xA000;
 
 /// A header region, parsed without any key. At least one copy is intact.
 #[derive(Clone, Debug)]
@@ -151,10 +148,10 @@ impl Header {
         &self.raw
     }
 
-    /// The authentic cells, A and B.
-    pub fn cells(&self, keys: &FileKeys) -> (Option<Cell>, Option<Cell>) {
-        let at = |offset: u64| Cell::decode(&self.raw[offset as usize..], keys);
-        (at(CELL_A_OFFSET), at(CELL_B_OFFSET))
+    /// The cells, as the superblock that counts has them.
+    pub fn cells(&self, keys: &FileKeys) -> Cells {
+        let keeps_length = self.newest().is_some_and(|superblock| superblock.keeps_length);
+        Cells::of(&self.raw, keys, keeps_length)
     }
 
     /// An intact copy of another version counts like any other: falling back to an older copy of this
@@ -185,9 +182,10 @@ impl Header {
 
 /// Reserved space outside the copies. It is not authenticated, so it decides nothing.
 fn warnings(raw: &[u8]) -> Vec<String> {
-    let (a, b) = (CELL_A_OFFSET as usize, CELL_B_OFFSET as usize);
-    [(a + CELL_USED, b), (b + CELL_USED, CELLS_END), (CELLS_END, raw.len())]
-        .into_iter()
+    const PART: usize = 4096;
+    (2 * SUPERBLOCK_LEN..raw.len())
+        .step_by(PART)
+        .map(|start| (cells::reserved_from(start), start + PART))
         .filter(|(start, end)| !all_zero(&raw[*start..*end]))
         .map(|(start, end)| format!("reserved header bytes between {start:#x} and {end:#x} are not zero"))
         .collect()
@@ -288,6 +286,7 @@ pub(crate) fn create_at_any_cost(
         key_id: keys.key_id,
         suite,
         block_size: options.block_size,
+        keeps_length: true,
         link: None,
         slots,
     };
@@ -301,7 +300,7 @@ pub fn create_copy_of(original: &Superblock, keys: &FileKeys) -> Result<(Vec<u8>
     let data_key = keys.data_key().map(Secret::duplicate);
     let new_keys = FileKeys::new(uuid, original.key_id, original.suite, data_key)?;
     // What is copied is sealed anew: there is nothing under an older key in it.
-    let superblock = Superblock { generation: 1, uuid, link: None, ..original.clone() };
+    let superblock = Superblock { generation: 1, uuid, keeps_length: true, link: None, ..original.clone() };
     Ok((new_region(&superblock, &new_keys), new_keys, superblock))
 }
 
@@ -311,9 +310,8 @@ fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
     let copy = superblock.encode(keys);
     put(&mut region, 0, &copy);
     put(&mut region, COPY_B_OFFSET as usize, &copy);
-    for (offset, sequence) in [(CELL_A_OFFSET, 1), (CELL_B_OFFSET, 0)] {
-        let cell = Cell { sequence, active: false, current: [0; 16], previous: [0; 16], synced_slots: 0 };
-        put(&mut region, offset as usize, &cell.encode(keys));
+    for (offset, bytes) in cells::new_cells(keys, 0) {
+        put(&mut region, offset as usize, &bytes);
     }
     region
 }

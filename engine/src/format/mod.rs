@@ -4,10 +4,12 @@
 
 pub(crate) mod bytes;
 pub mod cell;
+pub mod cells;
 pub mod geometry;
 pub mod header;
 pub mod journal_header;
 pub mod keyslot;
+pub mod length;
 pub mod preamble;
 pub mod recent;
 pub mod redo_header;

@@ -97,6 +97,7 @@ mod tests {
             key_id: [2; 16],
             suite: SuiteId::DEFAULT,
             block_size: 4096,
+            keeps_length: true,
             link: None,
             slots: std::array::from_fn(|_| Keyslot::empty()),
         }

@@ -1,7 +1,7 @@
 //! What the blocks that a change of the data key is writing are headed by (`docs/format.md`, section 6.1).
 
-pub use super::preamble::LogPreamble;
 use super::bytes::{array, put};
+pub use super::preamble::LogPreamble;
 use super::preamble::{PREAMBLE_LEN, Preamble};
 use crate::crypto::kdf::equal;
 use crate::error::FileKind;

@@ -18,6 +18,8 @@ pub const MAGIC: [u8; 16] = *b"lumocrypt\x00\x0d\x0a\x1a\x0a\x00\x00";
 pub const VERSION: u32 = 1;
 /// The flag of a database whose data key is being changed: there is a link to the key before.
 const REKEYING: u64 = 1;
+/// The flag of a database that keeps a length cell, and cells of which both copies say the same.
+const KEEPS_LENGTH: u64 = 2;
 
 /// The smallest and largest block: SQLite's own limits on page sizes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=65536;
@@ -56,6 +58,9 @@ pub struct Superblock {
     pub suite: SuiteId,
     /// Its block size.
     pub block_size: u32,
+    /// There is a length cell, and both copies of each cell are written together. Every database that this version makes or
+    /// writes to; others are of before.
+    pub keeps_length: bool,
     /// The data key that this one is taking the place of, while it does.
     pub link: Option<Link>,
     /// The keyslots.
@@ -92,8 +97,10 @@ impl Superblock {
         put(&mut out, KEY_ID, &self.key_id);
         put(&mut out, SUITE, &(self.suite as u32).to_le_bytes());
         put(&mut out, BLOCK_SIZE, &self.block_size.to_le_bytes());
+        let rekeying = if self.link.is_some() { REKEYING } else { 0 };
+        let keeps_length = if self.keeps_length { KEEPS_LENGTH } else { 0 };
+        put(&mut out, FLAGS, &(rekeying | keeps_length).to_le_bytes());
         if let Some(link) = &self.link {
-            put(&mut out, FLAGS, &REKEYING.to_le_bytes());
             put(&mut out, LINK, &link.encode());
         }
         for (i, slot) in self.slots.iter().enumerate() {
@@ -153,7 +160,7 @@ impl Superblock {
             return Err(format!("format version {version}"));
         }
         let flags = u64_at(bytes, FLAGS);
-        if flags & !REKEYING != 0 {
+        if flags & !(REKEYING | KEEPS_LENGTH) != 0 {
             return Err(format!("unknown feature flags {flags:#x}"));
         }
         let suite = u32_at(bytes, SUITE);
@@ -189,6 +196,7 @@ impl Superblock {
             key_id,
             suite,
             block_size,
+            keeps_length: flags & KEEPS_LENGTH != 0,
             link,
             slots,
         })

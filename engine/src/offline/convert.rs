@@ -1,7 +1,5 @@
 //! From plaintext to encrypted and back, bit for bit.
 
-use std::sync::Arc;
-
 use super::pieces::{Piece, Pieces};
 use super::progress::{Progress, Report};
 use super::workers::{Desk, Input, Work, Workers};
@@ -10,7 +8,7 @@ use crate::crypto::nonce;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::disk::DiskFile;
-use crate::files::main_db::MainFile;
+use crate::files::header_region::write_new_cells;
 use crate::files::storage::Storage;
 use crate::format::geometry::Geometry;
 use crate::format::header::{self, CreateOptions, SQLITE_MAGIC};
@@ -93,11 +91,7 @@ pub fn encrypt<'a>(
     destination.sync(0)?;
     if !stopped {
         // As the first sync of a database that grew by itself: without its slots it is no new one.
-        MainFile::new(Arc::new(keys), superblock.block_size)?.write_cell(
-            destination,
-            |cell| cell.synced_slots = geometry.block_count(size),
-            Some(0),
-        )?;
+        write_new_cells(destination, &keys, geometry.block_count(size))?;
     }
     Ok(Converted {
         suite: superblock.suite,

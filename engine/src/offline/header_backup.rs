@@ -5,11 +5,12 @@
 
 use super::NO_CONTEXT;
 use crate::error::{Fault, FaultClass, FileKind, Result};
-use crate::files::header_region::{write_copies, write_new_cells};
+use crate::files::header_region::{write_cells, write_copies, write_new_cells};
 use crate::files::storage::Storage;
-use crate::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
+use crate::format::cells::Cells;
 use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, SQLITE_MAGIC};
+use crate::format::length::Length;
 use crate::format::rekey::Link;
 use crate::format::superblock::Superblock;
 use crate::keys::file_keys::FileKeys;
@@ -70,8 +71,9 @@ pub fn restore(
     }
     let region = read_region(file)?;
     let (tried, opened) = try_blocks(file, &region, &superblock, &keys)?;
-    let cells = [CELL_A_OFFSET, CELL_B_OFFSET].map(|offset| Cell::decode(&region[offset as usize..], &keys));
-    let new_cells = cells.iter().all(Option::is_none);
+    // Whether the database kept a length cell said the superblock, which may be gone: from here on it does.
+    let cells = Cells::of(&region, &keys, true);
+    let new_cells = cells.wal_cell().is_none();
     if new_cells && has_logs {
         return Err(Fault::new(
             FaultClass::HeaderDamaged,
@@ -84,10 +86,16 @@ pub fn restore(
     let newest = [&region[..], backup].into_iter().filter_map(|region| generation(region, &keys)).max();
     // Whether the data key is being changed now does not follow from a copy of then.
     let link = current_link(&region, &keys).unwrap_or_else(|| superblock.link.clone());
-    let next = Superblock { generation: newest.unwrap_or(0) + 1, link, ..superblock };
-    if new_cells {
-        let slots = geometry(&next).block_count(geometry(&next).logical_size(physical));
-        write_new_cells(file, &keys, slots)?;
+    let next = Superblock { generation: newest.unwrap_or(0) + 1, keeps_length: true, link, ..superblock };
+    let slots = geometry(&next).block_count(geometry(&next).logical_size(physical));
+    match cells.wal_cell() {
+        None => write_new_cells(file, &keys, slots)?,
+        Some(cell) => {
+            // Beside a log some of the slots may not be durable.
+            let slots = if has_logs { cell.synced_slots } else { slots };
+            let length = cells.length().unwrap_or(Length { slots, ..Length::default() });
+            write_cells(file, &keys, cell, length)?;
+        }
     }
     write_copies(file, &next.encode(&keys))?;
     Ok(Restored { generation: next.generation, tried, opened, new_cells })

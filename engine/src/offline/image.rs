@@ -137,8 +137,9 @@ impl Image {
     ) -> Result<Image> {
         let file = Unlocked::open(files.main.as_mut(), options, path)?;
         let (keys, block_size) = (file.keys.clone(), file.geometry.block_size);
-        let (cell_a, cell_b) = file.header.cells(&keys);
-        let cell = cell::choose(cell_a, cell_b).map(|(cell, _)| cell);
+        let cells = file.header.cells(&keys);
+        // An older cell alone may be out of date, and is more than nothing.
+        let (cell, length) = (cell::choose(cells.wal[0], cells.wal[1]), cells.length());
         let mut notes = Notes::default();
         notes.done.extend(file.unauthenticated());
         let mut blocks = Blocks {
@@ -165,17 +166,26 @@ impl Image {
             blocks.read(buf, offset)
         };
         let replay = match files.wal {
-            Some(mut storage) => {
-                Replay::find(Some(storage.as_mut()), &keys, cell, likely, &mut main_page, &mut notes)?
-                    .map(|replay| (storage, replay))
-            }
+            Some(mut storage) => Replay::find(
+                Some(storage.as_mut()),
+                &keys,
+                (cell, length),
+                likely,
+                &mut main_page,
+                &mut notes,
+            )?
+            .map(|replay| (storage, replay)),
             None => {
-                Replay::find(None, &keys, cell, likely, &mut main_page, &mut notes)?;
+                Replay::find(None, &keys, (cell, length), likely, &mut main_page, &mut notes)?;
                 None
             }
         };
-        if blocks.file.size == 0 && cell.is_some_and(|cell| cell.synced_slots > 0) {
-            notes.lost.push("all blocks of the database were cut off behind its header".to_owned());
+        let there = blocks.file.geometry.block_count(blocks.file.size);
+        if let Some(length) = length.filter(|length| length.slots > there) {
+            notes.lost.push(format!(
+                "the end of the database was cut off: {there} of {} blocks are there",
+                length.slots
+            ));
         }
         let mut image = Image { blocks, wal: replay, journal, page_size: likely, page_count: 0, notes };
         image.measure(likely)?;

@@ -6,6 +6,7 @@ use crate::files::memory;
 use crate::files::storage::{LONGEST_TRANSFER, Storage};
 use crate::files::wal::{COMMIT_MARK, FRAME_HEADER};
 use crate::format::cell::Cell;
+use crate::format::length::Length;
 use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,
 };
@@ -22,6 +23,8 @@ pub struct LogReport {
     pub warnings: Vec<String>,
     /// Slots of the main file from here on may be honest holes.
     pub holes_from: Option<u64>,
+    /// Bytes of the database that a rollback would restore.
+    pub restores: u64,
 }
 
 /// Judges a WAL. `None` for a file that is not there.
@@ -29,6 +32,7 @@ pub fn verify_wal(
     wal: Option<&mut dyn Storage>,
     keys: &std::sync::Arc<FileKeys>,
     cell: Option<Cell>,
+    length: Option<Length>,
 ) -> Result<LogReport> {
     let mut report = LogReport::default();
     let active = cell.is_some_and(|cell| cell.active);
@@ -86,9 +90,19 @@ pub fn verify_wal(
             return Ok(report);
         }
     }
-    let synced = cell.map_or(0, |cell| cell.synced_slots);
-    report.holes_from = Some(header.main_slots.max(synced));
+    let length = length.unwrap_or_default();
+    let generation = &header.preamble.generation;
+    report.holes_from = Some(length.slots_under(generation, header.main_slots));
     count_frames(wal, &header, &sealer, size, &mut report)?;
+    let copied = length.frames_of(generation);
+    if report.authentic < copied {
+        let text = format!(
+            "a checkpoint has begun to copy {copied} frames, and the log ends after {}: the database holds half a \
+             transaction",
+            report.authentic
+        );
+        report.damaged.push((Some(report.authentic), text));
+    }
     Ok(report)
 }
 
@@ -142,6 +156,7 @@ pub fn verify_journal(journal: &mut dyn Storage, keys: &std::sync::Arc<FileKeys>
     match file.extents(journal) {
         Ok((authentic, rest)) => {
             report.authentic = authentic;
+            report.restores = file.original_size(journal)?;
             if authentic > 0 {
                 report.warnings.push(
                     "a rollback journal lies beside the database: its last transaction was not finished and will be \

@@ -9,6 +9,7 @@ use crate::files::storage::Storage;
 use crate::files::wal::FRAME_HEADER;
 use crate::format::cell::Cell;
 use crate::format::geometry::LOCK_PAGE_OFFSET;
+use crate::format::length::Length;
 use crate::format::superblock::is_block_size;
 use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,
@@ -207,7 +208,7 @@ impl Replay {
     pub fn find(
         storage: Option<&mut dyn Storage>,
         keys: &FileKeys,
-        cell: Option<Cell>,
+        (cell, length): (Option<Cell>, Option<Length>),
         page_size: u32,
         main_page: &mut dyn FnMut(u32, &mut [u8]) -> Result<bool>,
         notes: &mut Notes,
@@ -232,7 +233,7 @@ impl Replay {
                     big_endian: Some(be32(&header.sqlite, 0) == WAL_MAGIC_BIG_ENDIAN),
                 };
                 let generation = header.preamble.generation;
-                let holes_from = header.main_slots.max(cell.map_or(0, |cell| cell.synced_slots));
+                let holes_from = length.unwrap_or_default().slots_under(&generation, header.main_slots);
                 (Replay::new(sealer, generation, header.page_size(), Some(holes_from)), start)
             }
             (None, Some(cell)) if cell.active => {
@@ -257,6 +258,14 @@ impl Replay {
             return Ok(None);
         }
         let committed = replay.scan(storage, start)?;
+        let copied = length.unwrap_or_default().frames_of(&replay.generation);
+        let committed_to = committed.before.last().map_or(0, |version| version.frame + 1);
+        if committed_to < copied && committed.behind.is_empty() {
+            notes.lost.push(format!(
+                "a checkpoint has begun to copy {copied} frames of the write-ahead log, and {committed_to} are left: some \
+                 pages may be of a later time than others"
+            ));
+        }
         replay.choose(storage, committed, main_page, notes)?;
         Ok(Some(replay))
     }

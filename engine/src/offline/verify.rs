@@ -8,9 +8,9 @@ use super::progress::{Progress, Report};
 use super::slots::{PAUSE, Slots, TRIES};
 use super::workers::Input;
 use super::{NO_CONTEXT, Unlocked};
-use crate::error::{FileKind, Result};
+use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
-use crate::format::cell;
 use crate::format::header::SQLITE_MAGIC;
 use crate::keys::registry::OpenOptions;
 
@@ -72,24 +72,25 @@ pub fn verify<'a>(
         findings.add(FileKind::MainDb, None, reserved);
     }
     findings.warnings.extend(file.unauthenticated());
-    let (cell_a, cell_b) = file.header.cells(&file.keys);
-    for (name, state) in [("A", &cell_a), ("B", &cell_b)] {
-        if state.is_none() {
-            findings.add(FileKind::MainDb, None, &format!("copy {name} of the WAL cell is damaged"));
+    let cells = file.header.cells(&file.keys);
+    for (cell, copies) in cells.states() {
+        for (name, _) in ["A", "B"].iter().zip(copies).filter(|(_, state)| *state != "ok") {
+            findings.add(FileKind::MainDb, None, &format!("copy {name} of the {cell} is damaged"));
         }
     }
-    let current = cell::choose(cell_a, cell_b).map(|(cell, _)| cell);
-    let wal = verify_wal(files.wal, &file.keys, current)?;
+    let wal = verify_wal(files.wal, &file.keys, cells.wal_cell(), cells.length())?;
     findings.add_log(FileKind::Wal, &wal);
-    let mut extents = 0;
+    let (mut extents, mut restores) = (0, 0);
     if let Some(journal) = files.journal {
         let journal = verify_journal(journal, &file.keys)?;
-        extents = journal.authentic;
+        (extents, restores) = (journal.authentic, journal.restores);
         findings.add_log(FileKind::MainJournal, &journal);
     }
     let stopped = !verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, report)?;
-    if file.size == 0 && current.is_some_and(|cell| cell.synced_slots > 0) {
-        findings.add(FileKind::MainDb, Some(0), "all blocks of the database were cut off behind its header");
+    if let Some(fault) = missing_end(&file, files.main, restores)? {
+        // A block that a crash tore is no damage where a log holds all of it; one that is missing is.
+        let page = fault.page.filter(|_| wal.authentic == 0 && extents == 0);
+        findings.add(FileKind::MainDb, page, &fault.message);
     } else if file.size == 0 {
         findings.warnings.push(
             "the database has a header and no content: its creation was not finished, or it was cut"
@@ -98,6 +99,7 @@ pub fn verify<'a>(
     } else if wal.authentic == 0 && extents == 0 {
         verify_length(&file, files.main, &mut findings)?;
     }
+    let [(_, wal_copies), (_, length_copies)] = cells.states();
     Ok(json!({
         "ok": findings.total == 0 && !stopped,
         "cipher": file.superblock.suite.name(),
@@ -106,8 +108,12 @@ pub fn verify<'a>(
         "damaged_total": findings.total,
         "header": {"a": header_a, "b": header_b},
         "cells": {
-            "a": if cell_a.is_some() { "ok" } else { "damaged" },
-            "b": if cell_b.is_some() { "ok" } else { "damaged" },
+            "a": wal_copies[0],
+            "b": wal_copies[1],
+        },
+        "length_cells": {
+            "a": length_copies[0],
+            "b": length_copies[1],
         },
         "wal_frames": wal.authentic,
         "journal_extents": extents,
@@ -140,6 +146,23 @@ fn verify_slots<'a>(
         );
     }
     Ok(true)
+}
+
+/// What is to be said if the file is shorter than its length cell says it must be, or than a rollback, which would restore a
+/// database of `restores` bytes, takes it to be.
+fn missing_end(file: &Unlocked, main: &mut dyn Storage, restores: u64) -> Result<Option<Fault>> {
+    let mut current = MainFile::new(file.keys.clone(), file.geometry.block_size)?;
+    current.set_keeps_length(file.superblock.keeps_length);
+    match current.check_length(main) {
+        Err(fault) if fault.class == FaultClass::Tampered => return Ok(Some(fault)),
+        // Damaged cells are in the list already.
+        Err(fault) if fault.class == FaultClass::HeaderDamaged => {}
+        checked => checked?,
+    }
+    Ok((restores > file.size).then(|| {
+        let slots = |size| file.geometry.block_count(size);
+        current.cut_off(slots(file.size), slots(restores))
+    }))
 }
 
 /// Does the file have as many pages as SQLite's header counts? With a log in force the header may be ahead.

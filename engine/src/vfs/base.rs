@@ -23,6 +23,7 @@ pub struct BaseFile {
     writer: Option<Writer>,
     /// The writer may have batches. Nothing else is done with the file before it is done with them.
     writing: Cell<bool>,
+    failed_syncs: u64,
 }
 
 /// Looks at a file before it is mapped: reads of a block or a part of one, and of the header's generation. To make a map
@@ -51,6 +52,7 @@ impl BaseFile {
             beside_reads: false,
             writer: None,
             writing: Cell::new(false),
+            failed_syncs: 0,
         }
     }
 
@@ -247,7 +249,13 @@ impl Storage for BaseFile {
         self.wait();
         let Some(sync) = self.methods().sync else { return check(SQLITE_IOERR, "syncing") };
         // SAFETY: an open file.
-        check(unsafe { sync(self.file, flags) }, "syncing")
+        let synced = check(unsafe { sync(self.file, flags) }, "syncing");
+        self.failed_syncs += u64::from(synced.is_err());
+        synced
+    }
+
+    fn failed_syncs(&self) -> u64 {
+        self.failed_syncs
     }
 
     fn size(&mut self) -> Result<u64> {

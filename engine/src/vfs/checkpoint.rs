@@ -1,6 +1,7 @@
 //! Checkpoints, as the main file sees them: when its blocks may wait for each other, and what follows if they are lost.
 
-use super::file::OpenFile;
+use super::database::Link;
+use super::file::{Content, OpenFile};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
 
@@ -20,14 +21,61 @@ impl OpenFile {
     /// and sync the main file in the end, because a failure has to be heeded before SQLite tells everybody to read
     /// there. It is if it copies the whole WAL, and nobody can add to that meanwhile.
     pub(super) fn checkpoint_starts(&mut self) {
+        self.refresh_wal();
+        if let Some(wal) = self.wal_file() {
+            wal.set_checkpoint(true);
+        }
+        // SQLite does not heed what this file control returns, so the first write fails in its place.
+        if self.record_copied().is_err() {
+            self.checkpoint = Checkpoint::Failed;
+            return;
+        }
         let whole = self.wal_index.is_none_or(|index| {
             (self.excludes_writers || self.excludes_all()) && index.is_free_of_old_readers()
         });
         self.checkpoint = if whole { Checkpoint::Combining } else { Checkpoint::None };
         // It writes without the locks at which transactions begin.
         nonce::discard_pool();
-        if let Some(wal) = self.wal_file() {
-            wal.set_checkpoint(true);
+    }
+
+    /// Before a checkpoint writes to the main file, the length cell says how many frames the log must have: all that are
+    /// committed. Its first frames alone would leave half a transaction in the main file.
+    fn record_copied(&mut self) -> Result<()> {
+        let frames = match (self.durable_frames, self.wal_index) {
+            (Some(frames), _) => u64::from(frames),
+            (None, Some(index)) => u64::from(index.last_frame()),
+            // Nobody else uses the log, and SQLite keeps its index to itself. What a checkpoint reads is committed.
+            (None, None) => self.wal_file().map_or(0, |wal| wal.frames_read()),
+        };
+        // SAFETY: set while the log is open, cleared by its close; SQLite uses one connection's files from one thread at a
+        // time.
+        let Some(OpenFile { content: Content::Wal(wal, _), base: log, .. }) = (unsafe { self.wal.as_mut() })
+        else {
+            return Ok(());
+        };
+        let Content::Main(database) = &mut self.content else { return Ok(()) };
+        let mut link = Link { file: database.ready()?, base: &mut self.base };
+        wal.look(log, &mut link)?;
+        link.file.record_copied(link.base, frames)
+    }
+
+    /// For a main database: SQLite is about to write to it.
+    pub(super) fn before_copying(&mut self) -> Result<()> {
+        self.refuse_failed_checkpoint()?;
+        if self.wal_index.is_none() && self.wal_file().is_some_and(|wal| wal.is_checkpointing()) {
+            self.record_copied()?;
+        }
+        Ok(())
+    }
+
+    /// An error if the log ends, as SQLite reads it, in front of frames that a checkpoint has begun to copy.
+    pub(super) fn check_frames(&mut self) -> Result<()> {
+        let Some((salts, last)) = self.wal_index.and_then(|index| index.salts_and_last_frame()) else {
+            return Ok(());
+        };
+        match self.wal_file() {
+            Some(wal) if wal.salts() == Some(salts) => wal.check_frames(u64::from(last)),
+            _ => Ok(()),
         }
     }
 

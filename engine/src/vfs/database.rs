@@ -6,9 +6,9 @@ use super::base::BaseFile;
 use super::header_edit;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
-use crate::files::header_region::write_copies;
+use crate::files::header_region::{replace_copies, write_copies};
 use crate::files::journal::Buffers;
-use crate::files::main_db::MainFile;
+use crate::files::main_db::{CurrentLog, MainFile};
 use crate::files::storage::{SYNC_NORMAL, Storage};
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
@@ -99,6 +99,8 @@ pub struct Database {
     pub sector_told: u32,
     /// The file had no blocks when its header was read: another connection may still change the block size.
     pub empty_when_read: bool,
+    /// The header of a database without blocks is durable, as far as this connection saw to it itself.
+    pub header_confirmed: bool,
     /// Where the superblock copy is that a crash left behind the other.
     pub stale_copy: Option<u64>,
     /// The generation in superblock copy A when the header was last read, as it is stored: another one says that somebody
@@ -193,6 +195,7 @@ impl Database {
         if changed {
             file.set_keys(&keys)?;
         }
+        file.set_keeps_length(superblock.keeps_length);
         self.superblock = Some(superblock);
         Ok(changed)
     }
@@ -206,7 +209,11 @@ impl Database {
         superblock: Superblock,
     ) -> Result<()> {
         let Phase::Ready(file) = &mut self.phase else { return Err(key_required(&self.path)) };
-        write_copies(base, &superblock.encode(keys))?;
+        let header = header::parse(read_header(base)?).map_err(|fault| fault.at_path(&self.path))?;
+        match header.authentic(file.keys()) {
+            Some((_, raw)) => replace_copies(base, raw, &superblock.encode(keys))?,
+            None => write_copies(base, &superblock.encode(keys))?,
+        }
         self.generation_seen = superblock.generation.to_le_bytes();
         self.stale_copy = None;
         file.set_keys(keys)?;
@@ -303,8 +310,11 @@ impl Database {
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
         let mut file = MainFile::new(keys, superblock.block_size)?;
         file.set_path(&self.path);
-        // The cell is read with every WAL; a header without one is better refused at once.
+        file.set_keeps_length(superblock.keeps_length);
+        // The cell is read with every WAL; a header without one is better refused at once, and so is a file whose end is
+        // missing.
         file.read_cell(base)?;
+        file.check_length(base)?;
         self.empty_when_read = base.size()? <= HEADER_LEN;
         self.phase = Phase::Ready(Box::new(file));
         self.superblock = Some(superblock);
@@ -356,12 +366,13 @@ impl Database {
     /// SQLite holds RESERVED or more when this is called, so nobody else is creating it.
     pub fn create(&mut self, base: &mut BaseFile) -> Result<()> {
         if !matches!(self.phase, Phase::New) {
-            return self.ready().map(|_| ());
+            self.ready()?;
+            return self.confirm_header(base);
         }
         if base.size()? > 0 {
             self.settle(base, News::Lock)?;
             if !matches!(self.phase, Phase::New) {
-                return Ok(());
+                return self.confirm_header(base);
             }
         }
         let (region, keys, superblock) = match &self.heir_of {
@@ -389,7 +400,23 @@ impl Database {
             }
         }
         Stats::count(&STATS.created);
+        self.header_confirmed = true;
         self.adopt(base, Arc::new(keys), superblock)
+    }
+
+    /// A database without blocks is about to get its first. Whoever made it may have ended in a sync that failed, and then
+    /// its header can be read and need not be on the disk, where nothing could be opened without it: it is written again.
+    fn confirm_header(&mut self, base: &mut BaseFile) -> Result<()> {
+        if self.header_confirmed || !self.empty_when_read {
+            return Ok(());
+        }
+        if base.size()? <= HEADER_LEN {
+            let region = read_header(base)?;
+            base.write(&region, 0)?;
+            base.sync(SYNC_NORMAL)?;
+        }
+        self.header_confirmed = true;
+        Ok(())
     }
 
     /// `PRAGMA lumo_key`: unlocks a locked database, names the key of a new one, checks the key of an open one.
@@ -503,7 +530,7 @@ pub struct Link<'a> {
 
 impl MainLink for Link<'_> {
     fn cell(&mut self) -> Result<Cell> {
-        self.file.read_cell(self.base).map(|(cell, _)| cell)
+        self.file.read_cell(self.base)
     }
 
     fn set_cell(
@@ -522,14 +549,18 @@ impl MainLink for Link<'_> {
     }
 
     fn sync(&mut self) -> Result<()> {
-        self.base.sync(SYNC_NORMAL)
+        self.file.sync_cells(self.base, SYNC_NORMAL)
     }
 
     fn slots(&mut self) -> Result<u64> {
         self.file.slots(self.base)
     }
 
-    fn set_holes_from(&mut self, slots: Option<u64>) {
-        self.file.set_holes_from(slots);
+    fn set_log(&mut self, log: Option<CurrentLog>) -> Result<()> {
+        self.file.set_log(self.base, log)
+    }
+
+    fn copied_frames(&mut self, generation: &[u8; 16]) -> Result<u64> {
+        self.file.copied_frames(self.base, generation)
     }
 }

@@ -22,6 +22,7 @@ use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
 use crate::keys::file_keys::FileKeys;
+use crate::sabotage::{self, Sabotage};
 use crate::stats::{STATS, Tally};
 
 /// What SQLite allocates for us: its own first member, ours, and the file below behind them.
@@ -49,6 +50,8 @@ pub struct OpenFile {
     pub wal_index: Option<WalIndex>,
     /// For a main database: what its checkpoint does to it.
     pub(super) checkpoint: Checkpoint,
+    /// For a main database: so many frames of the log were committed when its checkpoint made them durable.
+    pub(super) durable_frames: Option<u32>,
     /// For a main database: it holds the lock of WAL writers.
     pub(super) excludes_writers: bool,
     /// It was opened for reading only.
@@ -97,6 +100,7 @@ impl OpenFile {
             wal: std::ptr::null_mut(),
             wal_index: None,
             checkpoint: Checkpoint::None,
+            durable_frames: None,
             excludes_writers: false,
             read_only: false,
             level: SQLITE_LOCK_NONE,
@@ -147,7 +151,7 @@ impl OpenFile {
 
     /// Another connection may have restarted the WAL: if the wal-index names other salts than we know,
     /// the header is read again before the next use.
-    fn refresh_wal(&mut self) {
+    pub(super) fn refresh_wal(&mut self) {
         let index = self.wal_index;
         let Some((file, base)) = self.wal_and_base() else { return };
         file.transaction_boundary(base);
@@ -199,6 +203,7 @@ impl OpenFile {
     /// undo it: the header copy that lags is completed, and with it the other becomes durable.
     fn follow_to_write(&mut self) -> Result<()> {
         self.follow(false)?;
+        self.begin_length()?;
         match &mut self.content {
             Content::Main(database)
                 if database.superblock.as_ref().is_some_and(|superblock| superblock.link.is_some()) =>
@@ -294,7 +299,9 @@ impl OpenFile {
     pub(super) fn write(&mut self, data: &[u8], offset: u64) -> Result<c_int> {
         if let Content::Main(_) = &self.content {
             self.flush_journal()?;
+            self.before_copying()?;
         }
+        let rolling_back = self.plays_journal_back();
         match &mut self.content {
             Content::Plain => self.base.write(data, offset)?,
             Content::Temp(file) => file.write(&mut self.base, data, offset)?,
@@ -317,6 +324,7 @@ impl OpenFile {
                     database.fit_block_size(&mut self.base, data.len())?;
                 }
                 let file = database.ready()?;
+                file.set_rolling_back(rolling_back);
                 // With a journal every commit and every rollback passes SQLITE_FCNTL_SYNC, and what a failure leaves is
                 // rolled back in the end. A journal in memory does not outlive a rollback that fails.
                 file.set_combine(!self.journal.is_null() || self.checkpoint == Checkpoint::Combining);
@@ -356,13 +364,51 @@ impl OpenFile {
             Content::Plain | Content::Gosqlite(_) => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
             Content::Journal(file, _) => file.sync(&mut self.base, flags)?,
-            Content::Wal(file, _) => file.sync(&mut self.base, flags)?,
-            Content::Main(database) => match &mut database.phase {
-                Phase::Ready(file) => file.sync(&mut self.base, flags)?,
-                _ => self.base.sync(flags)?,
-            },
+            Content::Wal(_, _) => self.sync_wal(flags)?,
+            Content::Main(_) => self.sync_main(flags)?,
         }
         Ok(SQLITE_OK)
+    }
+
+    /// A WAL is made durable. If that is for a checkpoint, it is going to copy no frame that is committed later.
+    fn sync_wal(&mut self, flags: c_int) -> Result<()> {
+        let Content::Wal(file, main) = &mut self.content else { return Ok(()) };
+        // SAFETY: SQLite closes a WAL before its main database.
+        let main = unsafe { main.as_mut() };
+        let index = main.as_ref().and_then(|main| main.wal_index);
+        let committed = index
+            .and_then(WalIndex::salts_and_last_frame)
+            .filter(|(salts, _)| file.salts() == Some(*salts))
+            .map(|(_, last)| last);
+        file.sync(&mut self.base, flags, committed.map_or(0, u64::from))?;
+        if let Some(main) = main {
+            main.durable_frames = committed;
+        }
+        Ok(())
+    }
+
+    fn sync_main(&mut self, flags: c_int) -> Result<()> {
+        let before = self.base.failed_syncs();
+        let synced = match self.main_file() {
+            Some((file, base)) => file.sync(base, flags),
+            None => self.base.sync(flags),
+        };
+        if self.base.failed_syncs() != before
+            && let Some(index) = self.wal_index.filter(|_| !sabotage::is(Sabotage::BackfillKept))
+        {
+            // What earlier checkpoints have copied may be lost with it, if they did not come to a sync.
+            index.forget_backfill();
+        }
+        synced
+    }
+
+    /// For a main database: a journal that a crash left is being played back.
+    fn plays_journal_back(&self) -> bool {
+        // SAFETY: as in `flush_journal`.
+        match unsafe { self.journal.as_ref() } {
+            Some(OpenFile { content: Content::Journal(journal, _), .. }) => journal.is_hot(),
+            _ => false,
+        }
     }
 
     pub(super) fn size(&mut self) -> Result<u64> {
@@ -491,6 +537,9 @@ impl OpenFile {
             if covers(WAL_WRITE_LOCK) {
                 self.excludes_writers = locked;
             }
+            if covers(WAL_CHECKPOINT_LOCK) {
+                self.durable_frames = None;
+            }
             if covers(WAL_CHECKPOINT_LOCK) && !locked {
                 // SQLite knows by now whether it failed.
                 self.checkpoint = Checkpoint::None;
@@ -519,6 +568,12 @@ impl OpenFile {
             } else if flags & SQLITE_SHM_SHARED != 0 && first >= WAL_FIRST_READ_LOCK {
                 failure::clear();
                 self.refresh_wal();
+                if let Err(fault) = self.check_frames() {
+                    let released = flags & !SQLITE_SHM_LOCK | SQLITE_SHM_UNLOCK;
+                    // SAFETY: as above.
+                    unsafe { shm_lock(self.base.as_ptr(), first, count, released) };
+                    return super::report::report(&self.shim.host().api, &self.path, fault);
+                }
             }
         }
         code
@@ -543,7 +598,7 @@ impl OpenFile {
                     main.wal = std::ptr::null_mut();
                     main.checkpoint = Checkpoint::None;
                     if let Some((file, _)) = main.main_file() {
-                        file.set_holes_from(None);
+                        file.forget_log();
                     }
                 }
             }

@@ -6,7 +6,7 @@
 use super::base::BaseFile;
 use super::database::{Database, read_header};
 use crate::error::{Fault, Result};
-use crate::files::header_region::write_copies;
+use crate::files::header_region::replace_copies;
 use crate::files::storage::{SYNC_NORMAL, Storage};
 use crate::format::header::{self, COPY_B_OFFSET, Header};
 use crate::format::superblock::{SUPERBLOCK_LEN, Superblock};
@@ -29,7 +29,7 @@ pub fn edit<T>(
     if next != *current {
         // Both copies are the current one: nothing in the file has a higher generation.
         next.generation = current.generation + 1;
-        write_copies(base, &next.encode(&keys))?;
+        replace_copies(base, raw, &next.encode(&keys))?;
     }
     database.superblock = Some(next);
     Ok(result)

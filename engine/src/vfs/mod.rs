@@ -24,6 +24,7 @@ pub mod file;
 pub mod gosqlite;
 pub mod header_edit;
 pub mod host;
+pub mod length;
 pub mod log_lines;
 pub mod map;
 pub mod observe;

@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::abi::*;
 use super::base::BaseFile;
 use super::database::{Phase, Progress};
-use super::file::{Content, OpenFile, WAL_CHECKPOINT_LOCK};
+use super::file::{Content, OpenFile};
+use super::length::without_checkpoints;
 use super::renewal::Renewal;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -157,22 +157,7 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
 
 /// Runs `work` while nobody else writes the main file: writers are kept out already, and here checkpoints.
 fn alone(open: &mut OpenFile, work: impl FnOnce(&mut OpenFile) -> Result<Value>) -> Result<Value> {
-    if open.wal_and_base().is_none() || open.excludes_all() {
-        return work(open);
-    }
-    let Some(shm_lock) = open.base.methods().shm_lock else { return Err(not_a_database()) };
-    // SAFETY: an open file with a wal-index; SQLite holds no lock of that number here, so none of its is given back.
-    let lock =
-        |flags| unsafe { shm_lock(open.base.as_ptr(), WAL_CHECKPOINT_LOCK, 1, flags | SQLITE_SHM_EXCLUSIVE) };
-    match lock(SQLITE_SHM_LOCK) {
-        SQLITE_OK => {}
-        SQLITE_BUSY => return Ok(json!({"busy": true, "finished": false})),
-        code => return Err(Fault::new(FaultClass::Io, "locking checkpoints out failed").with_code(code)),
-    }
-    let result = work(open);
-    // SAFETY: as above.
-    unsafe { shm_lock(open.base.as_ptr(), WAL_CHECKPOINT_LOCK, 1, SQLITE_SHM_UNLOCK | SQLITE_SHM_EXCLUSIVE) };
-    result
+    Ok(without_checkpoints(open, work)?.unwrap_or_else(|| json!({"busy": true, "finished": false})))
 }
 
 /// One step through the blocks.
@@ -268,8 +253,8 @@ impl<'a> Walk<'a> {
     }
 
     /// What does not open has to be a hole.
-    fn check_hole(&self, index: u64, slot: &[u8]) -> Result<()> {
-        if is_zero(slot) && self.file.may_be_hole(index) {
+    fn check_hole(&mut self, index: u64, slot: &[u8]) -> Result<()> {
+        if is_zero(slot) && self.file.may_be_hole(self.base, index)? {
             return Ok(());
         }
         Err(Fault::new(

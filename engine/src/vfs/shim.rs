@@ -311,6 +311,7 @@ unsafe fn main_content(
         cipher_named: parameter(c"lumo_cipher").is_some(),
         sector_told: 0,
         empty_when_read: false,
+        header_confirmed: false,
         stale_copy: None,
         generation_seen: [0xff; 8],
         rekey: None,

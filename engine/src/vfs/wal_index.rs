@@ -7,6 +7,10 @@ const PAGE_SIZE: usize = 14;
 const MAX_FRAME: usize = 16;
 /// Offset of the salts (aSalt), copied there from the WAL header.
 const SALTS: usize = 32;
+/// Offset of the second copy of the header, which SQLite writes first.
+const SECOND_HEADER: usize = 48;
+/// Offset of the number of frames that checkpoints have copied (nBackfill).
+const BACKFILL: usize = 96;
 /// Offset of the second read mark, behind two headers of 48 bytes and nBackfill. The first mark is always zero: its
 /// readers read the main file only.
 const READ_MARKS: usize = 104;
@@ -34,6 +38,24 @@ impl WalIndex {
             *salt = unsafe { self.0.add(SALTS + offset).read_volatile() };
         }
         salts
+    }
+
+    /// The salts and the number of the last committed frame, of one moment; `None` while a writer changes them.
+    pub fn salts_and_last_frame(self) -> Option<([u8; 8], u32)> {
+        let found = (self.salts(), self.last_frame());
+        let words = [MAX_FRAME, SALTS, SALTS + 4];
+        words
+            .into_iter()
+            .all(|offset| self.word(offset) == self.word(SECOND_HEADER + offset))
+            .then_some(found)
+            .filter(|found| *found == (self.salts(), self.last_frame()))
+    }
+
+    /// Nothing that checkpoints have copied counts as copied any more: the frames are still in the log, and the next
+    /// checkpoint copies them again. A reader that begins now takes pages from the log that it may take from there.
+    pub fn forget_backfill(self) {
+        // SAFETY: within the mapping, which SQLite writes to, and aligned; read and written word by word, as SQLite does.
+        unsafe { self.0.cast_mut().add(BACKFILL).cast::<u32>().write_volatile(0) };
     }
 
     /// The number of the last committed frame.

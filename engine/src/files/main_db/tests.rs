@@ -102,6 +102,11 @@ fn every_suite_round_trips_and_hides_what_it_should() {
     }
 }
 
+/// A log that began when the file had so many slots.
+fn log(main_slots: u64) -> Option<CurrentLog> {
+    Some(CurrentLog { generation: [7; 16], main_slots })
+}
+
 #[test]
 fn a_gap_is_sealed_and_an_erased_slot_is_damage() {
     let (mut file, mut storage) = default_file(512);
@@ -129,7 +134,7 @@ fn hazard_8_a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_
     let mut block = [9; 512];
     file.lock_taken(&mut storage, true);
     assert!(file.read(&mut storage, &mut block, 5 * 512).is_err());
-    file.set_holes_from(Some(synced));
+    file.set_log(&mut storage, log(synced)).unwrap();
     assert!(file.read(&mut storage, &mut block, 5 * 512).unwrap());
     assert_eq!(block, [0; 512]);
     // Below the count it is still damage.
@@ -140,7 +145,7 @@ fn hazard_8_a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_
     storage.bytes[early..early + saved.len()].copy_from_slice(&saved);
 
     file.sync(&mut storage, 2).unwrap();
-    file.set_holes_from(None);
+    file.forget_log();
     assert!(file.read(&mut storage, &mut block, 5 * 512).unwrap());
     assert_eq!(block, [0; 512]);
 }
@@ -190,10 +195,10 @@ fn what_nothing_restored_of_a_torn_block_is_an_error_and_the_rest_is_there() {
 #[test]
 fn holes_end_where_a_sync_was_recorded_and_an_emptied_file_is_no_new_one() {
     let (mut file, mut storage) = default_file(512);
-    file.set_holes_from(Some(0));
+    file.set_log(&mut storage, log(0)).unwrap();
     file.write(&mut storage, &[2; 8 * 512], 0).unwrap();
     file.sync(&mut storage, 2).unwrap();
-    assert_eq!(file.read_cell(&mut storage).unwrap().0.synced_slots, 8);
+    assert_eq!(file.read_length(&mut storage).unwrap().slots, 8);
     let emptied = MemoryFile {
         bytes: storage.bytes[..crate::format::geometry::HEADER_LEN as usize].to_vec(),
         ..MemoryFile::default()
@@ -204,16 +209,15 @@ fn holes_end_where_a_sync_was_recorded_and_an_emptied_file_is_no_new_one() {
     assert_eq!(file.size(&mut emptied.clone()).unwrap_err().class, FaultClass::Tampered);
     // SQLite may empty it itself: the rollback of the first transaction does.
     file.truncate(&mut storage, 3 * 512).unwrap();
-    assert_eq!(file.read_cell(&mut storage).unwrap().0.synced_slots, 3);
+    assert_eq!(file.read_length(&mut storage).unwrap().slots, 3);
     file.truncate(&mut storage, 0).unwrap();
     assert_eq!(file.size(&mut storage).unwrap(), 0);
 }
 
 #[test]
-fn cells_alternate_and_survive_the_loss_of_one_copy() {
-    let (file, mut storage) = default_file(512);
-    let (first, _) = file.read_cell(&mut storage).unwrap();
-    assert!(!first.active);
+fn cells_say_the_same_twice_and_one_copy_is_enough() {
+    let (mut file, mut storage) = default_file(512);
+    assert!(!file.read_cell(&mut storage).unwrap().active);
     let change = |active, current, previous| {
         move |cell: &mut Cell| {
             cell.active = active;
@@ -223,13 +227,14 @@ fn cells_alternate_and_survive_the_loss_of_one_copy() {
     };
     file.write_cell(&mut storage, change(true, [1; 16], [0; 16]), Some(2)).unwrap();
     file.write_cell(&mut storage, change(false, [0; 16], [1; 16]), None).unwrap();
-    let (cell, next) = file.read_cell(&mut storage).unwrap();
-    assert_eq!((cell.active, cell.previous), (false, [1; 16]));
-    let newest = if next == CELL_A_OFFSET { CELL_B_OFFSET } else { CELL_A_OFFSET };
-    storage.bytes[newest as usize + 30] ^= 1;
-    assert!(file.read_cell(&mut storage).unwrap().0.active);
-    storage.bytes[next as usize + 30] ^= 1;
-    assert_eq!(file.read_cell(&mut storage).unwrap_err().class, FaultClass::HeaderDamaged);
+    for copy in [CELL_A_OFFSET, CELL_B_OFFSET] {
+        let mut bent = storage.clone();
+        bent.bytes[copy as usize + 30] ^= 1;
+        let cell = file.read_cell(&mut bent).unwrap();
+        assert_eq!((cell.active, cell.previous), (false, [1; 16]), "never a step back");
+        bent.bytes[(CELL_A_OFFSET + CELL_B_OFFSET - copy) as usize + 30] ^= 1;
+        assert_eq!(file.read_cell(&mut bent).unwrap_err().class, FaultClass::HeaderDamaged);
+    }
 }
 
 /// Trap 9 in the last block, of which the file has a part only: what has to be rewritten ends with the file, or
@@ -454,4 +459,152 @@ fn what_was_read_ahead_is_not_there_any_more_once_it_is_cut_off() {
     file.truncate(&mut storage, 6 * 512).unwrap();
     assert!(!file.read(&mut storage, &mut page, 6 * 512).unwrap());
     assert!(page.iter().all(|byte| *byte == 0));
+}
+
+/// A file of eight synced slots of which the last three are gone.
+fn cut_file() -> (MainFile, MemoryFile) {
+    let (mut file, mut storage) = default_file(512);
+    file.write(&mut storage, &[2; 8 * 512], 0).unwrap();
+    file.sync(&mut storage, 2).unwrap();
+    storage.bytes.truncate(file.geometry.slot_offset(5) as usize);
+    file.lock_taken(&mut storage, true);
+    (file, storage)
+}
+
+#[test]
+fn a_slot_that_was_durable_once_and_is_missing_is_damage_with_and_without_a_log() {
+    for current in [None, log(0), log(8)] {
+        let (mut file, mut storage) = cut_file();
+        file.set_log(&mut storage, current).unwrap();
+        assert_eq!(file.check_length(&mut storage).unwrap_err().page, Some(5));
+        let fault = file.read(&mut storage, &mut [0; 512], 6 * 512).unwrap_err();
+        assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(5)));
+        // Nobody takes zeros for what is missing, whatever is written behind it.
+        let before = storage.bytes.clone();
+        assert_eq!(file.write(&mut storage, &[3; 512], 7 * 512).unwrap_err().class, FaultClass::Tampered);
+        file.lock_taken(&mut storage, true);
+        assert_eq!(file.truncate(&mut storage, 8 * 512).unwrap_err().class, FaultClass::Tampered);
+        assert_eq!(storage.bytes, before);
+    }
+}
+
+#[test]
+fn what_a_log_may_hold_may_be_missing() {
+    let (mut file, mut storage) = cut_file();
+    // The log began with five slots, and a checkpoint of its own cut the file to them.
+    file.set_log(&mut storage, log(5)).unwrap();
+    storage.bytes.resize(file.geometry.slot_offset(8) as usize, 0);
+    file.truncate(&mut storage, 5 * 512).unwrap();
+    assert_eq!(file.read_length(&mut storage).unwrap().slots, 5);
+    assert!(!file.read(&mut storage, &mut [0; 512], 6 * 512).unwrap());
+    file.truncate(&mut storage, 8 * 512).unwrap();
+    let mut block = [9; 512];
+    assert!(file.read(&mut storage, &mut block, 6 * 512).unwrap());
+    assert_eq!(block, [0; 512]);
+}
+
+#[test]
+fn a_rollback_after_a_crash_makes_no_file_longer() {
+    let (mut file, mut storage) = default_file(512);
+    file.write(&mut storage, &[2; 4 * 512], 0).unwrap();
+    file.set_rolling_back(true);
+    // SQLite extends a file that is shorter than its journal says by its last page.
+    for offset in [4 * 512, 6 * 512] {
+        assert_eq!(file.write(&mut storage, &[0; 512], offset).unwrap_err().class, FaultClass::Tampered);
+        file.lock_taken(&mut storage, true);
+    }
+    file.write(&mut storage, &[3; 512], 3 * 512).unwrap();
+    file.set_rolling_back(false);
+    file.write(&mut storage, &[0; 512], 4 * 512).unwrap();
+}
+
+#[test]
+fn the_count_of_slots_follows_every_sync_and_goes_down_before_the_slots() {
+    let (mut file, mut storage) = default_file(512);
+    for slots in [3, 3, 7, 9] {
+        file.write(&mut storage, &vec![1; slots * 512], 0).unwrap();
+        assert!(file.read_length(&mut storage).unwrap().slots <= slots as u64);
+        file.sync(&mut storage, 2).unwrap();
+        assert_eq!(file.read_length(&mut storage).unwrap().slots, slots as u64);
+    }
+    let syncs = storage.syncs;
+    file.truncate(&mut storage, 4 * 512).unwrap();
+    assert_eq!((file.read_length(&mut storage).unwrap().slots, storage.syncs), (4, syncs + 1));
+    // What was never synced is cut off again without a sync, as after a rollback.
+    file.write(&mut storage, &[1; 512], 6 * 512).unwrap();
+    file.truncate(&mut storage, 4 * 512).unwrap();
+    assert_eq!((file.read_length(&mut storage).unwrap().slots, storage.syncs), (4, syncs + 1));
+}
+
+#[test]
+fn copied_frames_are_of_one_generation() {
+    let (mut file, mut storage) = default_file(512);
+    file.record_copied(&mut storage, 3).unwrap();
+    file.set_log(&mut storage, log(5)).unwrap();
+    assert_eq!(file.copied_frames(&mut storage, &[7; 16]).unwrap(), 0);
+    file.record_copied(&mut storage, 3).unwrap();
+    file.record_copied(&mut storage, 2).unwrap();
+    assert_eq!(file.copied_frames(&mut storage, &[7; 16]).unwrap(), 3);
+    assert_eq!(
+        file.read_length(&mut storage).unwrap().slots,
+        5,
+        "what the log says of the main file stays known"
+    );
+    assert_eq!(file.copied_frames(&mut storage, &[8; 16]).unwrap(), 0);
+}
+
+/// A file whose sync fails once and loses what it covered, as Linux does.
+struct Failing {
+    file: MemoryFile,
+    durable: Vec<u8>,
+    written: Vec<(usize, usize)>,
+    fail: bool,
+    failed: u64,
+}
+
+impl Storage for Failing {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.file.read(buf, offset)
+    }
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.written.push((offset as usize, offset as usize + data.len()));
+        self.file.write(data, offset)
+    }
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.file.truncate(size)
+    }
+    fn sync(&mut self, _: i32) -> Result<()> {
+        let written = std::mem::take(&mut self.written);
+        if std::mem::take(&mut self.fail) {
+            self.failed += 1;
+            return Err(Fault::new(FaultClass::Io, "the medium failed"));
+        }
+        self.durable.resize(self.file.bytes.len(), 0);
+        for (from, to) in written {
+            self.durable[from..to].copy_from_slice(&self.file.bytes[from..to]);
+        }
+        Ok(())
+    }
+    fn size(&mut self) -> Result<u64> {
+        self.file.size()
+    }
+    fn failed_syncs(&self) -> u64 {
+        self.failed
+    }
+}
+
+#[test]
+fn cells_that_a_failed_sync_covered_are_written_again() {
+    let (mut file, storage) = default_file(512);
+    let durable = storage.bytes.clone();
+    let mut storage = Failing { file: storage, durable, written: Vec::new(), fail: false, failed: 0 };
+    file.write_cell(&mut storage, |cell| cell.previous = [5; 16], None).unwrap();
+    file.set_log(&mut storage, log(0)).unwrap();
+    file.record_copied(&mut storage, 9).unwrap();
+    storage.fail = true;
+    assert!(file.sync(&mut storage, 2).is_err());
+    file.sync(&mut storage, 2).unwrap();
+    let mut after = MemoryFile { bytes: storage.durable, ..MemoryFile::default() };
+    assert_eq!(file.read_cell(&mut after).unwrap().previous, [5; 16]);
+    assert_eq!(file.copied_frames(&mut after, &[7; 16]).unwrap(), 9);
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use super::super::storage::Storage;
-use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile};
+use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile, rewrite};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::files::main_db::CurrentLog;
 use crate::format::wal_header::{LogPreamble, WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
 
-/// A header copy is read with room for every suite's overhead.
-const HEADER_READ: usize = 512;
+/// A header copy lies within one sector. It is read with room for every suite's overhead.
+pub(super) const SECTOR: usize = 512;
 
 impl WalFile {
     /// Finds the generation that counts, unless it is known.
@@ -35,7 +36,7 @@ impl WalFile {
         let newest = self.newest_header(storage)?;
         let cell = main.cell()?;
         let Some(header) = newest else {
-            main.set_holes_from(None);
+            main.set_log(None)?;
             if cell.active && !self.discard_missing && storage.size()? > 0 {
                 return Err(self.fault(
                     "the write-ahead log beside the database has no valid header, but the database's last commits \
@@ -52,18 +53,21 @@ impl WalFile {
         let latest = cell.latest();
         let counts = (cell.active && generation == cell.current) || header.previous == latest;
         if counts {
-            main.set_holes_from(Some(header.main_slots.max(cell.synced_slots)));
+            main.set_log(Some(CurrentLog { generation, main_slots: header.main_slots }))?;
             self.sealer = self.sealer_of(&header.preamble)?;
+            let copied = main.copied_frames(&generation)?;
             return Ok(Some(Log {
                 generation,
                 sequence: header.preamble.sequence,
                 sqlite: header.sqlite,
                 page_size: header.page_size() as usize,
                 cell_lags: !(cell.active && generation == cell.current),
+                copied,
+                read: 0,
                 searched: false,
             }));
         }
-        main.set_holes_from(None);
+        main.set_log(None)?;
         if !cell.active && generation == cell.previous {
             // Everything in this log was checkpointed before the cell was cleared.
             return Ok(None);
@@ -84,7 +88,7 @@ impl WalFile {
     fn newest_header(&mut self, storage: &mut dyn Storage) -> Result<Option<WalHeader>> {
         let mut newest: Option<WalHeader> = None;
         for offset in [0, WAL_HEADER_B_OFFSET] {
-            let mut bytes = [0u8; HEADER_READ];
+            let mut bytes = [0u8; SECTOR];
             storage.read(&mut bytes, offset)?;
             match WalHeader::parse_preamble(&bytes) {
                 LogPreamble::Valid(preamble) => {
@@ -143,7 +147,7 @@ impl WalFile {
     /// Errors: those of the storage, and of headers that belong to neither key.
     pub fn is_changed_over(&mut self, storage: &mut dyn Storage) -> Result<bool> {
         for offset in [0, WAL_HEADER_B_OFFSET] {
-            let mut bytes = [0u8; HEADER_READ];
+            let mut bytes = [0u8; SECTOR];
             storage.read(&mut bytes, offset)?;
             if let LogPreamble::Valid(preamble) = WalHeader::parse_preamble(&bytes)
                 && preamble.key_id != self.keys.key_id
@@ -175,7 +179,11 @@ impl WalFile {
         let mut key_id = self.keys.key_id;
         if let Some(header) = &on_disk {
             if header.sqlite == sqlite {
-                // The first transaction of a generation was rolled back: the next one writes the same header.
+                // The first transaction of a generation was rolled back: the next one writes the same header. It may be
+                // there to read and not be on the disk, if that transaction ended in a sync that failed.
+                if !sabotage::is(Sabotage::WalOnce) {
+                    rewrite(storage, header_offset(header.preamble.sequence), SECTOR as u64)?;
+                }
                 self.log = None;
                 return self.load(storage, main);
             }
@@ -211,16 +219,17 @@ impl WalFile {
         if sabotage::is(Sabotage::WalCell) {
             main.set_cell(true, generation, latest, None)?;
         }
-        // Odd numbers in copy A, even in B: the copy follows from the number, and never hits the current one.
-        let offset = if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET };
-        storage.write(&header.encode(&self.sealer)?, offset)?;
-        main.set_holes_from(Some(main_slots.max(cell.synced_slots)));
+        storage.write(&header.encode(&self.sealer)?, header_offset(sequence))?;
+        main.set_log(Some(CurrentLog { generation, main_slots }))?;
+        let copied = main.copied_frames(&generation)?;
         self.log = Some(Log {
             generation,
             sequence,
             sqlite,
             page_size: header.page_size() as usize,
             cell_lags: !(cell.active && cell.current == generation),
+            copied,
+            read: 0,
             searched: false,
         });
         Ok(())
@@ -234,16 +243,22 @@ impl WalFile {
         let latest = cell.latest();
         // A log that cannot be read or is another's says nothing about ours.
         let unnamed = self.newest_header(storage).ok().flatten().filter(|header| header.previous == latest);
-        if cell.active || unnamed.is_some() {
+        // Also where the cell says so already: it may be there to read and not be on the disk.
+        if cell.active || unnamed.is_some() || storage.size()? > 0 {
             let last = unnamed.map_or(latest, |header| header.preamble.generation);
             let sync = (!sabotage::is(Sabotage::WalRetire)).then_some(SYNC_NORMAL);
             main.set_cell(false, [0; 16], last, sync)?;
         }
         self.transaction_boundary(storage);
         self.log = None;
-        main.set_holes_from(None);
-        Ok(())
+        main.set_log(None)
     }
+}
+
+/// Where the header with this sequence number is. Odd numbers in copy A, even in B: the copy follows from the number, and never
+/// hits the current one.
+pub(super) fn header_offset(sequence: u64) -> u64 {
+    if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET }
 }
 
 /// The salts in SQLite's WAL header (wal.c, bytes 16 to 23).

@@ -17,7 +17,8 @@ const FRAME: u64 = (FRAME_HEADER + PAGE) as u64;
 #[derive(Clone)]
 struct Main {
     cell: Cell,
-    holes_from: Option<u64>,
+    log: Option<CurrentLog>,
+    copied: u64,
     syncs: usize,
 }
 
@@ -43,8 +44,12 @@ impl MainLink for Main {
     fn slots(&mut self) -> Result<u64> {
         Ok(42)
     }
-    fn set_holes_from(&mut self, slots: Option<u64>) {
-        self.holes_from = slots;
+    fn set_log(&mut self, log: Option<CurrentLog>) -> Result<()> {
+        self.log = log;
+        Ok(())
+    }
+    fn copied_frames(&mut self, _: &[u8; 16]) -> Result<u64> {
+        Ok(self.copied)
     }
 }
 
@@ -60,7 +65,7 @@ impl Bench {
         let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16], synced_slots: 0 };
         Bench {
             keys: Arc::new(keys),
-            main: Main { cell, holes_from: None, syncs: 0 },
+            main: Main { cell, log: None, copied: 0, syncs: 0 },
             storage: MemoryFile::default(),
         }
     }
@@ -159,7 +164,7 @@ fn the_cell_follows_the_first_frame_without_a_sync() {
     assert!(!bench.main.cell.active, "the header may not be durable yet");
     bench.frame(&mut wal, 0, 1);
     assert!(bench.main.cell.active);
-    assert_eq!((bench.main.syncs, bench.main.holes_from), (0, Some(42)));
+    assert_eq!((bench.main.syncs, bench.main.log.unwrap().main_slots), (0, 42));
     wal.truncate(&mut bench.storage, &mut bench.main, 0).unwrap();
     assert!(!bench.main.cell.active);
     assert_eq!(bench.main.syncs, 1, "the log must not vanish before the cell has forgotten it");
@@ -373,7 +378,7 @@ fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
     let mut wal = bench.open();
     bench.begin(&mut wal, 5);
     first_frames(&mut bench, &mut wal, 0..3, 9);
-    wal.sync(&mut bench.storage, 2).unwrap();
+    wal.sync(&mut bench.storage, 2, 0).unwrap();
     bench.storage.bytes[WAL_FRAMES_OFFSET as usize + 100] ^= 1;
     assert!(loss_in_recovery(&mut bench).is_none());
 }
@@ -406,7 +411,7 @@ struct Linked<'a> {
 
 impl MainLink for Linked<'_> {
     fn cell(&mut self) -> Result<Cell> {
-        self.file.read_cell(self.storage).map(|(cell, _)| cell)
+        self.file.read_cell(self.storage)
     }
     fn set_cell(
         &mut self,
@@ -425,8 +430,11 @@ impl MainLink for Linked<'_> {
     fn slots(&mut self) -> Result<u64> {
         self.file.slots(self.storage)
     }
-    fn set_holes_from(&mut self, slots: Option<u64>) {
-        self.file.set_holes_from(slots);
+    fn set_log(&mut self, log: Option<CurrentLog>) -> Result<()> {
+        self.file.set_log(self.storage, log)
+    }
+    fn copied_frames(&mut self, generation: &[u8; 16]) -> Result<u64> {
+        self.file.copied_frames(self.storage, generation)
     }
 }
 
@@ -593,7 +601,7 @@ fn what_waits_goes_with_its_transaction() {
     first_frames(&mut bench, &mut wal, 1..4, 2);
     wal.transaction_boundary(&mut bench.storage);
     let size = bench.storage.bytes.len();
-    wal.sync(&mut bench.storage, 2).unwrap();
+    wal.sync(&mut bench.storage, 2, 0).unwrap();
     assert_eq!(bench.storage.bytes.len(), size);
     // A commit that cannot be written is given up, and must not turn up later.
     bench.storage.limit = Some(size);
@@ -601,7 +609,7 @@ fn what_waits_goes_with_its_transaction() {
     let frame = [3; FRAME_HEADER + PAGE];
     assert!(wal.write(&mut bench.storage, &mut bench.main, &frame, 32 + 3 * FRAME).is_err());
     bench.storage.limit = None;
-    wal.sync(&mut bench.storage, 2).unwrap();
+    wal.sync(&mut bench.storage, 2, 0).unwrap();
     assert_eq!(bench.storage.bytes.len(), size);
     bench.frame(&mut wal, 1, 4);
     let mut other = bench.open();

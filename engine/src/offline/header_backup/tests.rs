@@ -89,8 +89,9 @@ fn a_header_that_is_gone_comes_back() {
     assert_eq!((restored.generation, restored.tried, restored.opened), (2, 16, 16));
     assert!(restored.new_cells);
     assert_eq!(database.generation(), 2);
-    let cell = Cell::decode(&database.file.bytes[CELL_A_OFFSET as usize..], &database.keys).unwrap();
-    assert_eq!((cell.active, cell.synced_slots), (false, 40));
+    let cells = Cells::of(&database.file.bytes, &database.keys, true);
+    assert!(!cells.wal_cell().unwrap().active);
+    assert_eq!(cells.length().unwrap().slots, 40);
     // A second time nothing but the generation changes.
     assert!(!database.restore(&backup, 1).unwrap().new_cells);
     assert_eq!(database.generation(), 3);

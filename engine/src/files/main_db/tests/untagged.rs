@@ -147,11 +147,11 @@ fn hazard_14_an_erased_slot_is_damage_and_an_honest_hole_is_zeros() {
         let fault = file.read(&mut storage, &mut page, 5 * 512).unwrap_err();
         assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(5)));
         file.lock_taken(&mut storage, true);
-        file.set_holes_from(Some(4));
+        file.set_log(&mut storage, Some(CurrentLog { generation: [1; 16], main_slots: 4 })).unwrap();
         assert!(file.read(&mut storage, &mut page, 5 * 512).unwrap());
         assert_eq!(page, [0; 512]);
         file.sync(&mut storage, 2).unwrap();
-        file.set_holes_from(None);
+        file.forget_log();
         assert!(storage.bytes[65_536 + 5 * 512..][..512].iter().any(|byte| *byte != 0), "sealed");
         assert!(file.read(&mut storage, &mut page, 5 * 512).unwrap());
         assert_eq!(page, [0; 512]);
