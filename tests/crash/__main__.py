@@ -12,6 +12,7 @@ import time
 
 from .campaign import Outcome
 from .catalogue import scenarios
+from .failing import is_tried
 from .flavour import Gosqlite, Plain
 from .jobs import LIES, Job, run_jobs
 
@@ -80,7 +81,9 @@ def main() -> int:
     groups = {
         scenario.name: scenario.group
         for scenario in scenarios()
-        if re.search(arguments.only, scenario.name) and not _skipped(scenario.group, arguments.flavour)
+        if re.search(arguments.only, scenario.name)
+        and not _skipped(scenario.group, arguments.flavour)
+        and (not arguments.failing or is_tried(scenario, arguments.flavour))
     }
     if not groups:
         sys.exit(f"no scenario is named like {arguments.only!r}")

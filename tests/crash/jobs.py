@@ -41,6 +41,8 @@ class Job:
     failing: bool = False
     #: What the description of such a failure has to contain.
     failure: str = ""
+    #: Also failures that SQLite alone does not survive.
+    every: bool = False
     #: Failures after which there is no need to go on.
     stop_after: int = 5
 

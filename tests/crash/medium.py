@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -27,7 +28,7 @@ FILES = {
 #: What the page cache does with the pages, and how many syncs in a row fail.
 FATES = ("cached", "evicted", "twice")
 #: What names of files end in whose folder SQLite syncs.
-_SQLITES = ("-journal", "-wal", ".db", "-shm")
+_SQLITES = re.compile(r"(-journal|-wal|-shm|\.db|-mj\w+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Failure:
 def syncs(events: list[Event], folder: str) -> list[tuple[str, int]]:
     """The syncs of a recording that may fail: of which of :data:`FILES`, and after how many others of those.
 
-    Syncs of the folder that SQLite makes, for its logs, are not among them: it does not look at what they return.
+    Syncs of the folder that SQLite makes, for its logs, are not among them: it ignores what they return.
     """
     names: dict[int, str] = {}
     counts = dict.fromkeys(FILES, 0)
@@ -75,7 +76,7 @@ def syncs(events: list[Event], folder: str) -> list[tuple[str, int]]:
             name = names[event.file]
             for file, pattern in FILES.items():
                 if fnmatchcase(name, pattern):
-                    if file != "folder" or not before.endswith(_SQLITES):
+                    if file != "folder" or not _SQLITES.search(before):
                         found.append((file, counts[file]))
                     counts[file] += 1
             before = name
@@ -85,10 +86,11 @@ def syncs(events: list[Event], folder: str) -> list[tuple[str, int]]:
 
 
 def is_survived(failure: Failure, setup: Setup) -> bool:
-    """Can SQLite be expected to lose nothing?
+    """Can a program be expected to lose nothing? Not where SQLite alone loses commits, encrypted or not.
 
-    It cannot where it reads its journal back from a cache that has dropped it, and where a sync fails again while it rolls
-    back. In a WAL with synchronous=NORMAL the frames of many commits wait for one sync, and it writes none of them again.
+    It does where it reads its journal back from a cache that has dropped it, and where a sync fails again while
+    it rolls back. In a WAL with synchronous=NORMAL the frames of many commits wait for one sync, and it writes
+    none of them again.
     """
     if failure.file == "journal" and failure.fate != "cached":
         return False

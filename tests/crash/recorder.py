@@ -58,12 +58,10 @@ class Recorder:
         """Puts a number into the log."""
         self._library.recorder_mark(number)
 
-    def fail(
-        self, pattern: str, after: int, times: int, failed: Callable[[int], None] | None = None
-    ) -> None:
-        """In the recording that was started, ``times`` syncs of files called like ``pattern`` fail after ``after`` others.
+    def fail(self, pattern: str, after: int, times: int, failed: Callable[[int], None] | None = None) -> None:
+        """In the recording that was started, ``times`` syncs fail after ``after`` others.
 
-        ``failed`` gets the descriptor before the program learns of it.
+        Of files that are called like ``pattern``. ``failed`` gets the descriptor before the program learns of it.
         """
         self._failed = _Failed(failed) if failed else _Failed()
         self._library.recorder_fail(pattern.encode(), after, times, self._failed)

@@ -53,6 +53,7 @@ def _outcome(job: Job, scenario: Scenario, flavour: Flavour, folder: Path, recor
             seed=job.seed,
             stop_after=job.stop_after,
             only=job.failure,
+            every=job.every,
         )
     return run(
         scenario,
