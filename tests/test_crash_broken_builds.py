@@ -39,7 +39,7 @@ def test_a_build_that_relies_on_a_failed_sync_is_noticed(
     package: Path, fault: str, scenario: str, failure: str
 ) -> None:
     for seed in range(1, SEEDS + 1):
-        job = Job(scenario, STATES * 3, seed, failing=True, failure=failure, stop_after=1)
+        job = Job(scenario, STATES * 3, seed, failing="sync", failure=failure, stop_after=1)
         (outcome,) = run_jobs([job], package=package, fault=fault)
         if outcome.failures:
             return

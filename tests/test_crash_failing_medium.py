@@ -1,10 +1,12 @@
-"""A sync that fails: the program tries again, goes on, and the power goes. No acknowledged commit is lost.
+"""A sync or a write fails, the program tries again and goes on, and the power goes: no commit is lost.
 
-How pages get lost is in ``crash/disk.py``, which syncs fail in ``crash/medium.py``. This is a sample; ``make crash``
-has every scenario.
+How pages get lost is in ``crash/disk.py``, what fails in ``crash/medium.py``. This is a sample;
+``make crash`` has all scenarios.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import pytest
 
@@ -15,7 +17,7 @@ from crash.jobs import Job, run_jobs
 
 SEED = 11
 #: States of each scenario: ten of each sync that fails.
-STATES, PLAIN_STATES = 50, 20
+STATES, PLAIN_STATES, WRITE_STATES = 50, 20, 20
 SAMPLE = {
     "log": [
         "commits-wal-full", "generations-wal-full", "each_checkpoint-wal-full", "each_checkpoint-wal-normal",
@@ -35,7 +37,7 @@ SAMPLE = {
 def _jobs(names: list[str], states: int, flavour: str) -> list[Job]:
     known = {scenario.name: scenario for scenario in scenarios()}
     assert all(is_tried(known[name], flavour) for name in names)
-    return [Job(name, states, SEED, flavour, failing=True) for name in names]
+    return [Job(name, states, SEED, flavour, failing="sync") for name in names]
 
 
 @pytest.mark.parametrize("group", SAMPLE)
@@ -52,7 +54,16 @@ def test_sqlite_alone_passes_the_same_judge(group: str) -> None:
     assert [failure for outcome in outcomes for failure in outcome.failures] == []
 
 
+@pytest.mark.parametrize("flavour", ["encrypted", "plain"])
+def test_no_failed_write_loses_a_commit_or_looks_like_tampering(flavour: str) -> None:
+    names = [name for names in SAMPLE.values() for name in names]
+    if flavour == "plain":
+        names = [name for group, names in SAMPLE.items() if group not in Plain.WITHOUT for name in names]
+    jobs = [dataclasses.replace(job, failing="write") for job in _jobs(names, WRITE_STATES, flavour)]
+    assert [failure for outcome in run_jobs(jobs) for failure in outcome.failures] == []
+
+
 def test_a_cache_that_drops_the_pages_shows_the_medium() -> None:
     """A database of SQLite's own, whose journal is read back from such a cache, is lost: the pages do go."""
-    jobs = [Job("commits-delete-full", 200, seed, "plain", failing=True, every=True) for seed in range(3)]
+    jobs = [Job("commits-delete-full", 200, seed, "plain", failing="sync", every=True) for seed in range(3)]
     assert [failure for outcome in run_jobs(jobs) for failure in outcome.failures]

@@ -131,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="a regular expression for names of scenarios")
     parser.add_argument("--flavour", choices=["encrypted", "plain", *Gosqlite.CIPHERS], default="encrypted")
     parser.add_argument("--lie", choices=list(LIES), default="", help="syncs that do nothing")
-    parser.add_argument("--failing", action="store_true", help="a sync fails in each recording")
+    parser.add_argument(
+        "--failing", choices=["sync", "write"], default="", help="one fails in each recording"
+    )
     parser.add_argument("--failure", default="", help="only failures whose description contains this")
     parser.add_argument("--stop-after", type=int, default=5, help="failures of one recording that are enough")
     parser.add_argument("--failures", type=int, default=50, help="stop after so many")

@@ -1,7 +1,7 @@
 """A folder in the course of a recording: what a sync has made durable, and what is still pending.
 
-A sync that fails drops what it should have written, as Linux does: the pages count as clean from then on, so
-that no later sync writes them, but reads go on finding them in the page cache, until that drops them, too. Only a
+A sync that fails drops what it should have written, as Linux does: the pages count as clean from then on, and
+no later sync writes them, but reads go on finding them in the page cache, until that drops them, too. Only a
 page that is written to again is written to the medium, and then all of it. Lengths and names are the file
 system's own and stay pending.
 """
@@ -193,7 +193,7 @@ class Disk:
                 file = self._open[event.file]
                 if file is None or not file.name.endswith(VOLATILE):
                     raise UnknownCallError(event.path)
-            case Kind.MARK:
+            case Kind.MARK | Kind.UNWRITTEN:
                 pass
 
     def file_of(self, event: Event) -> File | None:

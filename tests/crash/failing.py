@@ -1,8 +1,7 @@
-"""A scenario whose syncs fail, one in each recording, and crashes after that."""
+"""A scenario whose syncs or writes fail, one in each recording, and crashes after that."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -11,7 +10,8 @@ from . import activities
 from .campaign import Crash, Outcome, Trial, clear, in_setup
 from .catalogue import Scenario
 from .flavour import Flavour, Plain
-from .medium import FATES, Failure, failed_at, is_survived, syncs
+from .log import Kind
+from .medium import Failure, failed_at, failures, is_survived
 from .recorder import Recorder
 from .session import Errors, Recording, record
 
@@ -19,8 +19,8 @@ from .session import Errors, Recording, record
 EACH = 10
 #: Not judged: the simulator edits the header itself, and relies on what it reads.
 _UNTRIED = (activities.header_edits,)
-#: Nor with SQLite alone: a checkpoint that a reader holds up counts pages as copied that it has not synced, so
-#: that the next one does not write them again.
+#: Nor with SQLite alone: a checkpoint that a reader holds up counts pages as copied without having synced them,
+#: and the next one does not write them again.
 _UNTRIED_PLAIN = (activities.checkpoints,)
 
 
@@ -38,11 +38,12 @@ def run_failing(
     *,
     states: int,
     seed: int,
+    kind: Kind = Kind.SYNC,
     stop_after: int = 5,
     only: str = "",
     every: bool = False,
 ) -> Outcome:
-    """Judges about ``states`` crashes of a scenario, each after a sync that failed.
+    """Judges about ``states`` crashes of a scenario, each after a sync that failed, or a write.
 
     ``only``: what the description of the failure has to contain. ``every``: also those that SQLite does not
     survive.
@@ -57,10 +58,10 @@ def run_failing(
         outcome.failures.append(run.report(seed, "without a failure", error))
         return outcome
     found = [
-        Failure(file, after, fate)
-        for (file, after), fate in itertools.product(syncs(sound.events, str(folder)), FATES)
+        failure
+        for failure in failures(sound.events, str(folder), kind)
+        if only in str(failure) and (every or is_survived(failure, scenario.setup))
     ]
-    found = [one for one in found if only in str(one) and (every or is_survived(one, scenario.setup))]
     for failure in random.sample(found, min(len(found), max(1, states // EACH))):
         try:
             recording = run.record(failure)

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::disk::{DiskFile, sync_folder};
 use super::storage::Storage;
 use crate::crypto::kdf::sha256;
-use crate::error::{Fault, FaultClass, FileKind, Result};
+use crate::error::{Fault, FaultClass, Result};
 use crate::format::geometry::Geometry;
 use crate::format::redo_header::{LogPreamble, REDO_HEADER_LEN, REDO_SLOTS_OFFSET, RedoHeader};
 use crate::keys::file_keys::FileKeys;
@@ -167,7 +167,6 @@ fn altered(name: &str) -> Fault {
         "the blocks that a change of the data key was writing were altered; put the file back as it was, or move it away \
          and run rekey again: whatever is damaged without it is then named",
     )
-    .in_file(FileKind::Redo)
     .at_path(name)
 }
 
@@ -177,7 +176,6 @@ fn newer(name: &str) -> Fault {
         "the blocks that a change of the data key was writing are in a format that this version does not read; end the \
          change with the version that began it",
     )
-    .in_file(FileKind::Redo)
     .at_path(name)
 }
 
