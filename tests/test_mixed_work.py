@@ -1,4 +1,4 @@
-"""Processes and threads do everything at once while the data key changes, as ``make faults`` does for longer."""
+"""Processes and threads do everything at once while the data key changes: a sample of ``make faults``."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ from .session import Errors, Recording, record
 EACH = 10
 #: Not judged: the simulator edits the header itself, and relies on what it reads.
 _UNTRIED = (activities.header_edits,)
-#: Nor with SQLite alone: a checkpoint that a reader holds up counts pages as copied without having synced them,
-#: and the next one does not write them again.
+#: Nor with SQLite alone: a checkpoint that a reader holds up counts pages as copied that it has not synced;
+#: the next one does not write them again.
 _UNTRIED_PLAIN = (activities.checkpoints,)
 
 

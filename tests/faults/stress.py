@@ -1,8 +1,8 @@
 """Everything at once: ``PYTHONPATH=tests python -m faults.stress --seconds 60 --seed 1``, or ``make faults``.
 
-Processes and threads read, write, roll back, check, back up, vacuum, fork, attach and switch journal modes, while
-the data key is changed again and again. Every transaction keeps the sum of all balances; whoever finds another
-one, or gets an error that is not about somebody else's lock, has found a fault.
+Processes and threads read, write, roll back, check, back up, vacuum, fork, attach and switch journal modes,
+while the data key is changed again and again. Every transaction keeps the sum of all balances; whoever finds
+another one, or gets an error that is not about somebody else's lock, has found a fault.
 """
 
 from __future__ import annotations
