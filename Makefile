@@ -19,7 +19,9 @@ CORES ?= $(shell nproc)
 
 # Processes that make faults kills.
 KILLS ?= 200
-# How long make fuzz gives each target.
+# How long make threads gives each scenario, in seconds.
+SECONDS ?= 30
+# How long make fuzz gives each target, and make fuzz-python all of its forgeries.
 MINUTES ?= 10
 FUZZ_TARGETS := $(basename $(notdir $(wildcard engine/fuzz/fuzz_targets/*.rs)))
 
@@ -31,7 +33,7 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults fuzz interop golden-gosqlite demo test lint build clean
+.PHONY: crash faults threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -48,7 +50,7 @@ crash: $(VENV)/.package $(VENV)/.tools
 	PYTHONPATH=tests $(BIN)/python -m crash --failing sync --states $(STATES) --seed $(SEED) --processes $(CORES)
 	PYTHONPATH=tests $(BIN)/python -m crash --failing write --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES)
 	for cipher in adiantum aes-256-xts; do \
-	    PYTHONPATH=tests $(BIN)/python -m crash --flavour $$cipher --only '^(?!.*-wal-normal)' \
+	    PYTHONPATH=tests $(BIN)/python -m crash --flavour $$cipher \
 	        --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES) || exit 1; \
 	done
 
@@ -59,6 +61,24 @@ faults: $(VENV)/.package
 	PYTHONPATH=tests $(BIN)/python -m faults.rekeys
 	PYTHONPATH=tests $(BIN)/python -m faults.stress --seconds 300
 	PYTHONPATH=tests $(BIN)/python -m faults.sweep --jobs $(CORES)
+	PYTHONPATH=tests $(BIN)/python -m threads --seconds $(SECONDS)
+
+# Every scenario of threads, with an engine that checks the order of its locks; a moment of each is in make test.
+threads: $(VENV)/.package
+	PYTHONPATH=tests $(BIN)/python -m threads --checked --seconds $(SECONDS)
+
+# SQLite's own tests with every new database encrypted, each file beside its run in clear: about an hour. Fetches SQLite's
+# source from Debian and builds it in .sqlite; needs apt, as root where something is missing, and a C compiler.
+sqlite-suite: $(VENV)/.package .sqlite/.made
+	PYTHONPATH=tests $(BIN)/python -m sqlite_suite .sqlite --processes $(CORES)
+
+# SQLite's test of many processes on one database, in each journal mode.
+mptest: $(VENV)/.package .sqlite/.made
+	PYTHONPATH=tests $(BIN)/python -m sqlite_suite.mptest .sqlite
+
+.sqlite/.made: tests/sqlite_suite/setup.sh tests/sqlite_suite/loader.c
+	tests/sqlite_suite/setup.sh .sqlite
+	touch $@
 
 # Needs a nightly compiler and `cargo install cargo-fuzz`; address sanitizer and overflow checks are on. Starts from
 # engine/fuzz/seeds, collects in engine/fuzz/corpus, and leaves what it finds in engine/fuzz/artifacts.
@@ -70,6 +90,11 @@ fuzz:
 	        -max_total_time=$$(($(MINUTES) * 60)) -max_len=1024 -len_control=0 -timeout=30 -print_final_stats=1 \
 	        || exit 1; \
 	done
+
+# Hostile files before every command and every public function, in this process: headers with digests made right,
+# side files, other programs' databases, b-trees. A sample is in make test.
+fuzz-python: $(VENV)/.package $(VENV)/.tools
+	PYTHONPATH=tests $(BIN)/python -m hostile --minutes $(MINUTES) --seed $(SEED)
 
 # The gosqlite format against a program in Go; a part of make test. Needs Go, and its module proxy the first time.
 interop: $(VENV)/.package $(VENV)/.tools
@@ -139,7 +164,7 @@ build: $(VENV)/.made
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .bench .demo dist engine/target .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .bench .sqlite .demo dist engine/target .pytest_cache .ruff_cache .hypothesis \
 	    engine/fuzz/target engine/fuzz/corpus engine/fuzz/artifacts
 
 $(VENV)/.made:

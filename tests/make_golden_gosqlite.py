@@ -1,7 +1,8 @@
 """Makes the sample files of the gosqlite format in tests/golden/gosqlite. Run by ``make golden-gosqlite``.
 
-SQLite of the standard library writes them in clear, and the program in tests/interop encrypts them. SQLite's
-salts are random: the files differ from run to run, their content does not.
+SQLite of the standard library writes them in clear, and the program in tests/interop encrypts them, logs as
+older versions of gosqlite do; golden/gosqlite-original has some of newer ones. SQLite's salts are random: the
+files differ from run to run, their content does not.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def make(program: Interop, cipher: str, page_size: int, state: str) -> Sample:
             connection.close()
         copy = crashed(path, Path(temporary, "copy"))
         connection.close()
-        files = program.seal(copy, FOLDER / f"{name}.db", key, cipher, page_size)
+        files = program.seal(copy, FOLDER / f"{name}.db", key, cipher, page_size, older=True)
         digest = hashlib.sha256(copy.read_bytes()).hexdigest()
         reader = sqlite3.connect(copy)
         found = content(reader)

@@ -338,7 +338,7 @@ def test_signals_leave_nothing_behind(tmp_path: Path, number: signal.Signals) ->
     process.stdin.write(HEX.encode())
     process.stdin.close()
     deadline = time.monotonic() + 30
-    while not any(file.stat().st_size for file in tmp_path.glob(".a.db.lumo-*")):
+    while not any(file.stat().st_size for file in tmp_path.glob(".lumo-*/*")):
         assert time.monotonic() < deadline
         assert process.poll() is None
         time.sleep(0.005)

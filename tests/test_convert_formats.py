@@ -98,7 +98,7 @@ def test_nothing_is_in_clear_meanwhile(tmp_path: Path, plain: Path) -> None:
     contents: list[bytes] = []
 
     def look(now: int, total: int) -> None:
-        contents.extend(file.read_bytes() for file in tmp_path.iterdir())
+        contents.extend(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
 
     lumocrypt.convert(path, progress=look, **side("gosqlite-adiantum"), **side("lumocrypt", new=True))
     assert len(contents) > 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import lumocrypt
 from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_a_transaction, crash_in_wal_mode, open_wal
+from support.intruder import ACCESS_LIST, DEFAULT_LIST, OTHER, access_list, supports_access_lists
 from support.judge import log
 from support.layout import OVERHEAD, WAL_FRAME_HEADER, WAL_FRAMES
 from support.sql_recorder import Recorder
@@ -66,6 +68,34 @@ def test_hazard_4_a_wal_that_loses_commits_is_kept(wal_crash: Crashed) -> None:
     (damaged,) = lumocrypt.verify(wal_crash.path, key=KEY).damaged
     assert (damaged.file_kind, damaged.page) == ("wal", 0)
     assert "the 4 commits behind it are lost" in damaged.reason
+
+
+def test_hazard_4_a_kept_log_lets_in_who_the_log_did(wal_crash: Crashed) -> None:
+    """Not those whom the folder's own list lets use what is made in it."""
+    folder = wal_crash.path.parent
+    damage_frame(wal_crash, 0)
+    wal_crash.wal.chmod(0o640)
+    given = access_list(named={1000: 4}, group=4)
+    if not supports_access_lists(folder):
+        pytest.skip("no access control lists here")
+    if os.geteuid() == 0:
+        os.chown(wal_crash.wal, OTHER, 12345)
+    os.setxattr(folder, DEFAULT_LIST, access_list(named={12345: 6}, group=6, others=6))
+    try:
+        for expected in (None, given):
+            if expected is not None:
+                damage_frame(wal_crash, 0)
+                os.setxattr(wal_crash.wal, ACCESS_LIST, expected)
+            wal = wal_crash.wal.stat()
+            assert wal_crash.outcome() == wal_crash.states[0]
+            kept = kept_of(wal_crash.wal)
+            found = kept.stat()
+            assert (found.st_uid, found.st_gid, found.st_mode) == (wal.st_uid, wal.st_gid, wal.st_mode)
+            there = os.getxattr(kept, ACCESS_LIST) if ACCESS_LIST in os.listxattr(kept) else None
+            assert there == expected
+            kept.unlink()
+    finally:
+        os.removexattr(folder, DEFAULT_LIST)
 
 
 def test_hazard_4_the_first_copy_stays(wal_crash: Crashed) -> None:

@@ -25,6 +25,7 @@ OURS = [
     lumocrypt.HeaderDamagedError,
     lumocrypt.UnsupportedFormatError,
     lumocrypt.InUseError,
+    lumocrypt.KdfLimitError,
 ]
 # Where slot i of a file with 4096-byte blocks begins (docs/format.md).
 SLOT = 4096 + 40
@@ -227,13 +228,14 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Leaves a failure record as the engine would."""
     waiting: list[object] = []
     fake = SimpleNamespace(
-        lumo_failure_take=lambda: waiting.pop() if waiting else native._ffi.NULL,
+        lumo_failure_behind=lambda host, message: waiting.pop() if waiting else native._ffi.NULL,
         lumo_string_free=lambda pointer: None,
     )
     monkeypatch.setattr(native, "_lib", fake)
 
     def leave(status: int, code: int, message: str = "engine's words; do this", **more: object) -> None:
         fields = {"class": status, "message": message, "path": "/x/app.db", "file_kind": None, "page": None}
+        fields["says"] = "this"
         waiting[:] = [native._ffi.new("char[]", json.dumps({**fields, "code": code, **more}).encode())]
 
     return leave

@@ -65,6 +65,11 @@ def newer_format(path: Path, plain: Path) -> None:
     read(path, KEY)
 
 
+def dear_passphrase(path: Path, plain: Path) -> None:
+    lumocrypt.add_key(path, key=KEY, new_key="passphrase", kdf={"t": 2, "m": 19456, "p": 1})
+    lumocrypt.connect(path, key="passphrase", kdf_limit={"m": 1024})
+
+
 def foreign_main(path: Path, plain: Path) -> None:
     with contextlib.closing(sqlite3.connect(plain, uri=True)) as connection:
         lumocrypt.attach(connection, path, "other", key=KEY)
@@ -89,6 +94,7 @@ def busy(path: Path, plain: Path) -> None:
         (cut, lumocrypt.TamperedError, "restore it from a backup"),
         (damaged_header, lumocrypt.HeaderDamagedError, "restore"),
         (newer_format, lumocrypt.UnsupportedFormatError, "newer"),
+        (dear_passphrase, lumocrypt.KdfLimitError, 'allow it with kdf_limit="m=19456"'),
         (foreign_main, lumocrypt.InUseError, "Open the main database through lumocrypt"),
         (busy, lumocrypt.InUseError, "close"),
     ],

@@ -167,7 +167,7 @@ def test_the_backup_has_to_be_sound_and_to_open(
 def test_a_forged_header_does_not_keep_the_right_one_out(encrypted: Path, backup: Path) -> None:
     """Anybody can write another key id, and make the digest right again: every block says otherwise."""
     content = encrypted.read_bytes()
-    encrypted.write_bytes(patched(patched(content, 48, b"another key id.."), GENERATION_AT, u64(2**64 - 1)))
+    encrypted.write_bytes(patched(patched(content, 48, b"another key id.."), GENERATION_AT, u64(2**63 - 1)))
     done = lumocrypt.restore_header(encrypted, backup, key=KEY)
     assert done.opened == done.tried == lumocrypt.info(encrypted).blocks
     assert rows(encrypted) == 500

@@ -94,7 +94,7 @@ def test_nothing_is_written_in_clear(tmp_path: Path, source: Path, monkeypatch: 
     contents: list[bytes] = []
 
     def look(now: int, total: int) -> None:
-        contents.extend(path.read_bytes() for path in tmp_path.iterdir())
+        contents.extend(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
     lumocrypt.import_sqlcipher(
         source, tmp_path / "new.db", source_key=PASSPHRASE, key="new", kdf=FAST, progress=look

@@ -66,7 +66,7 @@ pub enum FaultClass {
     Tampered = 4,
     /// Both superblock copies, or both WAL cells, are unusable.
     HeaderDamaged = 5,
-    /// A newer version, an unknown suite, unknown flags, or a KDF cost beyond the reader's caps.
+    /// A newer version, an unknown suite, unknown flags, or a KDF cost that does not exist.
     UnsupportedFormat = 6,
     /// The file is in use in a way that forbids the operation.
     InUse = 7,
@@ -78,6 +78,8 @@ pub enum FaultClass {
     NoMemory = 10,
     /// A bug in the engine.
     Internal = 11,
+    /// A header that no key has authenticated yet asks for more key derivation than its reader allows.
+    KdfLimit = 12,
 }
 
 impl FaultClass {
@@ -95,6 +97,7 @@ impl FaultClass {
             FaultClass::Io => "io",
             FaultClass::NoMemory => "no_memory",
             FaultClass::Internal => "internal",
+            FaultClass::KdfLimit => "kdf_limit",
         }
     }
 }
@@ -114,12 +117,25 @@ pub struct Fault {
     pub page: Option<u64>,
     /// The SQLite result code it travels as; 0 until it reaches the VFS boundary.
     pub code: i32,
+    /// The SQLite library that it was reported to, by its number; `None` for a call that SQLite had no part in.
+    pub host: Option<u32>,
+    /// The connection whose file it is, by its address; 0 where that is not known.
+    pub connection: usize,
 }
 
 impl Fault {
     /// A failure of `class` with its message.
     pub fn new(class: FaultClass, message: impl Into<String>) -> Self {
-        Fault { class, message: message.into(), path: None, kind: None, page: None, code: 0 }
+        Fault {
+            class,
+            message: message.into(),
+            path: None,
+            kind: None,
+            page: None,
+            code: 0,
+            host: None,
+            connection: 0,
+        }
     }
 
     /// Names the file, unless it is named already.
@@ -140,6 +156,15 @@ impl Fault {
     #[must_use]
     pub fn at_page(mut self, page: u64) -> Self {
         self.page = Some(page);
+        self
+    }
+
+    /// Names the connection, unless it is named already.
+    #[must_use]
+    pub fn of_connection(mut self, connection: usize) -> Self {
+        if self.connection == 0 {
+            self.connection = connection;
+        }
         self
     }
 

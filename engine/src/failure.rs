@@ -2,10 +2,16 @@
 //!
 //! A VFS can return only codes. The fault behind the last one is kept per thread, so that a host which
 //! knows this library can tell its user which page of which file failed, and why.
+//!
+//! Not every failure becomes an error that somebody sees: SQLite passes over some, and some are another library's in
+//! the same thread. So the record names the library and the connection that it belongs to, and [`behind`] hands it out
+//! only for an error that is theirs.
 
 use std::cell::RefCell;
 
 use crate::error::Fault;
+use crate::vfs::host;
+use crate::vfs::mains::{self, Says};
 
 thread_local! {
     static LAST: RefCell<Option<Fault>> = const { RefCell::new(None) };
@@ -19,6 +25,23 @@ pub fn record(fault: Fault) {
 /// Takes the calling thread's last failure, leaving none.
 pub fn take() -> Option<Fault> {
     replace(None)
+}
+
+/// Takes the calling thread's last failure if it may be what an error of the library `host` with the text `message` is
+/// about, and says whether its connection confirms that.
+pub fn behind(host: u32, message: &str) -> Option<(Fault, Says)> {
+    let fault = take().filter(|fault| fault.host == Some(host))?;
+    let api = host::host(host).ok()?.api;
+    let says = mains::ask(&api, fault.connection, fault.code, message);
+    Some((fault, says))
+}
+
+/// A connection is closing: what it failed in is of no interest any more.
+pub fn forget_connection(connection: usize) {
+    if connection != 0 {
+        let last = take().filter(|fault| fault.connection != connection);
+        replace(last);
+    }
 }
 
 /// Forgets the calling thread's last failure: a new operation begins.
@@ -36,6 +59,11 @@ fn replace(fault: Option<Fault>) -> Option<Fault> {
 
 /// The record as JSON (docs/c-abi.md).
 pub fn to_json(fault: &Fault) -> String {
+    to_json_with(fault, None)
+}
+
+/// The record as JSON, with what its connection says.
+pub fn to_json_with(fault: &Fault, says: Option<Says>) -> String {
     serde_json::json!({
         "class": fault.class as i32,
         "name": fault.class.name(),
@@ -44,6 +72,11 @@ pub fn to_json(fault: &Fault) -> String {
         "file_kind": fault.kind.map(|kind| kind.name()),
         "page": fault.page,
         "code": fault.code,
+        "says": says.map(|says| match says {
+            Says::This => "this",
+            Says::Otherwise => "otherwise",
+            Says::Unknown => "unknown",
+        }),
     })
     .to_string()
 }

@@ -1,8 +1,8 @@
 //! `fork` in a process with threads: the child finds the engine's own locks free.
 //!
 //! A lock that another thread holds at that moment would stay held in the child, where that thread does not
-//! exist. So whoever forks takes all of them first, and gives them back in parent and child. They are held for
-//! moments only, never while one waits for another, and nothing below them forks.
+//! exist. So whoever forks takes all of them first, in the order of `locks::Rank`, and gives them back in parent and child.
+//! They are held for moments only, and nothing below them forks.
 
 use std::any::Any;
 use std::cell::RefCell;

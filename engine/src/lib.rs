@@ -4,6 +4,7 @@
 //! (who may open what), [`files`] (one module per kind of file, no SQLite), [`vfs`] (SQLite's C interface),
 //! [`offline`] (whole files at once), [`capi`] (what Python and SQLite's extension loader call).
 
+pub mod access;
 pub mod capi;
 pub mod crypto;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod files;
 pub mod fork;
 pub mod format;
 pub mod keys;
+pub mod locks;
 pub mod offline;
 pub mod room;
 pub mod sabotage;

@@ -54,6 +54,10 @@ pub enum Sabotage {
     CellOnce,
     /// The WAL is not written again after a sync that failed.
     WalOnce,
+    /// A journal that a crash or a failed sync left is not written again before it is played back.
+    HotJournal,
+    /// Blocks that no journal and no log holds are not written again after a sync that failed.
+    BlockOnce,
     /// What a checkpoint has copied counts as copied although the sync of it failed.
     BackfillKept,
 }
@@ -101,6 +105,8 @@ fn named(name: &str) -> Option<Sabotage> {
         "copy-once" => Sabotage::CopyOnce,
         "cell-once" => Sabotage::CellOnce,
         "wal-once" => Sabotage::WalOnce,
+        "hot-journal" => Sabotage::HotJournal,
+        "block-once" => Sabotage::BlockOnce,
         "backfill-kept" => Sabotage::BackfillKept,
         _ => {
             eprintln!("LUMO_FAULT names no fault: {name}");

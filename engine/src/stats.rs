@@ -5,13 +5,14 @@
 //! the files that are open and what closed ones have left.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::error::FileKind;
+use crate::locks::{Guard, Lock, Rank};
 
 /// One operation of this many is timed, unless a recorder wants all of them timed: the clock costs more than the rest
 /// of the counting. The time of the others is estimated from it.
@@ -83,14 +84,13 @@ struct Files {
     opened: u64,
 }
 
-static FILES: Mutex<Files> = Mutex::new(Files {
-    open: Vec::new(),
-    closed: [[Sums { count: 0, bytes: 0, nanoseconds: 0 }; 2]; KINDS],
-    opened: 0,
-});
+static FILES: Lock<Files> = Lock::new(
+    Rank::Counters,
+    Files { open: Vec::new(), closed: [[Sums { count: 0, bytes: 0, nanoseconds: 0 }; 2]; KINDS], opened: 0 },
+);
 
-fn files() -> MutexGuard<'static, Files> {
-    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+fn files() -> Guard<'static, Files> {
+    FILES.lock()
 }
 
 /// Keeps everybody else out of what is kept here until the result is dropped.

@@ -61,6 +61,7 @@ from .errors import (
     CryptError,
     HeaderDamagedError,
     InUseError,
+    KdfLimitError,
     KeyRequiredError,
     KeySourceError,
     NotEncryptedError,
@@ -79,7 +80,7 @@ from .kms import KmsKey
 from .metrics import stats, stats_prometheus
 from .native import Progress
 from .recorder import LoggingRecorder, Recorder, file_kind_name
-from .registration import install, load, loadable_path
+from .registration import install, known_stdlib, load, loadable_path
 from .rekey import Rekeying, rekey
 from .salvage import SalvagedTable, SalvageResult, salvage
 from .unlocking import lock, unlock
@@ -87,7 +88,7 @@ from .verify import VerifyResult, verify
 
 __version__ = _version("lumocrypt")
 
-translation.install(native.take_failure)
+translation.install(known_stdlib, native.failure_behind)
 
 
 def __getattr__(name: str) -> Any:
@@ -124,6 +125,7 @@ __all__ = [
     "IntegrityError",
     "InterfaceError",
     "InternalError",
+    "KdfLimitError",
     "KdfTime",
     "Key",
     "KeyRequiredError",

@@ -1,7 +1,8 @@
 """Pages, cells and records of SQLite's b-trees (https://sqlite.org/fileformat2.html, sections 1.6 and 2.1).
 
-What is read here is authentic, but may be a page of another kind than it is taken for. So nothing in it is
-trusted: what makes no sense raises :class:`Malformed`.
+What is read here may be a page of another kind than it is taken for, and in a database without a key anybody
+may have written it. So nothing in it is trusted: what makes no sense raises :class:`Malformed`, and no number
+in it makes for more work than there are pages and bytes.
 """
 
 from __future__ import annotations
@@ -168,14 +169,19 @@ def overflow_chain(
 ) -> tuple[bytes, int | None]:
     """Up to ``length`` bytes of a chain of overflow pages, and the first page that could not be read.
 
-    ``seen`` is called with the number of every page of the chain, the unreadable one included.
+    ``seen`` is called with the number of every page of the chain, the unreadable one included. Raises
+    Malformed for a chain that comes back to a page of its own, or is longer than the database.
     """
     room = layout.usable - 4
+    if length > room * layout.page_count:
+        raise Malformed
     parts: list[bytes] = []
+    passed: set[int] = set()
     left, number = length, first
     while left > 0:
-        if not 2 <= number <= layout.page_count:
+        if not 2 <= number <= layout.page_count or number in passed:
             raise Malformed
+        passed.add(number)
         seen(number)
         data = read(number)
         if data is None:

@@ -18,7 +18,7 @@ from typing import Any, Literal, Self, final
 
 from . import native
 from .connection import handle_uri
-from .errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make, os_error
+from .errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make, os_error, quoting_files
 from .kdf import KdfLimit, resolve_limit
 from .keys import Key
 
@@ -108,7 +108,7 @@ class Commander:
     def checkpoint(self, mode: Literal["PASSIVE", "TRUNCATE"] = "TRUNCATE") -> None:
         """Copies a write-ahead log into the database, and empties it, as far as others let us."""
         assert self._connection is not None
-        with contextlib.suppress(sqlite3.OperationalError):
+        with contextlib.suppress(sqlite3.OperationalError), quoting_files():
             try:
                 # Readers come and go: it has to stay at it.
                 self._connection.execute(f"PRAGMA busy_timeout={round(self._wait * 1000)}").fetchall()

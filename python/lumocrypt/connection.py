@@ -7,7 +7,7 @@ import sqlite3
 import warnings
 from typing import Any, Literal
 
-from . import native
+from . import factory, native, pragmas
 from .creation import opening_key
 from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
@@ -45,25 +45,29 @@ def connect(
     unless its first statement is ``PRAGMA lumo_key``.
 
     ``cipher`` and ``kdf`` (see :data:`lumocrypt.PROFILES`) are for a new database and ignored for an
-    existing one. ``kdf_limit`` raises or lowers the caps on what a keyslot's Argon2id may ask of whoever
-    opens it (:data:`lumocrypt.kdf.KdfLimit`; by default 64 passes, 4 GiB, 64 lanes, and 64 GiB times passes
-    over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the file,
-    ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
-    ``sqlite3.connect``, ``factory`` included.
+    existing one. ``kdf_limit`` is how much key derivation the header may ask for, of which nothing is
+    authenticated yet (:data:`lumocrypt.kdf.KdfLimit`; by default 64 passes, 1 GiB, 64 lanes, and 8 GiB times
+    passes over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of the
+    file, ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
+    ``sqlite3.connect``, ``factory`` included: a class derived from ``sqlite3.Connection`` is called with the
+    arguments given here, and a subclass of it is made; another callable, and a class that calls
+    ``sqlite3.Connection.__init__`` by that name, with the URI that SQLite gets.
 
     Because parameters reach the engine in a URI, SQLite reads the names that this connection ATTACHes as
     URIs too if they begin with ``file:``.
 
     Raises WrongKeyError, NotEncryptedError (a plaintext database is refused with and without a key),
-    HeaderDamagedError, UnsupportedFormatError, TamperedError, KeySourceError; what sqlite3.connect raises
-    for a directory or a missing permission; ValueError or TypeError for bad arguments.
+    HeaderDamagedError, UnsupportedFormatError, KdfLimitError, TamperedError, KeySourceError; what
+    sqlite3.connect raises for a directory or a missing permission; ValueError or TypeError for bad arguments.
     """
     if engine != "sqlite":
         raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
     hidden = Hidden(key)
     del key
+    as_given = {name: sqlite3_arguments[name] for name in ("uri",) if name in sqlite3_arguments}
     target = parse(database, uri=bool(sqlite3_arguments.pop("uri", False)))
-    # It may hold a key, too.
+    # It may hold a key, too; what a factory is called with does not.
+    name: Any = database if target.key_text is None else target.build(target.vfs)
     del database
     remote = hidden.remote()
     target, given = _take_uri_key(target, None if remote else hidden.key())
@@ -73,8 +77,24 @@ def connect(
     if given is None and os.environ.get(ENVIRONMENT_VARIABLE):
         # The engine reads it when the file is opened; here a malformed one can be the ValueError that it is.
         Key.from_env()
+
+    def opened_as(database: Any, uri: bool) -> str:
+        chosen = parse(database, uri=uri)
+        if chosen.kind != "file":
+            return _keyless_uri(chosen)
+        return chosen.build(vfs_over(stdlib_host(), chosen.vfs), lumo_handle=_handle(given, options))
+
+    if factory.is_class(sqlite3_arguments.get("factory")) and not target.shared_cache:
+        stdlib_host()
+        made = factory.connect(name, opened_as, {**sqlite3_arguments, **as_given})
+        if made is not None:
+            if target.kind != "file":
+                pragmas.guard(made)
+            return made
     if target.kind != "file":
-        return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
+        connection = sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
+        pragmas.guard(connection)
+        return connection
     vfs = vfs_over(stdlib_host(), target.vfs)
     if target.shared_cache:
         # SQLite may take the cache of another connection, and then opens no file and checks no key.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from .errors import SQLITE_CORRUPT, CryptError, make
+from .errors import SQLITE_CORRUPT, CryptError, make, quoting_files
 from .quiesce import Open
 
 
@@ -12,14 +12,16 @@ def check_content(open_connection: Open, *, source: str) -> None:
     """Runs quick_check over a new database. Raises CryptError, naming ``source``, for what it finds."""
     connection = open_connection()
     try:
-        found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+        with quoting_files():
+            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.DatabaseError as error:
         if isinstance(error, CryptError):
             raise
         if "no such collation" in str(error):
             # One that only the application has.
             return
-        if error.sqlite_errorcode & 0xFF != SQLITE_CORRUPT:
+        # Without a code it is the sqlite3 module's own: a text that is not UTF-8.
+        if getattr(error, "sqlite_errorcode", SQLITE_CORRUPT) & 0xFF != SQLITE_CORRUPT:
             raise
         found = [str(error)]
     finally:

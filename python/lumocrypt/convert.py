@@ -12,13 +12,14 @@ from . import native
 from .connection import CHECKSUM, open_options
 from .contentcheck import check_content
 from .creation import new_key as new_key_of
-from .errors import CryptError, InUseError, NotEncryptedError, make
+from .errors import CryptError, InUseError, NotEncryptedError, make, quoting_files
+from .folder import Original
 from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
 from .info import inspect
 from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
-from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
+from .newfile import NewFile
 from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links
 from .quiesce import Open, Snapshot, Takeover
 from .registration import stdlib_host
@@ -63,8 +64,11 @@ def encrypt(
     work; ``LUMO_THREADS`` limits that.
 
     In place, the encrypted file is written beside the source and renamed over it; nobody else may
-    have the database open. With a destination, which must not exist, the source is left as it is, except that
-    a WAL is checkpointed. After a failure the source is as it was and nothing else is left behind.
+    have the database open. Owner, permissions, access control list, extended attributes and the time of the
+    last change stay; where this user cannot keep them it is refused. With a destination, which must not
+    exist, the source is left as it is, except that a WAL is checkpointed; the new file lets in nobody whom the
+    source does not, and if it is in clear nobody whom ``umask`` does not. After a failure, and if somebody
+    exchanges files in the folder meanwhile, the source is as it was and nothing else is left behind.
 
     With ``format="gosqlite"`` the result is what gosqlite's ``vfs/crypto`` reads: ``key`` is then 32 bytes
     for ``cipher="adiantum"``, the default, or 64 for ``"aes-256-xts"``, ``page_size`` is checked to be that
@@ -97,11 +101,11 @@ def encrypt(
     number = 0 if given is None else given.number
     host = stdlib_host()
 
-    def write(new: str) -> dict[str, Any]:
-        return native.encrypt_file(host.number, path, new, number, options, progress)
+    def write(old: Original, new: NewFile) -> dict[str, Any]:
+        return native.encrypt_file(host.number, _held(old), new.descriptor, number, options, progress)
 
     with Plain().opener(path) as opener:
-        return _convert(path, destination, opener, write)
+        return _convert(path, destination, opener, write, clear=cipher == CHECKSUM)
 
 
 def decrypt(
@@ -138,11 +142,11 @@ def decrypt(
     options = {"kdf_limit": resolve_limit(kdf_limit)}
     host = stdlib_host()
 
-    def write(new: str) -> dict[str, Any]:
-        return native.decrypt_file(host.number, path, new, number, options, progress)
+    def write(old: Original, new: NewFile) -> dict[str, Any]:
+        return native.decrypt_file(host.number, _held(old), new.descriptor, number, options, progress)
 
     with Native(given, options).opener(path) as opener:
-        return _convert(path, destination, opener, write)
+        return _convert(path, destination, opener, write, clear=True)
 
 
 def convert(
@@ -221,41 +225,60 @@ def _transcode(
 ) -> Conversion:
     host = stdlib_host()
 
-    def write(target: str) -> dict[str, Any]:
+    def write(original: Original, target: NewFile) -> dict[str, Any]:
         native.convert_file(
             host.number,
-            (path, old.options, old.number, old.secret),
-            (target, new.options, new.number, new.secret),
+            (_held(original), old.options, old.number, old.secret),
+            (target.descriptor, new.options, new.number, new.secret),
             progress,
         )
-        with new.reader(target) as reader:
+        # By name, since SQLite reads it: to check it, and for nothing else.
+        target.require_path()
+        with new.reader(target.path) as reader:
             check_content(reader, source=path)
-        return {"cipher": new.cipher_of(target)}
+        return {"cipher": new.cipher_of(target.path)}
 
     with old.opener(path) as opener:
-        return _convert(path, destination, opener, write)
+        return _convert(path, destination, opener, write, clear=new.clear)
 
 
+def _held(original: Original) -> native.Held:
+    return original.path, original.folder.descriptor
+
+
+@quoting_files()
 def _convert(
-    path: str, destination: StrPath | None, opener: Open, write: Callable[[str], dict[str, Any]]
+    path: str,
+    destination: StrPath | None,
+    opener: Open,
+    write: Callable[[Original, NewFile], dict[str, Any]],
+    *,
+    clear: bool,
 ) -> Conversion:
-    source_size = os.stat(path).st_size
-    if destination is None:
-        refuse_hard_links(path)
-        _refuse_rekeying(path)
-        target = path
-        with Takeover(path, opener) as held, NewFileBeside(path) as new:
-            answer = write(new)
-            copy_attributes(path, new)
-            held.replace_by(new)
-    else:
-        target = absolute(destination)
-        refuse_existing(target)
-        with Snapshot(path, opener), NewFileBeside(target) as new:
-            answer = write(new)
-            copy_attributes(path, new)
-            rename_to_new_name(new, target)
-    return Conversion(path, target, str(answer.get("cipher", "")), source_size, os.stat(target).st_size)
+    with Original(path) as original:
+        source_size = original.status().st_size
+        if destination is None:
+            refuse_hard_links(path)
+            _refuse_rekeying(path)
+            target = path
+            with Takeover(original, opener) as held, NewFile(path, original.folder) as new:
+                # Recovery may have written to it.
+                attributes = original.attributes()
+                attributes.require_owner(new.descriptor, path)
+                answer = write(original, new)
+                size = os.fstat(new.descriptor).st_size
+                attributes.give_all(new.descriptor, path)
+                held.replace_by(new)
+        else:
+            target = absolute(destination)
+            refuse_existing(target)
+            with Snapshot(original, opener), NewFile(target) as new:
+                answer = write(original, new)
+                original.check()
+                size = os.fstat(new.descriptor).st_size
+                original.attributes().limit(new.descriptor, clear=clear)
+                new.get_name()
+    return Conversion(path, target, str(answer.get("cipher", "")), source_size, size)
 
 
 def _refuse_encrypted(path: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from . import native
 from .keys import Hidden, Key
-from .newfile import NewFileBeside, rename_to_new_name
+from .newfile import NewFile
 from .paths import absolute, refuse_existing
 
 #: Bytes of a UUID and of a key id.
@@ -54,8 +54,8 @@ def opening_key(hidden: Hidden, path: str, options: dict[str, Any], *, create: b
 
 
 def _make(hidden: Hidden, path: str, options: dict[str, Any]) -> None:
-    with NewFileBeside(path) as new:
+    with NewFile(path) as new:
         key, identity = new_key(hidden)
-        native.create_file(new, 0 if key is None else key.number, {**options, **identity})
+        native.create_file(new.descriptor, 0 if key is None else key.number, {**options, **identity})
         with contextlib.suppress(FileExistsError):
-            rename_to_new_name(new, path)
+            new.get_name()

@@ -7,10 +7,12 @@ exception that the standard library raises for that number.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import sqlite3
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,7 +78,7 @@ class _ErrorCode:
         state = error.__dict__
         original = state.pop("_untranslated", None)
         state["sqlite_errorcode"] = code
-        if original is not None and not same_code(code, original.code):
+        if original is not None and not same_code(code, original.code, exact=original.exact):
             for name in ("path", "file_kind", "page"):
                 state.pop(name, None)
             error.__class__ = original.type
@@ -90,14 +92,17 @@ class Untranslated:
     type: type[sqlite3.DatabaseError]
     args: tuple[Any, ...]
     code: int
+    #: Whether only the very same code will do.
+    exact: bool = False
 
 
-def same_code(raised: int, recorded: int) -> bool:
+def same_code(raised: int, recorded: int, *, exact: bool = False) -> bool:
     """Whether the code of an exception is the one that the engine returned.
 
-    SQLite passes extended codes on, but reports the primary one in a few places.
+    SQLite passes extended codes on, but reports the primary one in a few places; that will not do if
+    ``exact`` is asked for.
     """
-    return raised == recorded or (raised <= 0xFF and raised == recorded & 0xFF)
+    return raised == recorded or (not exact and raised <= 0xFF and raised == recorded & 0xFF)
 
 
 class CryptError(sqlite3.DatabaseError):
@@ -166,9 +171,19 @@ class HeaderDamagedError(CryptError):
 
 
 class UnsupportedFormatError(CryptError):
-    """A newer format, an unknown suite, or key-derivation costs above the reader's limits."""
+    """A newer format, an unknown suite, or key-derivation costs that do not exist."""
 
     _default_code = SQLITE_NOTADB
+
+
+class KdfLimitError(CryptError, sqlite3.OperationalError):
+    """To try a passphrase, the header asks for more key derivation than ``kdf_limit`` allows.
+
+    Nothing of a header is authenticated before a key has opened it, so nothing was derived. The message names
+    the limit with which the database opens.
+    """
+
+    _default_code = SQLITE_AUTH
 
 
 class InUseError(CryptError, sqlite3.OperationalError):
@@ -186,6 +201,7 @@ CLASSES: dict[int, type[CryptError]] = {
     5: HeaderDamagedError,
     6: UnsupportedFormatError,
     7: InUseError,
+    12: KdfLimitError,
 }
 _INVALID_ARGUMENT, _IO, _NO_MEMORY = 8, 9, 10
 
@@ -282,6 +298,22 @@ def _fill(error: CryptError, path: str | None, kind: str | None, page: int | Non
 def error_name(code: int) -> str:
     """The symbolic name of a SQLite result code, of its primary code if the extended one is not known."""
     return _CODE_NAMES.get(code) or _CODE_NAMES.get(code & 0xFF, "SQLITE_ERROR")
+
+
+@contextlib.contextmanager
+def quoting_files() -> Generator[None, None, None]:
+    """Around SQL on a database that anybody may have written.
+
+    SQLite's messages quote names of a damaged schema as they are; where that is not UTF-8 the sqlite3 module
+    raises UnicodeDecodeError in place of the failure, which is the DatabaseError that this raises.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        message = error.object.decode("utf-8", "replace")
+    else:
+        return
+    raise sqlite3.DatabaseError(message)
 
 
 def is_busy(error: sqlite3.Error) -> bool:

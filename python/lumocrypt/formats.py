@@ -41,6 +41,8 @@ class Side(ABC):
     number = 0
     #: The bytes of the key where the engine does not keep it.
     secret: native.Secret | None = None
+    #: Whether anybody who has the file can read it.
+    clear = False
 
     @contextlib.contextmanager
     def opener(self, path: str) -> Generator[Open, None, None]:
@@ -68,6 +70,7 @@ class Plain(Side):
     """As SQLite writes it."""
 
     options = {"format": "plain"}  # noqa: RUF012
+    clear = True
 
     def cipher_of(self, path: str) -> str:  # noqa: ARG002
         return ""
@@ -87,6 +90,7 @@ class Native(Side):
         self._open_options = options
         self.options = {"format": NATIVE, **options}
         self.number = 0 if key is None else key.number
+        self.clear = key is None
 
     def cipher_of(self, path: str) -> str:
         return inspect(path).cipher

@@ -92,8 +92,8 @@ def crypto_vfs(
 
     ``key``: 32 bytes for ``cipher="adiantum"``, 64 for ``"aes-256-xts"``, which must not be twice the same
     32; the engine keeps a copy in locked memory, so a bytearray may be wiped afterwards. ``page_size``: bytes
-    of a block, a power of two from 512 to 65536, and the database's ``PRAGMA page_size``. ``recorder`` is
-    told of every read and write. ``wrap_vfs`` names the VFS that does the work, SQLite's default one if None.
+    of a block of the main file, a power of two from 512 to 65536; as a rule, and always in a database that is
+    made here, ``PRAGMA page_size``. ``recorder`` is told of every read and write. ``wrap_vfs`` names the VFS that does the work, SQLite's default one if None.
 
     Raises ValueError for a key of another length, equal halves, an unknown cipher, a bad page size or an
     unknown ``wrap_vfs``; TypeError for a key that is no bytes; sqlite3.NotSupportedError as

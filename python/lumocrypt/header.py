@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from . import native
 from .connection import CHECKSUM
 from .errors import CryptError
+from .folder import Folder, Identity, Original
 from .info import inspect
 from .kdf import KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
-from .newfile import NewFileBeside, rename_to_new_name
-from .paths import StrPath, absolute, existing_file, size, sync_directory
+from .newfile import NewFile, temporary_name
+from .paths import StrPath, absolute, existing_file
 from .registration import stdlib_host
 from .unlocking import resolve_key
+
+# Bytes in a name, on the usual file systems (limits.h, NAME_MAX).
+_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +53,9 @@ def backup_header(path: StrPath, destination: StrPath) -> str:
     target = absolute(destination)
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
-    with NewFileBeside(target) as new:
-        native.header_backup(stdlib_host().number, name, new)
-        rename_to_new_name(new, target)
+    with NewFile(target) as new:
+        native.header_backup(stdlib_host().number, name, new.descriptor)
+        new.get_name()
     return target
 
 
@@ -78,23 +82,41 @@ def restore_header(
     given = _key_for(name, backup, hidden)
     number = 0 if given is None else given.number
     options = {"kdf_limit": resolve_limit(kdf_limit)}
-    saved = f"{name}.lumo-header-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
-    # It has its name before the header is written: no crash may take the only copy of what was there.
-    os.close(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        sync_directory(saved)
-        answer = native.header_restore(stdlib_host().number, name, backup, number, options, saved)
-    finally:
-        if not size(saved):
-            os.unlink(saved)
+    with Original(name) as original:
+        saved = _name_for_saved(original)
+        # It has its name before the header is written: no crash may take the only copy of what was there.
+        descriptor = original.folder.open(saved, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            # The keys of the header open the database, too: who may use that may use it.
+            replace(original.attributes(), mode=0o600, access_list=None).limit(descriptor, clear=False)
+            original.folder.sync()
+            original.check()
+            answer = native.header_restore(stdlib_host().number, name, backup, number, options, descriptor)
+        finally:
+            _close_or_remove(original.folder, saved, descriptor)
     return RestoredHeader(
         path=name,
-        saved=saved,
+        saved=os.path.join(original.folder.path, saved),
         generation=answer["generation"],
         tried=answer["tried"],
         opened=answer["opened"],
         new_cells=answer["new_cells"],
     )
+
+
+def _name_for_saved(original: Original) -> str:
+    """A new name that says what it is of, as far as there is room in a name for that."""
+    end = f".lumo-header-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    name = original.name + end
+    return name if len(os.fsencode(name)) <= _LONGEST_NAME else temporary_name() + end
+
+
+def _close_or_remove(folder: Folder, name: str, descriptor: int) -> None:
+    """Nothing was changed as long as nothing is in the copy of the old header."""
+    status = os.fstat(descriptor)
+    os.close(descriptor)
+    if not status.st_size and folder.identity(name) == Identity.of(status):
+        folder.remove(name)
 
 
 def _key_for(path: str, backup: str, hidden: Hidden) -> Key | None:

@@ -55,6 +55,6 @@ class Image:
         """Whether the content of a page is that of a log, whatever the main file holds."""
         return native.image_page(self._image, number, self.page_size)[0] in (_WAL, _JOURNAL)
 
-    def relative(self, destination: str) -> None:
-        """Makes an empty file a database without content that the same keys open."""
+    def relative(self, destination: int) -> None:
+        """Makes an empty file, which is open, a database without content that the same keys open."""
         native.image_relative(self._image, destination)

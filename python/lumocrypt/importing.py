@@ -13,7 +13,7 @@ from .creation import new_key
 from .kdf import DEFAULT, Kdf, KdfLimit
 from .keys import Hidden, KeyLike
 from .native import Progress
-from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
+from .newfile import NewFile
 from .paths import StrPath, absolute, refuse_existing
 from .registration import stdlib_host
 from .sqlcipher import PAGE_BYTES, SqlcipherFile, SqlcipherKey
@@ -66,21 +66,22 @@ def import_sqlcipher(
         raise ValueError("the checksum suite would leave the database in clear; choose a cipher")
     target = absolute(destination)
     refuse_existing(target)
-    with SqlcipherFile(os.fspath(source)) as file, NewFileBeside(target) as new:
+    with SqlcipherFile(os.fspath(source)) as file, NewFile(target) as new:
         file.unlock(old)
         given, identity = new_key(hidden)
         if given is None:
             raise TypeError("import_sqlcipher() needs a key for the new database")
         options = open_options(given, cipher, kdf, kdf_limit, block_size=PAGE_BYTES) | identity
-        answer = native.encrypt_stream(new, file.size, given.number, options, file.read, progress)
+        answer = native.encrypt_stream(new.descriptor, file.size, given.number, options, file.read, progress)
         # The engine has to be known to the standard library's SQLite.
         stdlib_host()
+        new.require_path()
         uri = handle_uri(
-            new, given, {"kdf_limit": options["kdf_limit"]}, mode="ro", cache="private", immutable="1"
+            new.path, given, {"kdf_limit": options["kdf_limit"]}, mode="ro", cache="private", immutable="1"
         )
         check_content(lambda: sqlite3.connect(uri, uri=True), source=file.path)
-        copy_attributes(file.path, new)
-        rename_to_new_name(new, target)
+        file.attributes().limit(new.descriptor, clear=False)
+        new.get_name()
         return Import(
             source=file.path,
             destination=target,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +22,10 @@ class Keyslot:
     index: int
     #: ``"passphrase"``, ``"raw"`` or ``"kms"``.
     type: str
+    #: Whatever the header holds: it may act on a terminal that it is shown on.
     label: str
-    created: datetime
+    #: None if the header holds a number that is no date before the year 10000.
+    created: datetime | None
     #: None for a key that needs no derivation.
     kdf: Argon2id | None
     #: What a key-management service needs to unwrap the key (docs/format.md, section 2.2.1); else empty.
@@ -73,6 +75,12 @@ def inspect(path: str) -> DatabaseInfo:
             "empty": "the file is empty; the database has not been created yet",
         }
         unknown = "the file is neither a lumocrypt nor an SQLite database"
+        if found.get("noise"):
+            unknown += (
+                "; if it is in the gosqlite format, open it with lumocrypt.crypto_vfs, or bring it into "
+                "another format with `lumocrypt decrypt --format gosqlite` or "
+                "`lumocrypt convert --from gosqlite`"
+            )
         raise make(NotEncryptedError, what.get(found["format"], unknown), path=path)
     return DatabaseInfo(
         path=path,
@@ -98,7 +106,15 @@ def _keyslot(slot: dict[str, Any]) -> Keyslot:
         index=slot["index"],
         type=slot["type"],
         label=slot.get("label") or "",
-        created=datetime.fromtimestamp(slot["created"], UTC),
+        created=_date(slot["created"]),
         kdf=None if costs is None else Argon2id(costs["t"], costs["m"], costs["p"]),
         provider=bytes.fromhex(slot.get("provider") or ""),
     )
+
+
+def _date(seconds: int) -> datetime | None:
+    """Seconds since 1970 as a date; any number may stand in a header."""
+    try:
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+    except OverflowError:
+        return None

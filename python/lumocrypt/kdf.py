@@ -33,12 +33,12 @@ DEFAULT = "interactive"
 #: What ``kdf=`` takes.
 Kdf = str | Argon2id | Mapping[str, int]
 
-#: What ``kdf_limit=`` takes: caps for what a keyslot may ask of whoever opens it. ``t``, ``m`` (KiB),
-#: ``p``, and ``work``, passes times KiB over all keyslots; what is left out keeps its cap.
-KdfLimit = Argon2id | Mapping[str, int]
-
-#: The engine's cap on ``work``, in KiB (engine/src/keys/limits.rs).
-_DEFAULT_WORK = 64 << 20
+#: What ``kdf_limit=`` takes: the most that is derived to open a database, because nothing of its header is
+#: authenticated before that. ``t`` passes, ``m`` KiB and ``p`` lanes of any keyslot, and ``work``, passes
+#: times KiB over all keyslots that a passphrase may have to be tried on; as an object, or as text like
+#: ``"m=4194304,work=12582912"``. What is left out is as in the environment variable ``LUMO_KDF_LIMIT``, else
+#: t=64, m=1048576 (1 GiB), p=64, work=8388608; ``work`` grows with ``m``.
+KdfLimit = str | Argon2id | Mapping[str, int]
 
 
 def resolve(kdf: Kdf) -> dict[str, int]:
@@ -57,18 +57,15 @@ def resolve(kdf: Kdf) -> dict[str, int]:
 
 
 def resolve_limit(limit: KdfLimit | None) -> dict[str, int] | None:
-    """The caps as the engine takes them; None are its own.
+    """The limits as the engine takes them; None are those of whoever names none.
 
-    ``work`` grows with ``t`` and ``m`` if both are given and it is not. Raises ValueError for an unknown
-    cap or one out of range, TypeError for one that is not an int.
+    Raises ValueError for an unknown limit or one out of range, TypeError for one that is not an int.
     """
     if limit is None:
         return None
-    caps = _numbers(limit, "kdf limit")
+    caps = _numbers(_pairs(limit, "kdf limit") if isinstance(limit, str) else limit, "kdf limit")
     if not caps or not set(caps) <= {"t", "m", "p", "work"}:
         raise ValueError("kdf limits are t (passes), m (KiB), p (lanes) and work (passes times KiB, in all)")
-    if {"t", "m"} <= set(caps):
-        caps.setdefault("work", max(_DEFAULT_WORK, caps["t"] * caps["m"]))
     return caps
 
 
@@ -93,7 +90,7 @@ def parse(text: str) -> Kdf:
 
 
 def parse_limit(text: str) -> KdfLimit:
-    """Caps as ``t=100,m=8388608`` (m in KiB). Raises ValueError."""
+    """Limits as ``t=100,m=8388608`` (m in KiB). Raises ValueError."""
     caps = _pairs(text, "kdf limit")
     resolve_limit(caps)
     return caps

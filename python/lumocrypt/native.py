@@ -19,7 +19,7 @@ from typing import Any, final
 from .errors import CryptError, Failure, exception_from
 
 #: The version of docs/c-abi.md that this package speaks.
-ABI_VERSION = 1
+ABI_VERSION = 2
 
 #: Threads for operations on whole files; one per core if it is not set.
 THREADS_VARIABLE = "LUMO_THREADS"
@@ -29,6 +29,9 @@ Material = bytes | bytearray | memoryview
 
 #: ``progress(done_bytes, total_bytes)``; raise from it to stop.
 Progress = Callable[[int, int], object]
+
+#: A path, and the descriptor of the folder that the file is in.
+Held = tuple[str, int]
 
 
 def _in_subinterpreter() -> bool:
@@ -81,9 +84,24 @@ def shared_object() -> Path:
 def take_failure() -> Failure | None:
     """This thread's failure record, which is cleared."""
     text = _take_string(_lib.lumo_failure_take())
+    return None if text is None else _failure(json.loads(text))
+
+
+def failure_behind(host: int, message: str) -> tuple[Failure, str] | None:
+    """This thread's failure record, if an error of the SQLite ``host`` with this text may be about it.
+
+    With it comes what its connection says of its last call: ``"this"`` if that failed so, ``"otherwise"``, or
+    ``"unknown"`` if it cannot be asked. The record is cleared in any case.
+    """
+    # What holds a NUL is no text of SQLite's; it is cut, and will not match.
+    text = _take_string(_lib.lumo_failure_behind(host, message.encode("utf-8", "surrogateescape")))
     if text is None:
         return None
     record = json.loads(text)
+    return _failure(record), record["says"]
+
+
+def _failure(record: dict[str, Any]) -> Failure:
     return Failure(
         record["class"],
         record["message"],
@@ -92,6 +110,11 @@ def take_failure() -> Failure | None:
         record.get("page"),
         record.get("code") or 0,
     )
+
+
+def pragma_refusal(name: str) -> str | None:
+    """Why a pragma, in lower case, must not pass for one that did something; None for SQLite's and ours."""
+    return _take_string(_lib.lumo_pragma_refusal(name.encode("utf-8", "surrogateescape")))
 
 
 def _take_string(pointer: Any) -> str | None:
@@ -116,6 +139,10 @@ def _path(path: str) -> bytes:
     if b"\0" in encoded:
         raise ValueError("embedded null character in path")
     return encoded
+
+
+def _held(source: Held) -> tuple[bytes, int]:
+    return _path(source[0]), source[1]
 
 
 def _options(options: dict[str, Any]) -> bytes:
@@ -263,41 +290,45 @@ def inspect(host: int, path: str) -> dict[str, Any]:
     return _json(answer)
 
 
-def create_file(destination: str, key: int, options: dict[str, Any]) -> None:
+# What is written is a new, empty file that is open for reading and writing: ``destination`` or ``saved`` is
+# its descriptor. A source is a path, and the descriptor of the folder that it is in.
+
+
+def create_file(destination: int, key: int, options: dict[str, Any]) -> None:
     """Makes an empty file a database without content."""
-    _check(_lib.lumo_create_file(_path(destination), key, _options(options)))
+    _check(_lib.lumo_create_file(destination, key, _options(options)))
 
 
-def header_backup(host: int, path: str, destination: str) -> None:
+def header_backup(host: int, path: str, destination: int) -> None:
     """Copies the header of a database into an empty file."""
-    _check(_lib.lumo_header_backup(host, _path(path), _path(destination)))
+    _check(_lib.lumo_header_backup(host, _path(path), destination))
 
 
 def header_restore(
-    host: int, path: str, backup: str, key: int, options: dict[str, Any], saved: str
+    host: int, path: str, backup: str, key: int, options: dict[str, Any], saved: int
 ) -> dict[str, Any]:
     """Puts a header back, after the one that is there was copied into the empty file ``saved``."""
     answer = _ffi.new("char **")
     settings = _options(options)
-    _check(_lib.lumo_header_restore(host, _path(path), _path(backup), key, settings, _path(saved), answer))
+    _check(_lib.lumo_header_restore(host, _path(path), _path(backup), key, settings, saved, answer))
     return _json(answer)
 
 
 def encrypt_file(
-    host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
+    host: int, source: Held, destination: int, key: int, options: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """Encrypts a quiescent plaintext database into an empty file."""
     settings = _file_options(options)
     return _with_progress(
         progress,
         lambda callback, answer: _lib.lumo_encrypt_file(
-            host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
+            host, *_held(source), destination, key, settings, callback, _ffi.NULL, answer
         ),
     )
 
 
 def encrypt_stream(
-    destination: str,
+    destination: int,
     size: int,
     key: int,
     options: dict[str, Any],
@@ -320,9 +351,7 @@ def encrypt_stream(
     settings = _options(options)
 
     def call(step: Any, answer: Any) -> int:
-        status = _lib.lumo_encrypt_stream(
-            _path(destination), size, key, settings, callback, step, _ffi.NULL, answer
-        )
+        status = _lib.lumo_encrypt_stream(destination, size, key, settings, callback, step, _ffi.NULL, answer)
         if raised:
             take_failure()
             raise raised[0]
@@ -361,21 +390,21 @@ _NO_SECRET = (_ffi.NULL, 0)
 
 def convert_file(
     host: int,
-    source: tuple[str, dict[str, Any], int, Secret | None],
-    destination: tuple[str, dict[str, Any], int, Secret | None],
+    source: tuple[Held, dict[str, Any], int, Secret | None],
+    destination: tuple[int, dict[str, Any], int, Secret | None],
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Writes a quiescent database to an empty file in another format and reads it back.
 
-    Each file is a path, options with its format, the number of its key, and its key where it has no number.
+    With each file come options with its format, the number of its key, and its key where it has no number.
     """
 
-    def side(file: tuple[str, dict[str, Any], int, Secret | None]) -> tuple[Any, ...]:
-        path, options, key, secret = file
+    def side(options: dict[str, Any], key: int, secret: Secret | None) -> tuple[Any, ...]:
         argument = _NO_SECRET if secret is None else secret.argument
-        return (_path(path), _file_options(options), key, *argument)
+        return (_file_options(options), key, *argument)
 
-    old, new = side(source), side(destination)
+    old = (*_held(source[0]), *side(*source[1:]))
+    new = (destination[0], *side(*destination[1:]))
     return _with_progress(
         progress,
         lambda callback, answer: _lib.lumo_convert_file(host, *old, *new, callback, _ffi.NULL, answer),
@@ -390,14 +419,14 @@ def gosqlite_page_size(host: int, path: str, options: dict[str, Any], secret: Se
 
 
 def decrypt_file(
-    host: int, source: str, destination: str, key: int, options: dict[str, Any], progress: Progress | None
+    host: int, source: Held, destination: int, key: int, options: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """Decrypts a quiescent database into an empty file."""
     settings = _file_options(options)
     return _with_progress(
         progress,
         lambda callback, answer: _lib.lumo_decrypt_file(
-            host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
+            host, *_held(source), destination, key, settings, callback, _ffi.NULL, answer
         ),
     )
 
@@ -452,9 +481,9 @@ def image_page(image: Any, number: int, size: int) -> tuple[int, bytes]:
     return source[0], _ffi.buffer(content)[:]
 
 
-def image_relative(image: Any, destination: str) -> None:
+def image_relative(image: Any, destination: int) -> None:
     """Makes an empty file a database without content that the image's keys open."""
-    _check(_lib.lumo_image_relative(image, _path(destination)))
+    _check(_lib.lumo_image_relative(image, destination))
 
 
 def image_close(image: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -11,6 +12,10 @@ from .rows import OverflowPages, Row, SchemaRow, follow_chains, rows, schema_row
 
 SCHEMA = "sqlite_schema"
 _MAGIC = b"SQLite format 3\0"
+
+# How often the rows of a database, which are read up to six times, may lead to the same overflow page. A page
+# is of one chain; damage may lead two there, but nobody should have to follow a chain for each cell there is.
+_MOST_USES = 16
 
 # Entries of a pointer map (fileformat2, section 1.8).
 _POINTER = 5
@@ -74,6 +79,8 @@ class PageMap:
         self.trees: list[Tree] = []
         self.schema: list[SchemaRow] = []
         self._named: set[tuple[str, str]] = set()
+        self._uses: Counter[int] = Counter()
+        self._mapped_to: dict[int, Owner | None] = {}
         first = image.page(1)
         self.first = first if first is not None and first.startswith(_MAGIC) else None
         self.layout = _layout(image, self.first)
@@ -125,7 +132,13 @@ class PageMap:
         page = self.node(number)
         if overflow is None:
             overflow = OverflowPages()
-        return [] if page is None else list(rows(page, self.layout, self.image.page, overflow))
+        return [] if page is None else list(rows(page, self.layout, self._overflow_page, overflow))
+
+    def _overflow_page(self, number: int) -> bytes | None:
+        self._uses[number] += 1
+        if self._uses[number] > _MOST_USES:
+            raise Malformed
+        return self.image.page(number)
 
     def walk(self, tree: Tree) -> Tree:
         """Finds the pages of a b-tree, level by level: all leaves are on the last one."""
@@ -196,7 +209,7 @@ class PageMap:
         found = OverflowPages()
         page = self.node(number)
         if page is not None:
-            follow_chains(page, self.layout, self.image.page, found)
+            follow_chains(page, self.layout, self._overflow_page, found)
         return found
 
     def owner(self, number: int) -> Owner:
@@ -242,22 +255,33 @@ class PageMap:
         return data[at], int.from_bytes(data[at + 1 : at + _POINTER], "big")
 
     def _by_pointer_map(self, number: int) -> Owner | None:
-        part: str | None = None
-        for _ in range(self.layout.page_count):
+        """Whose page this is, by the pages above it; each is looked at once, however many lead to it."""
+        passed: list[tuple[int, bool]] = []
+        found: Owner | None = None
+        while number not in self._mapped_to:
             entry = self.pointer(number)
-            if entry is None:
-                return None
-            kind, parent = entry
+            kind, parent = entry or (0, 0)
+            chained = kind in (_OVERFLOW, _CHAINED)
+            passed.append((number, chained))
+            # Nothing, until it turns out that there is something: what leads back here has no owner.
+            self._mapped_to[number] = None
             if kind == _FREE:
-                return Owner("freelist")
-            if kind not in (_OVERFLOW, _CHAINED, _CHILD):
-                return None
-            part = part or ("overflow" if kind in (_OVERFLOW, _CHAINED) else None)
-            known = self.owners.get(parent)
-            if known is not None:
-                return Owner(known.type, known.name, part)
+                found = Owner("freelist")
+                break
+            if not chained and kind != _CHILD:
+                break
+            found = self.owners.get(parent)
+            if found is not None:
+                found = Owner(found.type, found.name)
+                break
             number = parent
-        return None
+        else:
+            found = self._mapped_to[number]
+        for page, chained in reversed(passed):
+            if found is not None and found.name is not None and chained:
+                found = Owner(found.type, found.name, "overflow")
+            self._mapped_to[page] = found
+        return found
 
     def is_free(self, number: int) -> bool:
         """Whether the pointer map says that a page is free."""

@@ -6,15 +6,19 @@ return x bit for bit, WAL mode's mark in the header included, and a failure must
 
 from __future__ import annotations
 
-import contextlib
 import errno
+import fcntl
 import os
 import sqlite3
+import struct
 from collections.abc import Callable
 from typing import Self
 
 from .errors import SQLITE_CANTOPEN, SQLITE_READONLY, InUseError, is_busy, make
-from .paths import COMPANIONS, size, sync_directory
+from .folder import Identity, Original, moved
+from .newfile import NewFile
+from .paths import COMPANIONS
+from .registration import stdlib_host
 
 #: Opens a connection, in autocommit mode, with a short busy timeout.
 Open = Callable[[], sqlite3.Connection]
@@ -26,6 +30,11 @@ _ATTEMPTS = 20
 # The header region, and a first block of the largest size with its tag: what has to go from an old file so
 # that no connection to it can read on.
 _HEAD_BYTES = 65536 + 65536 + 64
+# Where SQLite's locks are (os.h, PENDING_BYTE and SHARED_FIRST), and the VFS whose locks these are.
+_LOCK_BYTES = (0x40000000, 2 + 510)
+_LOCKING_VFS = "unix"
+# struct flock: type, whence, start, length, process.
+_FLOCK = struct.Struct("@hhqqi4x")
 
 
 def _pragma(connection: sqlite3.Connection, text: str) -> tuple[object, ...]:
@@ -37,14 +46,17 @@ def _pragma(connection: sqlite3.Connection, text: str) -> tuple[object, ...]:
 class _Held:
     """A connection whose lock keeps writers away; a context manager."""
 
-    def __init__(self, path: str, open_connection: Open) -> None:
-        self.path = path
+    def __init__(self, original: Original, open_connection: Open) -> None:
+        self.path = original.path
+        self._original = original
         self._open = open_connection
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
         try:
             self._acquire()
+            # SQLite opens files by name.
+            self._original.check()
         except BaseException as error:
             self._close()
             if isinstance(error, sqlite3.OperationalError) and is_busy(error):
@@ -77,6 +89,10 @@ class _Held:
         assert isinstance(error, InUseError)
         return error
 
+    def _size(self, suffix: str) -> int:
+        status = self._original.folder.status(self._original.name + suffix)
+        return 0 if status is None else status.st_size
+
     def _checkpoint(self, connection: sqlite3.Connection) -> None:
         busy = _pragma(connection, "wal_checkpoint(TRUNCATE)")[0]
         if busy:
@@ -99,13 +115,13 @@ class Snapshot(_Held):
                 self._checkpoint(connection)
             # From here on nobody else appends to the WAL, and so nobody has anything to checkpoint.
             connection.execute("BEGIN IMMEDIATE")
-            if size(self.path + "-wal") == 0:
+            if self._size("-wal") == 0:
                 return
             connection.execute("ROLLBACK")
         raise self._in_use()
 
     def _acquire_read_only(self) -> None:
-        if size(self.path + "-wal") or size(self.path + "-journal"):
+        if self._size("-wal") or self._size("-journal"):
             raise PermissionError(
                 errno.EACCES, "the database has a log to recover, which needs write permission", self.path
             )
@@ -153,7 +169,7 @@ class Takeover(_Held):
             connection.execute("COMMIT")
             self._expect(_pragma(connection, "journal_mode") == ("wal",))
             self._checkpoint(connection)
-            self._expect(size(self.path + "-wal") == 0)
+            self._expect(self._size("-wal") == 0)
         else:
             self._expect(_pragma(connection, "journal_mode=TRUNCATE") == ("truncate",))
             _pragma(connection, "locking_mode=EXCLUSIVE")
@@ -163,36 +179,68 @@ class Takeover(_Held):
         if not condition:
             raise self._in_use()
 
-    def replace_by(self, new: str) -> None:
-        """Renames ``new`` over the database, durably, and invalidates the old file."""
+    def replace_by(self, new: NewFile) -> None:
+        """Puts ``new`` in the place of the database, durably, and invalidates the old file."""
         # Closing any descriptor of a file drops all of this process's locks on it. Here that hurts nobody:
         # under our EXCLUSIVE lock no other connection of the process has any.
-        old = os.open(self.path, os.O_RDWR)
+        old = self._original.folder.open(self._original.name, os.O_RDWR)
         try:
+            self._require_lock(old)
+            times = os.fstat(old)
             head = os.pread(old, _HEAD_BYTES, 0)
             try:
                 self._let_go_of_logs()
-                os.replace(new, self.path)
+                new.replace(self._original, old)
+                # The name must be durable before the only other copy of the data is spoilt.
+                self._make_durable()
             except BaseException:
                 # Leaving WAL mode has changed the header.
                 os.pwrite(old, head, 0)
                 os.fsync(old)
+                os.utime(old, ns=(times.st_atime_ns, times.st_mtime_ns))
                 raise
-            # The name must be durable before the only other copy of the data is spoilt.
-            sync_directory(self.path)
             os.pwrite(old, bytes(len(head)), 0)
             os.fsync(old)
         finally:
             os.close(old)
+
+    def _require_lock(self, descriptor: int) -> None:
+        """Raises CryptError unless the file is the one that was copied, and the one that is locked."""
+        if Identity.of(os.fstat(descriptor)) != self._original.identity:
+            raise moved(self.path)
+        if stdlib_host().base_vfs != _LOCKING_VFS:
+            return
+        # A lock of the open file, which the process's own locks keep out.
+        question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, *_LOCK_BYTES, 0)
+        try:
+            answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, question)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+                return
+            raise
+        if _FLOCK.unpack(answer)[0] == fcntl.F_UNLCK:
+            raise moved(self.path)
+
+    def _make_durable(self) -> None:
+        try:
+            if not self._original.folder.sync():
+                # Without it the old name may come back in a power cut; everything else there is, then.
+                os.sync()
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                "the new file has the database's name, but that may not outlast a power cut "
+                f"({error.strerror}); keep others from using it, check the disk, and look at what is there",
+                self.path,
+            ) from None
 
     def _let_go_of_logs(self) -> None:
         connection = self._connection
         assert connection is not None
         if self._wal:
             self._expect(_pragma(connection, "journal_mode=TRUNCATE") == ("truncate",))
-        self._expect(size(self.path + "-wal") == 0)
+        self._expect(self._size("-wal") == 0)
         # What is left was finished by its owner (journal_mode=PERSIST leaves the file) or by our recovery:
         # nobody has had the lock since.
         for suffix in COMPANIONS:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.path + suffix)
+            self._original.folder.remove(self._original.name + suffix)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from .btree import RawText, Value
+from .errors import SQLITE_ERROR, quoting_files
 from .rows import Row, SchemaRow
 from .shape import Shape, quoted, shape_of
 
@@ -14,8 +15,8 @@ LOST_AND_FOUND = "lost_and_found"
 # How many rows are tried at once. One that is refused makes its whole batch go in one by one.
 _BATCH = 500
 _COLLATION = "no such collation sequence: "
-# SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH.
-_REFUSALS = (1, 18, 19, 20)
+# SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH, SQLITE_AUTH.
+_REFUSALS = (1, 18, 19, 20, 23)
 # SQLite's limit is 2000 columns, and some are ours.
 _MOST_COLUMNS = 1990
 
@@ -28,6 +29,7 @@ class Rebuild:
 
     def __init__(self, connection: sqlite3.Connection, first: bytes | None, page_size: int) -> None:
         self._connection = connection
+        self._collations: set[str] = set()
         self.warnings: list[str] = []
         #: The name of the table for rows whose table is not known, once there are any.
         self.lost_and_found: str | None = None
@@ -60,7 +62,8 @@ class Rebuild:
         self._run(f"PRAGMA application_id={number(68)}")
 
     def _run(self, sql: str, parameters: Iterable[Value] = ()) -> list[tuple[object, ...]]:
-        return self._with_collations(lambda: self._connection.execute(sql, tuple(parameters)).fetchall())
+        with quoting_files():
+            return self._with_collations(lambda: self._connection.execute(sql, tuple(parameters)).fetchall())
 
     def _with_collations(self, action: Callable[[], _Result]) -> _Result:
         """Runs an action. A collation that only the application has is replaced by a plain comparison."""
@@ -69,8 +72,9 @@ class Rebuild:
                 return action()
             except sqlite3.OperationalError as error:
                 name = str(error).removeprefix(_COLLATION)
-                if name == str(error):
+                if name == str(error) or name in self._collations:
                     raise
+            self._collations.add(name)
             self._connection.create_collation(name, _compare)
             self.warnings.append(
                 f"the collation {name!r} is the application's own; run REINDEX {name} there before using "
@@ -83,13 +87,17 @@ class Rebuild:
         """Creates what an entry of the schema says. False if SQLite refuses."""
         if entry.sql is None:
             return True
+        # A schema holds no query to fill a table with, which could go on for ever.
+        self._connection.set_authorizer(_no_query if entry.type == "table" else None)
         try:
             self._run(entry.sql)
-        except sqlite3.Error as error:
-            if not _is_refusal(error):
+        except (sqlite3.Error, ValueError) as error:
+            if isinstance(error, sqlite3.Error) and not _is_refusal(error):
                 raise
             self.warnings.append(f"{entry.type} {entry.name} could not be created: {error}")
             return False
+        finally:
+            self._connection.set_authorizer(None)
         return True
 
     def shape(self, table: str) -> Shape:
@@ -230,9 +238,14 @@ class Rebuild:
         self._connection.close()
 
 
+def _no_query(action: int, *_: str | None) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_OK
+
+
 def _is_refusal(error: sqlite3.Error) -> bool:
     """Whether SQLite refused a statement for what it says, and not because a disk is full, for example."""
-    return error.sqlite_errorcode & 0xFF in _REFUSALS
+    # Without a code it is the sqlite3 module's own: for a NUL, a second statement, a text that is not UTF-8.
+    return getattr(error, "sqlite_errorcode", SQLITE_ERROR) & 0xFF in _REFUSALS
 
 
 class _Insertions:

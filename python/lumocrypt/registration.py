@@ -6,6 +6,7 @@ Several SQLite libraries can live in one process. Each is a *host*, with a numbe
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -33,8 +34,20 @@ class Host:
         return named[0] if named else None
 
 
-_lock = threading.Lock()
+# A signal's handler, or a finalizer, may open a database while its thread is registering; to register
+# twice is harmless.
+_lock = threading.RLock()
 _stdlib: Host | None = None
+
+
+def _forget_lock() -> None:
+    """The lock may be held by a thread that ``fork`` left behind."""
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)
 
 
 def stdlib_host() -> Host:
@@ -48,6 +61,20 @@ def stdlib_host() -> Host:
         if _stdlib is None:
             _stdlib = _register_stdlib()
         return _stdlib
+
+
+def known_stdlib() -> int | None:
+    """The number of the standard library's host, if it is registered. Waits for nobody."""
+    if _stdlib is not None:
+        return _stdlib.number
+    # Perhaps the extension was loaded by hand. Asked from within the registration itself, the answer is none.
+    if not native.hosts() or not _lock.acquire(blocking=False):
+        return None
+    _lock.release()
+    try:
+        return stdlib_host().number
+    except sqlite3.NotSupportedError:
+        return None
 
 
 def _register_stdlib() -> Host:

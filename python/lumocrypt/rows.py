@@ -51,10 +51,17 @@ class OverflowPages:
 
 
 def rows(page: Node, layout: Layout, read: ReadPage, overflow: OverflowPages) -> Iterator[Row]:
-    """The rows on a page, in order. What makes no sense becomes a row without columns that is not whole."""
+    """The rows on a page, in order. What makes no sense becomes a row without columns that is not whole.
+
+    Cells lie side by side: those that fill the page more than once share their bytes, and make no sense.
+    """
+    room = layout.usable
     for cell in page.cells:
         try:
             found = payload(page, cell, layout)
+            room -= 0 if found is None else found.local
+            if room < 0:
+                raise Malformed
         except Malformed:
             yield Row(None, [], whole=False)
             continue

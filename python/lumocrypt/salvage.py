@@ -8,19 +8,22 @@ a table of its own.
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import native, orphans
 from .connection import CHECKSUM, connect
-from .errors import HeaderDamagedError, InUseError, make
+from .errors import HeaderDamagedError, InUseError, make, quoting_files
+from .folder import Original, moved
 from .image import Image
 from .info import inspect
 from .kdf import KdfLimit, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
-from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
+from .newfile import NewFile
 from .pagemap import PageMap, Tree
 from .paths import StrPath, absolute, existing_file, refuse_existing
 from .rebuild import Rebuild
@@ -109,18 +112,27 @@ def salvage(
     number = 0 if given is None else given.number
     options = {"kdf_limit": resolve_limit(kdf_limit)}
     before = database_state(path)
-    with _open(path, number, options) as image, NewFileBeside(target) as new:
-        image.relative(new)
+    with (
+        quoting_files(),
+        Original(path) as original,
+        _open(path, number, options) as image,
+        NewFile(target) as new,
+    ):
+        image.relative(new.descriptor)
         work = _Salvage(image, _connection(new, given, image, kdf_limit), progress)
         result = work.run(path, target, "" if plain else image.cipher)
         if database_state(path) != before:
             raise make(InUseError, "the database was written to while it was read; try again", path=path)
+        original.check()
         if plain:
-            with NewFileBeside(target) as clear:
-                native.decrypt_file(stdlib_host().number, new, clear, number, options, None)
-                _publish(path, clear, target)
+            with NewFile(target) as clear:
+                held = (new.path, new.folder.descriptor)
+                native.decrypt_file(stdlib_host().number, held, clear.descriptor, number, options, None)
+                original.attributes().limit(clear.descriptor, clear=True)
+                clear.get_name()
         else:
-            _publish(path, new, target)
+            original.attributes().limit(new.descriptor, clear=given is None)
+            new.get_name()
     return result
 
 
@@ -135,15 +147,20 @@ def _open(path: str, key: int, options: dict[str, Any]) -> Image:
         ) from None
 
 
-def _connection(new: str, key: Key | None, image: Image, kdf_limit: KdfLimit | None) -> Callable[[], Rebuild]:
-    return lambda: Rebuild(
-        connect(new, key, kdf_limit=kdf_limit, isolation_level=None), image.page(1), image.page_size
-    )
+def _connection(
+    new: NewFile, key: Key | None, image: Image, kdf_limit: KdfLimit | None
+) -> Callable[[], Rebuild]:
+    def rebuild() -> Rebuild:
+        connection = connect(new.path, key, kdf_limit=kdf_limit, isolation_level=None)
+        # SQLite opens files by name. Nobody else knows what the UUID of the new one is.
+        status = json.loads(connection.execute("PRAGMA lumo_status").fetchone()[0])
+        held = f"/proc/self/fd/{new.folder.descriptor}/{os.path.basename(new.path)}"
+        if status["uuid"] != native.inspect(stdlib_host().number, held)["uuid"]:
+            connection.close()
+            raise moved(new.target, "nothing was written")
+        return Rebuild(connection, image.page(1), image.page_size)
 
-
-def _publish(source: str, new: str, target: str) -> None:
-    copy_attributes(source, new)
-    rename_to_new_name(new, target)
+    return rebuild
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ import struct
 from types import TracebackType
 from typing import Any, Self
 
+from .attributes import Attributes
 from .errors import CryptError, InUseError, NotEncryptedError, TamperedError, WrongKeyError, make
 from .keys import Hidden
 from .paths import existing_file, size
@@ -104,7 +105,9 @@ class SqlcipherFile:
     def __enter__(self) -> Self:
         self._refuse_own_connections()
         self._writable = os.access(self.path, os.W_OK)
-        self._descriptor = os.open(self.path, os.O_RDWR if self._writable else os.O_RDONLY)
+        self._descriptor = os.open(
+            self.path, (os.O_RDWR if self._writable else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC
+        )
         try:
             self._lock()
             self._check_files()
@@ -181,6 +184,10 @@ class SqlcipherFile:
             "PRAGMA wal_checkpoint(TRUNCATE), close it, and import it then",
             path=self.path,
         )
+
+    def attributes(self) -> Attributes:
+        """What the file carries beside its bytes."""
+        return Attributes.of(self._descriptor)
 
     def unlock(self, key: SqlcipherKey) -> None:
         """Derives the keys and checks page 1.

@@ -211,8 +211,9 @@ class Disk:
         return file
 
     def _name(self, path: str) -> str:
-        folder, name = os.path.split(path)
-        if folder != self._folder:
+        # A new file is in a folder of its own until it gets its name.
+        name = os.path.relpath(path, self._folder)
+        if name.startswith(os.pardir) or name.count(os.sep) > 1:
             raise UnknownCallError(path)
         return name
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -62,8 +63,12 @@ class Image:
     def write(self, folder: Path) -> None:
         """Makes it the content of ``folder``."""
         for path in folder.iterdir():
-            path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         for name, content in self.files.items():
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_bytes(content)
 
 
@@ -83,12 +88,20 @@ def killed(disk: Disk, event: Event | None, random: Random) -> Image:
     return Image(files, story=story)
 
 
-def cut_off(disk: Disk, random: Random, fate: Fate | None = None, *, whole: Callable[[str], bool]) -> Image:
+def cut_off(
+    disk: Disk,
+    random: Random,
+    fate: Fate | None = None,
+    *,
+    whole: Callable[[str], bool],
+    ungarbled: Callable[[str], bool],
+) -> Image:
     """A power crash: what was synced is there; what was not is kept, lost, reordered, torn or garbled.
 
     Without a ``fate`` every file has its own. Deletions, creations and truncations last in the order in which
     they happened, as file systems with a journal have it: SQLite relies on that when it truncates a database
     after the deletion of its journal. ``whole(name)``: the file is kept or dropped, never in part.
+    ``ungarbled(name)``: each of its sectors holds its old content or its new one.
     """
     horizon = _horizon(disk, random, fate)
     image = Image({})
@@ -100,7 +113,8 @@ def cut_off(disk: Disk, random: Random, fate: Fate | None = None, *, whole: Call
             image.undone.append((naming.position, naming.name))
     stories = []
     for name, file in sorted(_lasting(names).items()):
-        chosen = fate or random.choice(_FATES[:2] if whole(name) else _FATES)
+        fates = _FATES[:2] if whole(name) else _FATES[:-1] if ungarbled(name) else _FATES
+        chosen = fate or random.choice(fates)
         image.lost += [(position, name) for position in file.dropped.values()]
         image.files[name] = _file_after(file, chosen, horizon, random, image)
         if file.pending:

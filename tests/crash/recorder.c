@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,31 +135,80 @@ static int opened(int file, const char *path, int existed, int flags) {
     return file;
 }
 
+#define HELD "/proc/self/fd/"
+
+/* The full name of a file that is named within an open folder, by its descriptor or by the path of that. */
+static const char *located(int at, const char *path, char *full) {
+    char link[64];
+    char *rest;
+    ssize_t length;
+    int saved = errno;
+    if (!path) return path;
+    if (strncmp(path, HELD, strlen(HELD)) == 0) {
+        at = (int)strtol(path + strlen(HELD), &rest, 10);
+        if (*rest != '/') return path;
+        path = rest + 1;
+    }
+    if (path[0] == '/' || at == AT_FDCWD) return path;
+    snprintf(link, sizeof link, HELD "%d", at);
+    length = readlink(link, full, PATH_MAX - 1);
+    errno = saved;
+    if (length < 0) return path;
+    full[length] = 0;
+    if (strcmp(path, ".") != 0) snprintf(full + length, PATH_MAX - (size_t)length, "/%s", path);
+    return full;
+}
+
 static int exists(const char *path) {
     int saved = errno, found = access(path, F_OK) == 0;
     errno = saved;
     return found;
 }
 
-#define OPEN(name, parameters, arguments, flags_name)                        \
+/* What is opened with O_PATH can be neither read nor written nor synced. */
+#define OPEN(name, at, parameters, arguments, flags_name)                    \
     int name parameters {                                                    \
         mode_t mode = 0;                                                     \
-        int existed = is_inside(path) && exists(path);                       \
+        char full[PATH_MAX];                                                 \
+        const char *place = located(at, path, full);                         \
+        int existed = is_inside(place) && exists(place);                     \
         va_list list;                                                        \
         va_start(list, flags_name);                                          \
         if (flags_name & (O_CREAT | __O_TMPFILE)) mode = va_arg(list, mode_t); \
         va_end(list);                                                        \
-        return opened(REAL(name) arguments, path, existed, flags_name);      \
+        if (flags_name & O_PATH) return REAL(name) arguments;                \
+        return opened(REAL(name) arguments, place, existed, flags_name);     \
     }
 
-OPEN(open, (const char *path, int flags, ...), (path, flags, mode), flags)
-OPEN(open64, (const char *path, int flags, ...), (path, flags, mode), flags)
-OPEN(openat, (int at, const char *path, int flags, ...), (at, path, flags, mode), flags)
-OPEN(openat64, (int at, const char *path, int flags, ...), (at, path, flags, mode), flags)
+OPEN(open, AT_FDCWD, (const char *path, int flags, ...), (path, flags, mode), flags)
+OPEN(open64, AT_FDCWD, (const char *path, int flags, ...), (path, flags, mode), flags)
+OPEN(openat, at, (int at, const char *path, int flags, ...), (at, path, flags, mode), flags)
+OPEN(openat64, at, (int at, const char *path, int flags, ...), (at, path, flags, mode), flags)
 
 /* What a call without a mode becomes where the C library's checks are compiled in. */
 int __open_2(const char *path, int flags) { return open(path, flags); }
 int __open64_2(const char *path, int flags) { return open64(path, flags); }
+
+/* A second descriptor of a file is opened under the name that the file has. */
+static int duplicated(int file, int command, int result) {
+    char full[PATH_MAX];
+    if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && result >= 0 && is_tracked(file))
+        opened(result, located(file, ".", full), 1, 0);
+    return result;
+}
+
+#define CONTROL(name)                                                               \
+    int name(int file, int command, ...) {                                          \
+        va_list list;                                                               \
+        void *argument;                                                             \
+        va_start(list, command);                                                    \
+        argument = va_arg(list, void *);                                            \
+        va_end(list);                                                               \
+        return duplicated(file, command, REAL(name)(file, command, argument));      \
+    }
+
+CONTROL(fcntl)
+CONTROL(fcntl64)
 
 int close(int file) {
     if (is_tracked(file)) {
@@ -240,11 +291,16 @@ int recorder_restore(int file, const void *data, size_t count, int64_t offset) {
 /* The pages that a failed sync has left are taken out of the cache. */
 void recorder_evicted(int file) { record('e', file, 0, NULL, 0); }
 
-int unlink(const char *path) {
-    int result = REAL(unlink)(path);
-    if (result == 0 && is_inside(path)) record('u', -1, 0, path, strlen(path));
+/* Folders are not recorded: a file's name says in which it is. */
+int unlinkat(int at, const char *path, int flags) {
+    char full[PATH_MAX];
+    const char *place = located(at, path, full);
+    int result = REAL(unlinkat)(at, path, flags);
+    if (result == 0 && !(flags & AT_REMOVEDIR) && is_inside(place)) record('u', -1, 0, place, strlen(place));
     return result;
 }
+
+int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 
 /* Records two names, with the NUL between them. */
 static void record_names(char operation, const char *from, const char *to) {
@@ -257,17 +313,24 @@ static void record_names(char operation, const char *from, const char *to) {
     free(both);
 }
 
-int rename(const char *from, const char *to) {
-    int result = REAL(rename)(from, to);
-    if (result == 0 && (is_inside(from) || is_inside(to))) record_names('r', from, to);
+static int moved(char operation, int result, int from_at, const char *from, int to_at, const char *to) {
+    char full_from[PATH_MAX], full_to[PATH_MAX];
+    from = located(from_at, from, full_from);
+    to = located(to_at, to, full_to);
+    if (result == 0 && (is_inside(from) || is_inside(to))) record_names(operation, from, to);
     return result;
 }
 
-int link(const char *from, const char *to) {
-    int result = REAL(link)(from, to);
-    if (result == 0 && (is_inside(from) || is_inside(to))) record_names('l', from, to);
-    return result;
+int renameat(int from_at, const char *from, int to_at, const char *to) {
+    return moved('r', REAL(renameat)(from_at, from, to_at, to), from_at, from, to_at, to);
 }
+
+int linkat(int from_at, const char *from, int to_at, const char *to, int flags) {
+    return moved('l', REAL(linkat)(from_at, from, to_at, to, flags), from_at, from, to_at, to);
+}
+
+int rename(const char *from, const char *to) { return renameat(AT_FDCWD, from, AT_FDCWD, to); }
+int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
 
 /* What the simulator does not understand must not go unseen. */
 static void refuse(int file, const char *what) {

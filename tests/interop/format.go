@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/aes"
 	"encoding/binary"
 	"fmt"
@@ -60,19 +61,33 @@ func (c sectors) decrypt(block []byte, kind byte, n uint64) {
 	c.cipher.Decrypt(block, block, sector(kind, n))
 }
 
+// Newer versions of gosqlite have logs and journals in blocks of 512 bytes, whatever the databases have.
+const smallBlock = 512
+
+// How many bytes a block of a file of a kind has. Databases are in blocks of the page size in all versions.
+func blockSize(kind byte, pageSize int, newer bool) int {
+	if isDatabase := kind == 1 || kind == 4; newer && !isDatabase {
+		return min(smallBlock, pageSize)
+	}
+	return pageSize
+}
+
 // What a block beyond the end of the file holds in clear before something is written into it: what comes of
-// decrypting zeros. gosqlite rounds every write to blocks and pads the last one so.
-func blank(cipher blockCipher, pageSize int, kind byte, n uint64) []byte {
-	block := make([]byte, pageSize)
-	cipher.decrypt(block, kind, n)
+// decrypting zeros, in newer versions zeros. gosqlite rounds every write to blocks and pads the last one so.
+func blank(cipher blockCipher, size int, kind byte, n uint64, newer bool) []byte {
+	block := make([]byte, size)
+	if !newer {
+		cipher.decrypt(block, kind, n)
+	}
 	return block
 }
 
 // seal encrypts a whole file. The last block is filled up.
-func seal(cipher blockCipher, file []byte, pageSize int, kind byte) []byte {
+func seal(cipher blockCipher, file []byte, pageSize int, kind byte, newer bool) []byte {
 	var sealed []byte
+	size := blockSize(kind, pageSize, newer)
 	for n := uint64(0); len(file) > 0; n++ {
-		block := blank(cipher, pageSize, kind, n)
+		block := blank(cipher, size, kind, n, newer)
 		file = file[copy(block, file):]
 		cipher.encrypt(block, kind, n)
 		sealed = append(sealed, block...)
@@ -80,13 +95,18 @@ func seal(cipher blockCipher, file []byte, pageSize int, kind byte) []byte {
 	return sealed
 }
 
-// open decrypts a whole file.
-func open(cipher blockCipher, file []byte, pageSize int, kind byte) ([]byte, error) {
-	if len(file)%pageSize != 0 {
-		return nil, fmt.Errorf("%d bytes are no whole blocks of %d", len(file), pageSize)
+// open decrypts a whole file. Newer versions leave blocks of zeros as they are: nobody has written them.
+func open(cipher blockCipher, file []byte, pageSize int, kind byte, newer bool) ([]byte, error) {
+	size := blockSize(kind, pageSize, newer)
+	if len(file)%size != 0 {
+		return nil, fmt.Errorf("%d bytes are no whole blocks of %d", len(file), size)
 	}
-	for n := 0; n*pageSize < len(file); n++ {
-		cipher.decrypt(file[n*pageSize:(n+1)*pageSize], kind, uint64(n))
+	for n := 0; n*size < len(file); n++ {
+		block := file[n*size : (n+1)*size]
+		if newer && bytes.Count(block, []byte{0}) == size {
+			continue
+		}
+		cipher.decrypt(block, kind, uint64(n))
 	}
 	return file, nil
 }

@@ -2,9 +2,9 @@
 // (docs/gosqlite.md): whole files, sealed and opened with the cipher libraries that gosqlite itself uses. It shares no
 // code with the engine, and none with gosqlite.
 //
-//	interop seal   -cipher NAME -page-size N -kind K IN OUT    key: hexadecimal, on standard input
-//	interop open   -cipher NAME -page-size N -kind K IN OUT    likewise
-//	interop derive -cipher NAME -salt HEX                      passphrase: standard input, to its end
+//	interop seal   -cipher NAME -page-size N -kind K [-older] IN OUT    key: hexadecimal, on standard input
+//	interop open   -cipher NAME -page-size N -kind K [-older] IN OUT    likewise
+//	interop derive -cipher NAME -salt HEX                               passphrase: standard input, to its end
 package main
 
 import (
@@ -30,7 +30,8 @@ func run(arguments []string) error {
 	}
 	flags := flag.NewFlagSet(arguments[0], flag.ContinueOnError)
 	name := flags.String("cipher", "adiantum", "adiantum or aes-256-xts")
-	pageSize := flags.Int("page-size", 4096, "bytes in a block")
+	pageSize := flags.Int("page-size", 4096, "bytes in a block of a database")
+	older := flags.Bool("older", false, "logs are in such blocks, too, and not in blocks of 512 bytes")
 	kind := flags.Int("kind", 1, "1 main database, 2 its journal, 3 WAL, 4 temporary database, 5 its journal, 6 statement journal")
 	salt := flags.String("salt", "", "hexadecimal")
 	if err := flags.Parse(arguments[1:]); err != nil {
@@ -45,29 +46,36 @@ func run(arguments []string) error {
 		if flags.NArg() != 2 || *kind < 1 || *kind > 6 {
 			return errors.New("two files and a kind from 1 to 6 are needed")
 		}
-		return convert(arguments[0], *name, secret, *pageSize, byte(*kind), flags.Arg(0), flags.Arg(1))
+		cipher, err := keyed(*name, secret)
+		if err != nil {
+			return err
+		}
+		return convert(flags.Arg(0), flags.Arg(1), func(file []byte) ([]byte, error) {
+			if arguments[0] == "seal" {
+				return seal(cipher, file, *pageSize, byte(*kind), !*older), nil
+			}
+			return open(cipher, file, *pageSize, byte(*kind), !*older)
+		})
 	case "derive":
 		return derive(*name, secret, *salt)
 	}
 	return fmt.Errorf("there is no command %q", arguments[0])
 }
 
-func convert(command, name string, secret []byte, pageSize int, kind byte, in, out string) error {
+func keyed(name string, secret []byte) (blockCipher, error) {
 	key, err := hex.DecodeString(strings.TrimSpace(string(secret)))
 	if err != nil {
-		return errors.New("the key is not hexadecimal")
+		return nil, errors.New("the key is not hexadecimal")
 	}
-	cipher, err := newCipher(name, key)
-	if err != nil {
-		return err
-	}
+	return newCipher(name, key)
+}
+
+func convert(in, out string, change func([]byte) ([]byte, error)) error {
 	file, err := os.ReadFile(in)
 	if err != nil {
 		return err
 	}
-	if command == "seal" {
-		file = seal(cipher, file, pageSize, kind)
-	} else if file, err = open(cipher, file, pageSize, kind); err != nil {
+	if file, err = change(file); err != nil {
 		return err
 	}
 	return os.WriteFile(out, file, 0o600)

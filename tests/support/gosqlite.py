@@ -12,6 +12,8 @@ import lumocrypt
 KEYS = {"adiantum": bytes(range(32)), "aes-256-xts": bytes(range(64))}
 CIPHERS = tuple(KEYS)
 PAGE_SIZES = (512, 1024, 4096, 16384, 65536)
+#: The bytes in a block of a log or journal that is written now.
+LOG_BLOCK = 512
 #: The numbers of kinds of files.
 MAIN, JOURNAL, WAL, TEMP, TEMP_JOURNAL, SUB_JOURNAL = range(1, 7)
 
@@ -51,24 +53,24 @@ def count(connection: sqlite3.Connection) -> int:
     )
 
 
-def decrypt_xts(encrypted: bytes, kind: int, page_size: int) -> bytes:
+def decrypt_xts(encrypted: bytes, kind: int, block_size: int, *, key: bytes = KEYS["aes-256-xts"]) -> bytes:
     """What a file of a kind has in clear; holes stay zero."""
-    return _xts(encrypted, kind, page_size, decrypt=True)
+    return _xts(encrypted, kind, block_size, key, decrypt=True)
 
 
-def encrypt_xts(plain: bytes, kind: int, page_size: int) -> bytes:
+def encrypt_xts(plain: bytes, kind: int, block_size: int) -> bytes:
     """A file of a kind, from what it has in clear."""
-    return _xts(plain, kind, page_size, decrypt=False)
+    return _xts(plain, kind, block_size, KEYS["aes-256-xts"], decrypt=False)
 
 
-def _xts(content: bytes, kind: int, page_size: int, *, decrypt: bool) -> bytes:
-    assert len(content) % page_size == 0
+def _xts(content: bytes, kind: int, block_size: int, key: bytes, *, decrypt: bool) -> bytes:
+    assert len(content) % block_size == 0
     done = bytearray()
-    for start in range(0, len(content), page_size):
-        block = content[start : start + page_size]
+    for start in range(0, len(content), block_size):
+        block = content[start : start + block_size]
         if any(block):
-            sector = kind << 56 | start // page_size
-            cipher = Cipher(algorithms.AES(KEYS["aes-256-xts"]), modes.XTS(sector.to_bytes(16, "little")))
+            sector = kind << 56 | start // block_size
+            cipher = Cipher(algorithms.AES(key), modes.XTS(sector.to_bytes(16, "little")))
             block = (cipher.decryptor() if decrypt else cipher.encryptor()).update(block)
         done += block
     return bytes(done)

@@ -33,21 +33,27 @@ class Interop:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
 
-    def seal(self, plain: Path, sealed: Path, key: bytes, cipher: str, page_size: int) -> list[str]:
-        """Encrypts a database and its logs; returns what their names end in."""
-        return self._files("seal", plain, sealed, key, cipher, page_size)
+    def seal(
+        self, plain: Path, sealed: Path, key: bytes, cipher: str, page_size: int, *, older: bool = False
+    ) -> list[str]:
+        """Encrypts a database and its logs, as ``older`` versions of gosqlite do or as newer ones do; returns
+        what their names end in."""
+        return self._files("seal", plain, sealed, key, cipher, page_size, older=older)
 
-    def open(self, sealed: Path, plain: Path, key: bytes, cipher: str, page_size: int) -> list[str]:
+    def open(
+        self, sealed: Path, plain: Path, key: bytes, cipher: str, page_size: int, *, older: bool = False
+    ) -> list[str]:
         """Decrypts a database and its logs; returns what their names end in."""
-        return self._files("open", sealed, plain, key, cipher, page_size)
+        return self._files("open", sealed, plain, key, cipher, page_size, older=older)
 
     def _files(
-        self, command: str, old: Path, new: Path, key: bytes, cipher: str, page_size: int
+        self, command: str, old: Path, new: Path, key: bytes, cipher: str, page_size: int, *, older: bool
     ) -> list[str]:
         there = [suffix for suffix in KINDS if old.with_name(old.name + suffix).exists()]
         for suffix in there:
             names = [path.with_name(path.name + suffix) for path in (old, new)]
             options = ["-cipher", cipher, "-page-size", page_size, "-kind", KINDS[suffix]]
+            options += ["-older"] if older else []
             self._run(key.hex().encode(), command, *options, *names)
         return there
 

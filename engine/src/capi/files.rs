@@ -4,10 +4,9 @@ use std::ffi::{c_char, c_int, c_void};
 
 use serde_json::json;
 
-use super::input::InputFile;
+use super::input::{InputFile, new_file};
 use super::{call, give, required, text};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::keys::registry::{self, OpenOptions};
 use crate::offline::convert::{self, Converted};
@@ -35,15 +34,17 @@ pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut
     })
 }
 
-/// Encrypts `source` into the empty file `destination`.
+/// Encrypts `source`, which is in the open folder `folder` if that is not negative, into the empty file that is open as
+/// `destination`.
 ///
 /// # Safety
-/// Strings as named; `progress` is null or a function that accepts `context`; `json` as for [`lumo_inspect`].
+/// Strings as named; the descriptors stay open; `progress` is null or a function that accepts `context`; `json` as for [`lumo_inspect`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lumo_encrypt_file(
     host: u32,
     source: *const c_char,
-    destination: *const c_char,
+    folder: c_int,
+    destination: c_int,
     key: u64,
     options: *const c_char,
     progress: LumoProgress,
@@ -52,10 +53,9 @@ pub unsafe extern "C" fn lumo_encrypt_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (source, destination, options) =
-            unsafe { (required(source)?, required(destination)?, open_options(options, key)?) };
-        let mut file = InputFile::open(host, source)?;
-        let mut target = DiskFile::open_empty(destination)?;
+        let (source, mut target, options) =
+            unsafe { (required(source)?, new_file(destination)?, open_options(options, key)?) };
+        let mut file = InputFile::open(host, source, folder)?;
         let mut report = reporter(progress, context);
         let done = convert::encrypt(&mut file, &mut target, &options, &mut report)
             .map_err(|fault| fault.at_path(source))?;
@@ -64,25 +64,20 @@ pub unsafe extern "C" fn lumo_encrypt_file(
     })
 }
 
-/// Makes the empty file `destination` a database without content.
+/// Makes the empty file that is open as `destination` a database without content.
 ///
 /// # Safety
-/// Strings as named.
+/// Strings as named; the descriptor stays open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lumo_create_file(
-    destination: *const c_char,
-    key: u64,
-    options: *const c_char,
-) -> c_int {
+pub unsafe extern "C" fn lumo_create_file(destination: c_int, key: u64, options: *const c_char) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (destination, options) = unsafe { (required(destination)?, open_options(options, key)?) };
-        let mut target = DiskFile::open_empty(destination)?;
-        convert::create(&mut target, &options).map_err(|fault| fault.at_path(destination))
+        let (mut target, options) = unsafe { (new_file(destination)?, open_options(options, key)?) };
+        convert::create(&mut target, &options)
     })
 }
 
-/// Decrypts `source` into the empty file `destination`.
+/// Decrypts `source` into the empty file that is open as `destination`.
 ///
 /// # Safety
 /// As for [`lumo_encrypt_file`].
@@ -90,7 +85,8 @@ pub unsafe extern "C" fn lumo_create_file(
 pub unsafe extern "C" fn lumo_decrypt_file(
     host: u32,
     source: *const c_char,
-    destination: *const c_char,
+    folder: c_int,
+    destination: c_int,
     key: u64,
     options: *const c_char,
     progress: LumoProgress,
@@ -99,10 +95,9 @@ pub unsafe extern "C" fn lumo_decrypt_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (source, destination, options) =
-            unsafe { (required(source)?, required(destination)?, open_options(options, key)?) };
-        let mut file = InputFile::open(host, source)?;
-        let mut target = DiskFile::open_empty(destination)?;
+        let (source, mut target, options) =
+            unsafe { (required(source)?, new_file(destination)?, open_options(options, key)?) };
+        let mut file = InputFile::open(host, source, folder)?;
         let mut report = reporter(progress, context);
         let done = convert::decrypt(&mut file, &mut target, &options, source, &mut report)
             .map_err(|fault| fault.at_path(source))?;
@@ -128,7 +123,7 @@ pub unsafe extern "C" fn lumo_verify_file(
     call(|| {
         // SAFETY: as the caller promises.
         let (path, options) = unsafe { (required(path)?, open_options(options, key)?) };
-        let mut main = InputFile::open(host, path)?;
+        let mut main = InputFile::open(host, path, -1)?;
         let mut wal = beside(host, path, "-wal")?;
         let mut journal = beside(host, path, "-journal")?;
         let mut report = reporter(progress, context);

@@ -5,38 +5,33 @@ use std::ffi::{c_char, c_int};
 use serde_json::json;
 
 use super::files::{beside, open, open_options};
+use super::input::new_file;
 use super::{call, give, required};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::disk::DiskFile;
 use crate::files::storage::{Storage, is_zero};
 use crate::format::geometry::HEADER_LEN;
 use crate::offline::header_backup;
 use crate::vfs::host::{self, OwnFile};
 
-/// Copies the header region of the database at `path` to the empty file `destination`. Needs no key.
+/// Copies the header region of the database at `path` to the empty file that is open as `destination`. Needs no key.
 ///
 /// # Safety
-/// `path` and `destination` are strings.
+/// `path` is a string; the descriptor stays open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lumo_header_backup(
-    host: u32,
-    path: *const c_char,
-    destination: *const c_char,
-) -> c_int {
+pub unsafe extern "C" fn lumo_header_backup(host: u32, path: *const c_char, destination: c_int) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, destination) = unsafe { (required(path)?, required(destination)?) };
+        let (path, mut target) = unsafe { (required(path)?, new_file(destination)?) };
         let mut file = open(host, path)?;
-        let mut target = DiskFile::open_empty(destination)?;
         header_backup::back_up(&mut file.base, &mut target).map_err(|fault| fault.at_path(path))
     })
 }
 
 /// Puts the header that `backup` begins with back into the database at `path`, after the one that is there was copied to
-/// the empty file `saved`.
+/// the empty file that is open as `saved`.
 ///
 /// # Safety
-/// `path`, `backup` and `saved` are strings; `options` is null or one; `json` is null or a place for one.
+/// `path` and `backup` are strings; the descriptor stays open; `options` is null or one; `json` is null or a place for one.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lumo_header_restore(
     host: u32,
@@ -44,15 +39,14 @@ pub unsafe extern "C" fn lumo_header_restore(
     backup: *const c_char,
     key: u64,
     options: *const c_char,
-    saved: *const c_char,
+    saved: c_int,
     json: *mut *mut c_char,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, backup, options, saved) =
-            unsafe { (required(path)?, required(backup)?, open_options(options, key)?, required(saved)?) };
+        let (path, backup, options, mut target) =
+            unsafe { (required(path)?, required(backup)?, open_options(options, key)?, new_file(saved)?) };
         let region = backup_region(host, backup)?;
-        let mut target = DiskFile::open_empty(saved)?;
         let mut file =
             OwnFile::open_exclusively(host::host(host)?, path).map_err(|fault| fault.at_path(path))?;
         let has_logs = beside(host, path, "-wal")?.is_some() || has_journal(host, path)?;

@@ -3,9 +3,9 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::files::{beside, open, open_options};
+use super::input::new_file;
 use super::{call, give, required};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::offline::image::{Image, ImageFiles};
 
@@ -72,17 +72,16 @@ pub unsafe extern "C" fn lumo_image_page(
     })
 }
 
-/// Makes the empty file `destination` a database without content that the image's keys open.
+/// Makes the empty file that is open as `destination` a database without content that the image's keys open.
 ///
 /// # Safety
-/// As for [`lumo_image_page`]; `destination` is a string.
+/// As for [`lumo_image_page`]; the descriptor stays open.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lumo_image_relative(image: *mut c_void, destination: *const c_char) -> c_int {
+pub unsafe extern "C" fn lumo_image_relative(image: *mut c_void, destination: c_int) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (image, destination) = unsafe { (borrow(image)?, required(destination)?) };
-        let mut target = DiskFile::open_empty(destination)?;
-        image.relative(&mut target).map_err(|fault| fault.at_path(destination))
+        let (image, mut target) = unsafe { (borrow(image)?, new_file(destination)?) };
+        image.relative(&mut target)
     })
 }
 

@@ -1,7 +1,13 @@
-//! The file that a whole-file operation reads, once for every thread.
+//! The file that a whole-file operation reads, once for every thread, and the one that it writes.
+
+use std::ffi::c_int;
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
 
 use super::files::open;
-use crate::error::Result;
+use crate::error::{Fault, FaultClass, Result};
+use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::offline::workers::Input;
 use crate::vfs::host::OwnFile;
@@ -18,15 +24,40 @@ pub(super) struct InputFile {
 unsafe impl Send for InputFile {}
 
 impl InputFile {
-    /// Opens the file at `path` with SQLite `host`.
-    pub(super) fn open(host: u32, path: &str) -> Result<InputFile> {
-        Ok(InputFile { file: open(host, path)?, host, path: path.to_owned() })
+    /// Opens the file at `path` with SQLite `host`: where the descriptor `folder` is one, the file of that name in that
+    /// folder, whatever became of the names above it.
+    pub(super) fn open(host: u32, path: &str, folder: c_int) -> Result<InputFile> {
+        let opened = held(path, folder).unwrap_or_else(|| path.to_owned());
+        let file = open(host, &opened).map_err(|fault| Fault { path: Some(path.to_owned()), ..fault })?;
+        Ok(InputFile { file, host, path: opened })
     }
+}
+
+/// The way to the file through the folder that the caller holds. `None`: there is no such way.
+fn held(path: &str, folder: c_int) -> Option<String> {
+    let name = Path::new(path).file_name().filter(|_| folder >= 0)?;
+    let folder = PathBuf::from(format!("/proc/self/fd/{folder}"));
+    folder.join(".").exists().then(|| folder.join(name).to_str().map(str::to_owned)).flatten()
+}
+
+/// The empty file that the caller has made, and holds open for reading and writing as `descriptor`.
+///
+/// # Safety
+/// The descriptor stays open until the call returns.
+pub(super) unsafe fn new_file(descriptor: c_int) -> Result<DiskFile> {
+    if descriptor < 0 {
+        return Err(Fault::new(FaultClass::InvalidArgument, "a required descriptor is none"));
+    }
+    // SAFETY: as the caller promises.
+    let file = unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().map_err(|error| {
+        Fault::new(FaultClass::Io, format!("the new file cannot be opened again: {error}"))
+    })?;
+    DiskFile::of_new(File::from(file))
 }
 
 impl Input for InputFile {
     fn another(&mut self) -> Option<Box<dyn Input>> {
-        let other = InputFile::open(self.host, &self.path).ok()?;
+        let other = InputFile::open(self.host, &self.path, -1).ok()?;
         // Somebody may have renamed another database to this name meanwhile: half of one and half of the other would
         // be neither. SQLite knows how to have two descriptors of a database (see `OwnFile`), and says so if its VFS
         // does not.

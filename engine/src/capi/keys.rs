@@ -213,7 +213,7 @@ unsafe fn path_from(path: *const c_char) -> Result<String> {
 /// `options` is null or a C string.
 unsafe fn options_from(options: *const c_char) -> Result<OpenOptions> {
     // SAFETY: passed on from the caller.
-    unsafe { text(options) }?.map_or_else(|| Ok(OpenOptions::default()), OpenOptions::from_json)
+    OpenOptions::from_json(unsafe { text(options) }?.unwrap_or("null"))
 }
 
 fn null_result() -> Fault {

@@ -22,7 +22,7 @@ pub mod stream;
 pub mod transcode;
 
 /// The version of this ABI. It changes with every incompatible change of a function or of its JSON.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Runs the body of an exported function: a fault becomes the thread's record and its class, and nothing
 /// unwinds into C.

@@ -3,9 +3,9 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::files::{LumoProgress, describe, open_options, reporter};
-use super::{call, give, required};
+use super::input::new_file;
+use super::{call, give};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::offline::convert;
 use crate::offline::workers::Input;
@@ -13,16 +13,17 @@ use crate::offline::workers::Input;
 /// Fills `len` bytes at `buf` with the database's content from `offset` on; a non-zero answer stops the operation.
 pub type LumoSource = Option<unsafe extern "C" fn(u64, *mut u8, usize, *mut c_void) -> c_int>;
 
-/// Encrypts `size` bytes of a plaintext database, which `source` hands out, into the empty file `destination`.
+/// Encrypts `size` bytes of a plaintext database, which `source` hands out, into the empty file that is open as
+/// `destination`.
 /// `source` is called by the calling thread only, in the order of the offsets but for the first 100 bytes, which are
 /// asked for twice.
 ///
 /// # Safety
-/// `destination` and `options` are strings, the latter or null; `source` accepts `context` and writes as many bytes as
+/// `options` is a string or null; the descriptor stays open; `source` accepts `context` and writes as many bytes as
 /// it is asked for; `progress` and `json` as for `lumo_encrypt_file`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lumo_encrypt_stream(
-    destination: *const c_char,
+    destination: c_int,
     size: u64,
     key: u64,
     options: *const c_char,
@@ -33,12 +34,11 @@ pub unsafe extern "C" fn lumo_encrypt_stream(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (destination, options) = unsafe { (required(destination)?, open_options(options, key)?) };
+        let (mut target, options) = unsafe { (new_file(destination)?, open_options(options, key)?) };
         let Some(source) = source else {
             return Err(Fault::new(FaultClass::InvalidArgument, "a required argument is null"));
         };
         let mut stream = Stream { source, context, size };
-        let mut target = DiskFile::open_empty(destination)?;
         let mut report = reporter(progress, context);
         let done = convert::encrypt(&mut stream, &mut target, &options, &mut report)?;
         // SAFETY: as the caller promises.

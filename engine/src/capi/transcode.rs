@@ -6,18 +6,17 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::files::{LumoProgress, reporter};
-use super::input::InputFile;
+use super::input::{InputFile, new_file};
 use super::{call, give, required};
 use crate::crypto::length_preserving::{LengthPreserving, instantiate_length_preserving};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::format::superblock::is_block_size;
 use crate::keys::registry::{self, OpenOptions};
 use crate::offline::transcode;
 use crate::offline::view::{Format, Gosqlite, View};
 
-/// Writes the database `source` to the empty file `destination` in another format, and reads it back.
+/// Writes the database `source` to the empty file that is open as `destination` in another format, and reads it back.
 ///
 /// # Safety
 /// Strings as named; `secret` and `new_secret` point to as many readable bytes as said, or are null with none;
@@ -26,11 +25,12 @@ use crate::offline::view::{Format, Gosqlite, View};
 pub unsafe extern "C" fn lumo_convert_file(
     host: u32,
     source: *const c_char,
+    folder: c_int,
     options: *const c_char,
     key: u64,
     secret: *const u8,
     secret_len: usize,
-    destination: *const c_char,
+    destination: c_int,
     new_options: *const c_char,
     new_key: u64,
     new_secret: *const u8,
@@ -43,12 +43,10 @@ pub unsafe extern "C" fn lumo_convert_file(
         // SAFETY: as the caller promises.
         let (source, old) = unsafe { (required(source)?, format(options, key, secret, secret_len)?) };
         // SAFETY: as the caller promises.
-        let (destination, new) =
-            unsafe { (required(destination)?, format(new_options, new_key, new_secret, new_secret_len)?) };
-        let input = |path: &str| InputFile::open(host, path).map(Box::new);
-        let mut view =
-            View::open(input(source)?, &old.format, source).map_err(|fault| fault.at_path(source))?;
-        let mut target = DiskFile::open_empty(destination)?;
+        let (mut target, new) =
+            unsafe { (new_file(destination)?, format(new_options, new_key, new_secret, new_secret_len)?) };
+        let input = Box::new(InputFile::open(host, source, folder)?);
+        let mut view = View::open(input, &old.format, source).map_err(|fault| fault.at_path(source))?;
         let mut report = reporter(progress, context);
         // Reading back is the other half of the work.
         let going =
@@ -57,7 +55,7 @@ pub unsafe extern "C" fn lumo_convert_file(
             })
             .map_err(|fault| fault.at_path(source))?;
         let going = going && {
-            let mut written = View::open(input(destination)?, &new.format, destination)?;
+            let mut written = View::open(Box::new(target.again()?), &new.format, "")?;
             transcode::compare(&mut view, &mut written, &mut |done, total| {
                 report(total.saturating_add(done), total.saturating_mul(2))
             })
@@ -85,7 +83,7 @@ pub unsafe extern "C" fn lumo_gosqlite_page_size(
     call(|| {
         // SAFETY: as the caller promises.
         let (path, side) = unsafe { (required(path)?, format(options, 0, secret, secret_len)?) };
-        let input = Box::new(InputFile::open(host, path)?);
+        let input = Box::new(InputFile::open(host, path, -1)?);
         let view = View::open(input, &side.format, path).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.
         if let Some(place) = unsafe { page_size.as_mut() } {

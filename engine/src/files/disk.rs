@@ -2,9 +2,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use crate::access;
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
 
@@ -14,23 +15,29 @@ const SQLITE_FULL: i32 = 13;
 /// A file opened by the operating system.
 pub struct DiskFile {
     file: File,
-    path: String,
+    /// `None`: it has no name yet.
+    path: Option<String>,
 }
 
 impl DiskFile {
-    /// Opens the empty file at `path`, which the caller has made, for writing.
-    pub fn open_empty(path: &str) -> Result<DiskFile> {
-        let file =
-            OpenOptions::new().read(true).write(true).open(path).map_err(|e| fault("opening", path, &e))?;
-        let mut file = DiskFile { file, path: path.to_owned() };
-        if file.size()? != 0 {
+    /// The empty file that the caller has made and opened for reading and writing. It is nobody's database yet, so that
+    /// its descriptors may come and go: no lock is lost with them.
+    pub fn of_new(file: File) -> Result<DiskFile> {
+        let mut file = DiskFile { file, path: None };
+        let found = file.file.metadata().map_err(|error| fault("looking at", None, &error))?;
+        if !found.is_file() || file.size()? != 0 {
             return Err(Fault::new(
                 FaultClass::InvalidArgument,
-                "the destination is not empty; nothing was written to it",
-            )
-            .at_path(path));
+                "the destination is no empty file; nothing was written to it",
+            ));
         }
         Ok(file)
+    }
+
+    /// A descriptor of its own for the same file.
+    pub fn again(&self) -> Result<DiskFile> {
+        let file = self.file.try_clone().map_err(|error| fault("opening", self.path(), &error))?;
+        Ok(DiskFile { file, path: self.path.clone() })
     }
 
     /// Opens the file at `path` for reading. `None`: there is none.
@@ -47,42 +54,48 @@ impl DiskFile {
     fn open_with(options: &mut OpenOptions, path: &str) -> Result<Option<DiskFile>> {
         match options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
             Ok(file) => match file.metadata() {
-                Ok(found) if found.is_file() => Ok(Some(DiskFile { file, path: path.to_owned() })),
+                Ok(found) if found.is_file() => Ok(Some(DiskFile { file, path: Some(path.to_owned()) })),
                 Ok(_) => {
                     Err(Fault::new(FaultClass::Io, "this is not a regular file; move it away").at_path(path))
                 }
-                Err(error) => Err(fault("looking at", path, &error)),
+                Err(error) => Err(fault("looking at", Some(path), &error)),
             },
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(fault("opening", path, &error)),
+            Err(error) => Err(fault("opening", Some(path), &error)),
         }
     }
 
-    /// Makes the file at `path`, which nobody may read who may not read `other`, as SQLite makes its journals.
+    /// Makes the file at `path`, which lets in nobody whom the file at `other` does not.
     pub fn create_like(path: &str, other: &str) -> Result<DiskFile> {
-        let like = std::fs::metadata(other).map_err(|error| fault("looking at", other, &error))?;
-        let mode = like.mode() & 0o777;
+        let like = access::of(Path::new(other)).map_err(|error| fault("looking at", Some(other), &error))?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
-            .mode(mode)
+            .mode(0o600)
             .open(path)
-            .map_err(|error| fault("making", path, &error))?;
-        // As SQLite does with its journals; who may not give files away keeps it.
-        let _ = std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()));
-        Ok(DiskFile { file, path: path.to_owned() })
+            .map_err(|error| fault("making", Some(path), &error))?;
+        // Who may not give it to others keeps it.
+        let _ = access::hand_over(&like, &file);
+        Ok(DiskFile { file, path: Some(path.to_owned()) })
+    }
+
+    fn path(&self) -> Option<&str> {
+        self.path.as_deref()
     }
 
     /// As [`Storage::write`], from any number of threads at once.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(data, offset).map_err(|error| fault("writing", &self.path, &error))
+        self.file.write_all_at(data, offset).map_err(|error| fault("writing", self.path(), &error))
     }
 }
 
 /// An error of the operating system, with its own words: "No space left on device" says what to do.
-fn fault(what: &str, path: &str, error: &Error) -> Fault {
-    let fault = Fault::new(FaultClass::Io, format!("{what} failed: {error}")).at_path(path);
+fn fault(what: &str, path: Option<&str>, error: &Error) -> Fault {
+    let fault = match path {
+        Some(path) => Fault::new(FaultClass::Io, format!("{what} failed: {error}")).at_path(path),
+        None => Fault::new(FaultClass::Io, format!("{what} the new file failed: {error}")),
+    };
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => fault.with_code(SQLITE_FULL),
         _ => fault,
@@ -100,7 +113,7 @@ impl Storage for DiskFile {
                 }
                 Ok(read) => done += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(fault("reading", &self.path, &error)),
+                Err(error) => return Err(fault("reading", self.path(), &error)),
             }
         }
         Ok(true)
@@ -111,18 +124,18 @@ impl Storage for DiskFile {
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {
-        self.file.set_len(size).map_err(|error| fault("truncating", &self.path, &error))
+        self.file.set_len(size).map_err(|error| fault("truncating", self.path(), &error))
     }
 
     fn sync(&mut self, _flags: i32) -> Result<()> {
-        self.file.sync_all().map_err(|error| fault("syncing", &self.path, &error))
+        self.file.sync_all().map_err(|error| fault("syncing", self.path(), &error))
     }
 
     fn size(&mut self) -> Result<u64> {
         self.file
             .metadata()
             .map(|meta| meta.len())
-            .map_err(|error| fault("asking for the size", &self.path, &error))
+            .map_err(|error| fault("asking for the size of", self.path(), &error))
     }
 }
 
@@ -135,10 +148,24 @@ pub fn sync_if_there(path: &str) -> Result<()> {
 }
 
 /// Makes durable which files the folder of `name` has.
+///
+/// Errors: `Io` for a medium that fails. Where folders cannot be opened or synced, their names are as durable as the file
+/// system makes them by itself, and work goes on, as in SQLite.
 pub fn sync_folder(name: &str) -> Result<()> {
     let folder = Path::new(name).parent().filter(|folder| !folder.as_os_str().is_empty());
     let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| {
-        Fault::new(FaultClass::Io, format!("syncing the folder failed: {error}")).at_path(name)
-    })
+    match synced {
+        Err(error) if !cannot_sync(&error) => {
+            Err(Fault::new(FaultClass::Io, format!("syncing the folder failed: {error}")).at_path(name))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Does the error say that this cannot be synced at all, and not that it failed?
+fn cannot_sync(error: &Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS | libc::EBADF | libc::EACCES | libc::EROFS)
+    )
 }

@@ -2,10 +2,13 @@
 //! blocks under a length-preserving cipher, whose tweak is the kind of file and the block's number.
 //!
 //! Nothing here can notice that a block was changed. What can be noticed is what SQLite itself writes: the header of a
-//! database ([`header`]), the beginning of a log and the checksum of a WAL frame ([`log`]).
+//! database ([`header`], [`main_blocks`]), the beginning of a log ([`log`]) and the checksum of a WAL frame ([`frames`]).
 
+pub mod frames;
 pub mod header;
 pub mod log;
+pub mod main_blocks;
+pub mod units;
 
 use std::sync::Arc;
 
@@ -16,6 +19,18 @@ use crate::error::{FileKind, Result};
 
 /// The sizes in bytes that blocks can have: those of SQLite's pages.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<usize> = 512..=65536;
+
+/// The bytes in a block of a log or journal, whatever the main file's are: with it an append rewrites no more than a
+/// sector.
+pub const SMALL_BLOCK: usize = 512;
+
+/// The bytes in a block of a new file of `kind`, where those of the main file have `main` bytes.
+pub fn block_size_of(kind: FileKind, main: usize) -> usize {
+    match kind {
+        FileKind::MainDb | FileKind::TempDb => main,
+        _ => SMALL_BLOCK,
+    }
+}
 
 /// Can a block have this size?
 pub fn is_block_size(size: usize) -> bool {
@@ -49,6 +64,16 @@ impl GosqliteFile {
     /// The size of a block in bytes.
     pub fn block_size(&self) -> usize {
         self.block_size
+    }
+
+    /// From here on blocks have `size` bytes.
+    pub fn set_block_size(&mut self, size: usize) -> Result<()> {
+        debug_assert!(is_block_size(size));
+        if self.span.len() < size {
+            memory::resize(&mut self.span, size)?;
+        }
+        self.block_size = size;
+        Ok(())
     }
 
     /// The blocks that hold `offset..offset + len`: where they begin and end.
@@ -123,11 +148,15 @@ impl GosqliteFile {
         let within = (offset - start) as usize;
         let (first, last) = (within > 0, within + data.len() < len);
         let tail = len - self.block_size;
-        match (first, last) {
-            (true, true) => drop(self.read_blocks(storage, span, start)?),
-            (true, false) => drop(self.read_blocks(storage, &mut span[..self.block_size], start)?),
-            (false, true) => drop(self.read_blocks(storage, &mut span[tail..], start + tail as u64)?),
-            (false, false) => {}
+        if first && last && len <= 2 * self.block_size {
+            self.read_blocks(storage, span, start)?;
+        } else {
+            if first {
+                self.read_blocks(storage, &mut span[..self.block_size], start)?;
+            }
+            if last {
+                self.read_blocks(storage, &mut span[tail..], start + tail as u64)?;
+            }
         }
         span[within..within + data.len()].copy_from_slice(data);
         for (block, number) in span.chunks_exact_mut(self.block_size).zip(self.number(start)..) {

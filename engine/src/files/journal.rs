@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::memory;
-use super::storage::{Storage, is_zero};
+use super::storage::{Storage, is_zero, rewrite};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::journal_header::{
@@ -126,6 +126,13 @@ impl JournalFile {
     /// The data key is being changed, or was. A journal that has begun goes on under the key that it began with.
     pub fn set_keys(&mut self, keys: &Arc<FileKeys>) {
         self.keys = Arc::clone(keys);
+    }
+
+    /// Others may have written the file since: it is read before it is used again.
+    pub fn forget(&mut self) -> Result<()> {
+        let buffers = self.take_buffers();
+        *self = JournalFile::with_buffers(Arc::clone(&self.keys), self.accept_damage, buffers)?;
+        Ok(())
     }
 
     /// The journal is closed; its memory, unless that is unusually large, can be used again.
@@ -546,6 +553,12 @@ impl JournalFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
+        if self.is_hot() && !sabotage::is(Sabotage::HotJournal) {
+            // SQLite makes it durable before it plays it back. It need not be: the transaction may have ended in a sync that
+            // failed. Playing back seals blocks that the transaction did not change, and a torn one has to be in here.
+            let size = storage.size()?;
+            rewrite(storage, 0, size)?;
+        }
         if !sabotage::is(Sabotage::JournalSync) {
             storage.sync(flags)?;
         }

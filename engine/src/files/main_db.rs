@@ -63,7 +63,7 @@ pub struct MainFile {
     block: Vec<u8>,
     cached: Option<CachedBlock>,
     overlays: BTreeMap<u64, Overlay>,
-    /// See `write_failed`.
+    /// A write failed since the first lock was taken: it may have left half a block.
     write_failed: bool,
     /// Where SQLite last cut the file, while its lock lasts: behind it a block holds nothing that counts.
     cut: Option<u64>,
@@ -457,11 +457,6 @@ impl MainFile {
         self.written(storage, written)
     }
 
-    /// Did a write fail since the first lock was taken? It may have left half a block.
-    pub fn write_failed(&self) -> bool {
-        self.write_failed
-    }
-
     fn write_blocks(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
         let size = self.size(storage)?;
         let block_size = u64::from(self.geometry.block_size);
@@ -656,6 +651,7 @@ impl MainFile {
         self.flush(storage)?;
         if self.log.is_some() {
             self.seal_holes(storage)?;
+            self.write_gaps_again(storage)?;
         }
         if !sabotage::is(Sabotage::MainSync) {
             self.sync_cells(storage, flags)?;

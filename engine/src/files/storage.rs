@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::memory;
 use super::outbox::Batch;
 use crate::error::Result;
 pub(crate) use crate::format::bytes::all_zero as is_zero;
@@ -66,6 +67,22 @@ pub trait Storage {
     }
     /// Waits for all of them; nobody will ask. Others will not follow soon, and the thread may go.
     fn end_batches(&mut self) {}
+}
+
+/// Writes `len` bytes at `offset` again as they are, so that the next sync brings them to the disk, whatever became of an
+/// earlier one; see [`Storage::failed_syncs`].
+///
+/// Errors: those of the storage, and no memory.
+pub fn rewrite(storage: &mut dyn Storage, offset: u64, len: u64) -> Result<()> {
+    let mut bytes = memory::zeroed(len.min(LONGEST_TRANSFER as u64) as usize)?;
+    let mut done = 0;
+    while done < len {
+        let part = &mut bytes[..(len - done).min(LONGEST_TRANSFER as u64) as usize];
+        storage.read(part, offset + done)?;
+        storage.write(part, offset + done)?;
+        done += part.len() as u64;
+    }
+    Ok(())
 }
 
 /// A file in memory, for tests of the layers above.

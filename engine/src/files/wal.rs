@@ -13,7 +13,7 @@ use super::main_db::CurrentLog;
 use super::memory;
 use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
-use super::storage::{LONGEST_TRANSFER, SYNC_NORMAL, Storage};
+use super::storage::{SYNC_NORMAL, Storage, rewrite};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
@@ -598,19 +598,6 @@ impl WalFile {
     fn fault(&self, message: &str) -> Fault {
         Fault::new(FaultClass::Tampered, message).in_file(FileKind::Wal)
     }
-}
-
-/// Writes `len` bytes at `offset` again as they are.
-fn rewrite(storage: &mut dyn Storage, offset: u64, len: u64) -> Result<()> {
-    let mut bytes = memory::zeroed(len.min(LONGEST_TRANSFER as u64) as usize)?;
-    let mut done = 0;
-    while done < len {
-        let part = &mut bytes[..(len - done).min(LONGEST_TRANSFER as u64) as usize];
-        storage.read(part, offset + done)?;
-        storage.write(part, offset + done)?;
-        done += part.len() as u64;
-    }
-    Ok(())
 }
 
 /// The header of a frame.

@@ -6,11 +6,11 @@
 //! secret.
 
 use std::any::Any;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::superblock::Superblock;
 use crate::crypto::kdf::equal;
 use crate::keys::cache::KeyName;
+use crate::locks::{Guard, Lock, Rank};
 
 /// How many copies are kept, of 16 KiB each; the one that was looked for longest ago makes room.
 const CAPACITY: usize = 8;
@@ -26,7 +26,7 @@ struct Known {
 #[derive(Default)]
 struct Recent(Vec<Known>);
 
-static RECENT: Mutex<Recent> = Mutex::new(Recent(Vec::new()));
+static RECENT: Lock<Recent> = Lock::new(Rank::Recent, Recent(Vec::new()));
 
 /// What the copy `bytes` says, if its digest was found right before.
 pub(super) fn find(bytes: &[u8]) -> Option<Superblock> {
@@ -79,9 +79,8 @@ impl Recent {
     }
 }
 
-/// A panic while holding the lock leaves nothing half done that matters.
-fn lock() -> MutexGuard<'static, Recent> {
-    RECENT.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock() -> Guard<'static, Recent> {
+    RECENT.lock()
 }
 
 #[cfg(test)]

@@ -21,6 +21,9 @@ const REKEYING: u64 = 1;
 /// The flag of a database that keeps a length cell, and cells of which both copies say the same.
 const KEEPS_LENGTH: u64 = 2;
 
+/// The highest generation. Nobody counts that far; a copy that says more was made up, and counting on from it would end.
+const LAST_GENERATION: u64 = u64::MAX >> 1;
+
 /// The smallest and largest block: SQLite's own limits on page sizes.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=65536;
 
@@ -136,6 +139,7 @@ impl Superblock {
             return CopyState::Intact(Box::new(superblock));
         }
         let intact = bytes[..16] == MAGIC
+            && u64_at(bytes, GENERATION) <= LAST_GENERATION
             && u32_at(bytes, LENGTH) as usize == SUPERBLOCK_LEN
             && sha256(&bytes[..DIGEST]) == array::<32>(bytes, DIGEST);
         if !intact {

@@ -8,14 +8,15 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::crypto::kdf::hmac_sha256;
 use crate::crypto::secret::{Secret, SecretBytes};
 use crate::error::Result;
 use crate::format::keyslot::Keyslot;
 use crate::keys::material::Key;
+use crate::locks::{Lock, Rank};
 
 /// How many data keys are kept; the least recently used one makes room.
 pub const CAPACITY: usize = 256;
@@ -41,14 +42,14 @@ struct Entries {
 #[derive(Default)]
 struct Flights {
     process: u32,
-    by_id: HashMap<Id, Arc<Mutex<()>>>,
+    by_id: HashMap<Id, Arc<Lock<()>>>,
 }
 
 /// The cache. There is one per process, [`global`]; tests make their own.
 pub(crate) struct Cache {
     secret: Secret<32>,
-    entries: Mutex<Entries>,
-    flights: Mutex<Flights>,
+    entries: Lock<Entries>,
+    flights: Lock<Flights>,
     runs: AtomicU64,
 }
 
@@ -57,8 +58,8 @@ impl Cache {
     pub(crate) fn new() -> Result<Cache> {
         Ok(Cache {
             secret: Secret::random()?,
-            entries: Mutex::default(),
-            flights: Mutex::default(),
+            entries: Lock::new(Rank::CacheEntries, Entries::default()),
+            flights: Lock::new(Rank::Flights, Flights::default()),
             runs: AtomicU64::new(0),
         })
     }
@@ -70,7 +71,7 @@ impl Cache {
 
     /// The data key of an entry.
     pub(crate) fn get(&self, id: &Id) -> Option<Secret<32>> {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         entries.clock += 1;
         let now = entries.clock;
         let entry = entries.by_id.get_mut(id)?;
@@ -80,7 +81,7 @@ impl Cache {
 
     /// Keeps a data key.
     pub(crate) fn put(&self, id: Id, uuid: &[u8; 16], data_key: &Secret<32>) {
-        let mut entries = lock(&self.entries);
+        let mut entries = self.entries.lock();
         entries.clock += 1;
         let used = entries.clock;
         if entries.by_id.len() >= CAPACITY && !entries.by_id.contains_key(&id) {
@@ -92,7 +93,7 @@ impl Cache {
 
     /// Drops every data key of a database.
     pub(crate) fn forget(&self, uuid: &[u8; 16]) {
-        lock(&self.entries).by_id.retain(|_, entry| entry.uuid != *uuid);
+        self.entries.lock().by_id.retain(|_, entry| entry.uuid != *uuid);
     }
 
     /// Runs `derive` while no other thread derives for the same database and key: the second one waits and
@@ -100,19 +101,19 @@ impl Cache {
     pub(crate) fn one_at_a_time<T>(&self, uuid: &[u8; 16], key: &Key, derive: impl FnOnce() -> T) -> T {
         let id = self.digest_key(&[uuid], key);
         let flight = {
-            let mut flights = lock(&self.flights);
+            let mut flights = self.flights.lock();
             let process = std::process::id();
             if flights.process != process {
                 // Behind a fork: the threads that hold these locks exist only in the parent.
                 *flights = Flights { process, by_id: HashMap::new() };
             }
-            Arc::clone(flights.by_id.entry(id).or_default())
+            Arc::clone(flights.by_id.entry(id).or_insert_with(|| Arc::new(Lock::new(Rank::Derivation, ()))))
         };
         let result = {
-            let _turn = lock(&flight);
+            let _turn = flight.lock();
             derive()
         };
-        let mut flights = lock(&self.flights);
+        let mut flights = self.flights.lock();
         // Two holders, the map and this thread: nobody waits for this flight any more.
         if Arc::strong_count(&flight) == 2 {
             flights.by_id.remove(&id);
@@ -154,11 +155,11 @@ impl Cache {
 }
 
 /// The process's cache, once there is one. Not a `OnceLock`: one that is being set cannot be held for `fork`.
-static CACHE: Mutex<Option<&'static Cache>> = Mutex::new(None);
+static CACHE: Lock<Option<&'static Cache>> = Lock::new(Rank::Cache, None);
 
 /// The process's cache.
 pub(crate) fn global() -> Result<&'static Cache> {
-    let mut place = lock(&CACHE);
+    let mut place = CACHE.lock();
     match *place {
         Some(cache) => Ok(cache),
         None => Ok(place.insert(Box::leak(Box::new(Cache::new()?)))),
@@ -167,8 +168,8 @@ pub(crate) fn global() -> Result<&'static Cache> {
 
 /// Keeps everybody else out of the process's cache until the result is dropped.
 pub(crate) fn hold() -> Box<dyn Any> {
-    let place = lock(&CACHE);
-    let inner = place.map(|cache| (lock(&cache.entries), lock(&cache.flights)));
+    let place = CACHE.lock();
+    let inner = place.map(|cache| (cache.entries.lock(), cache.flights.lock()));
     Box::new((inner, place))
 }
 
@@ -198,7 +199,7 @@ pub fn forget(uuid: &[u8; 16]) {
 /// Drops everything.
 pub fn forget_all() {
     if let Ok(cache) = global() {
-        lock(&cache.entries).by_id.clear();
+        cache.entries.lock().by_id.clear();
     }
 }
 
@@ -212,11 +213,6 @@ pub(crate) fn count_kdf_run() {
     if let Ok(cache) = global() {
         cache.count_run();
     }
-}
-
-/// A panic while holding one of these locks leaves nothing half done that matters.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -271,7 +267,7 @@ mod tests {
         cache.put(ids[CAPACITY], &[0; 16], &data_key(1));
         assert!(cache.get(&ids[0]).is_some());
         assert!(cache.get(&ids[1]).is_none());
-        assert_eq!(lock(&cache.entries).by_id.len(), CAPACITY);
+        assert_eq!(cache.entries.lock().by_id.len(), CAPACITY);
     }
 
     #[test]
@@ -299,7 +295,7 @@ mod tests {
                 });
             }
         });
-        assert!(lock(&cache.flights).by_id.is_empty());
+        assert!(cache.flights.lock().by_id.is_empty());
     }
 
     #[test]
@@ -307,8 +303,9 @@ mod tests {
         let cache = Cache::new().unwrap();
         cache.one_at_a_time(&[1; 16], &key(1), || {
             // As a forked child finds it: the same entry, but of another process.
-            lock(&cache.flights).process = 0;
-            cache.one_at_a_time(&[1; 16], &key(1), || ());
+            cache.flights.lock().process = 0;
+            let again = || cache.one_at_a_time(&[1; 16], &key(1), || ());
+            std::thread::scope(|scope| scope.spawn(again).join()).unwrap();
         });
     }
 }

@@ -131,9 +131,9 @@ impl Given {
             return Ok(NewSlot { key, draft, label: text });
         }
         let kdf = kdf.as_ref().map_or(Ok(Argon2Cost::INTERACTIVE), cost)?;
-        let caps = self.take("kdf_limit").as_ref().map_or(Ok(KdfLimits::default()), limits)?;
+        let caps = self.take("kdf_limit").as_ref().map_or_else(KdfLimits::standing, limits)?;
         // A slot that its own writer could not open again would lock everybody out.
-        caps.for_writing().check([kdf].iter()).map_err(|fault| invalid(fault.message))?;
+        caps.check_new([kdf].iter())?;
         NewSlot::new(key, kdf, text)
     }
 
@@ -145,8 +145,8 @@ impl Given {
             _ => None,
         };
         let cost = self.take("kdf").as_ref().map(cost).transpose()?;
-        let limits = self.take("kdf_limit").as_ref().map_or(Ok(KdfLimits::default()), limits)?;
-        limits.check(cost.iter()).map_err(|fault| invalid(fault.message))?;
+        let limits = self.take("kdf_limit").as_ref().map_or_else(KdfLimits::standing, limits)?;
+        limits.check_new(cost.iter())?;
         Ok(Plan {
             key,
             new_key,

@@ -38,6 +38,8 @@ pub struct OpenOptions {
     pub label: Option<String>,
     /// What existing keyslots may cost.
     pub limits: KdfLimits,
+    /// Somebody named limits for this very open.
+    pub limits_named: bool,
     /// How many threads work on a whole file.
     pub threads: Option<usize>,
     /// What a new database is to be called, whose key a key-management service has.
@@ -62,7 +64,7 @@ impl OpenOptions {
         let mut options = OpenOptions::default();
         let members = match serde_json::from_str(json) {
             Ok(Value::Object(members)) => members,
-            Ok(Value::Null) => return Ok(options),
+            Ok(Value::Null) => Map::new(),
             _ => return Err(invalid("The options are not a JSON object.".to_owned())),
         };
         for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
@@ -72,17 +74,35 @@ impl OpenOptions {
                 "block_size" => options.block_size = Some(block_size(value)?),
                 "io" => options.io = Some(io_mode(value)?),
                 "label" => options.label = Some(label(value)?),
-                "kdf_limit" => options.limits = limits(value)?,
+                "kdf_limit" => options.name_limits(limits(value)?),
                 "threads" => options.threads = Some(threads(value)?),
                 "kms" => options.kms = Some(service_key(value)?),
                 _ => return Err(unknown(name)),
             }
         }
-        // A slot that its own writer could not open again would lock everybody out.
-        if let Some(kdf) = &options.kdf {
-            options.limits.for_writing().check([kdf].into_iter()).map_err(|fault| invalid(fault.message))?;
+        if !options.limits_named {
+            options.limits = KdfLimits::standing()?;
         }
+        // A slot that its own writer could not open again would lock everybody out.
+        options.limits.check_new(options.kdf.iter())?;
         Ok(options)
+    }
+
+    /// Limits that somebody named for this very open.
+    pub fn name_limits(&mut self, limits: KdfLimits) {
+        (self.limits, self.limits_named) = (limits, true);
+    }
+
+    /// The limits that were named for this open, else those of `uri`, text as in a URI, else those of `known`, what the
+    /// file was unlocked with, else those of the environment.
+    pub fn settle_limits(&mut self, uri: Option<&str>, known: Option<&OpenOptions>) -> Result<()> {
+        match (uri, known) {
+            _ if self.limits_named => {}
+            (Some(text), _) => self.name_limits(KdfLimits::standing()?.parse(text)?),
+            (None, Some(known)) => (self.limits, self.limits_named) = (known.limits, known.limits_named),
+            (None, None) => self.limits = KdfLimits::standing()?,
+        }
+        Ok(())
     }
 }
 
@@ -108,18 +128,17 @@ pub(super) fn cost(value: &Value) -> Result<Argon2Cost> {
     Ok(cost)
 }
 
+/// Limits as text or as an object of numbers; what is left out is as for whoever names none.
 pub(super) fn limits(value: &Value) -> Result<KdfLimits> {
-    let mut limits = KdfLimits::default();
-    for (name, value) in object("kdf_limit", value)?.iter().filter(|(_, value)| !value.is_null()) {
-        match name.as_str() {
-            "t" => limits.t = number("kdf_limit", name, value)?,
-            "m" => limits.m_kib = number("kdf_limit", name, value)?,
-            "p" => limits.p = number("kdf_limit", name, value)?,
-            "work" => limits.work_kib = number("kdf_limit", name, value)?,
-            _ => return Err(unknown(name)),
-        }
+    let standing = KdfLimits::standing()?;
+    if let Some(text) = value.as_str() {
+        return standing.parse(text);
     }
-    Ok(limits)
+    let mut named = Vec::new();
+    for (name, value) in object("kdf_limit", value)?.iter().filter(|(_, value)| !value.is_null()) {
+        named.push((name.as_str(), number("kdf_limit", name, value)?));
+    }
+    standing.with(&named)
 }
 
 fn block_size(value: &Value) -> Result<u32> {
@@ -223,7 +242,34 @@ mod tests {
             let options = OpenOptions::from_json(json).unwrap();
             assert!(options.suite.is_none() && options.kdf.is_none() && options.io.is_none());
             assert_eq!(options.limits, KdfLimits::default());
+            assert!(!options.limits_named);
         }
+    }
+
+    #[test]
+    fn limits_may_be_text() {
+        let options = OpenOptions::from_json(r#"{"kdf_limit": "t=5,m=100000,p=6,work=7000000"}"#).unwrap();
+        assert_eq!(options.limits, KdfLimits { t: 5, m_kib: 100_000, p: 6, work_kib: 7_000_000 });
+        assert!(OpenOptions::from_json(r#"{"kdf_limit": "lots"}"#).is_err());
+    }
+
+    #[test]
+    fn what_was_named_for_this_open_counts_before_all_else() {
+        let limits = |t| KdfLimits { t, ..KdfLimits::default() };
+        let mut known = OpenOptions::default();
+        known.name_limits(limits(2));
+        let settled = |named: Option<u32>, uri: Option<&str>, known: Option<&OpenOptions>| {
+            let mut options = OpenOptions::default();
+            if let Some(t) = named {
+                options.name_limits(limits(t));
+            }
+            options.settle_limits(uri, known).map(|()| options.limits.t)
+        };
+        assert_eq!(settled(Some(1), Some("t=3"), Some(&known)).unwrap(), 1);
+        assert_eq!(settled(None, Some("t=3"), Some(&known)).unwrap(), 3);
+        assert_eq!(settled(None, None, Some(&known)).unwrap(), 2);
+        assert_eq!(settled(None, None, None).unwrap(), KdfLimits::default().t);
+        assert!(settled(None, Some("t"), None).is_err());
     }
 
     #[test]

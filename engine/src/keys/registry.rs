@@ -4,20 +4,21 @@
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use super::commands::Command;
 use super::material::Key;
 pub use super::options::{IoMode, OpenOptions};
 use crate::crypto::nonce;
 use crate::error::Result;
+use crate::locks::{Guard, Lock, Rank};
 
 /// How many handles of a sort may wait to be taken. A handle whose open never came is pushed out in the end.
 pub const HANDLE_CAPACITY: usize = 1024;
 /// Symlinks followed from the last part of a path; Linux allows as many (`MAXSYMLINKS`).
 const SYMLINK_DEPTH: usize = 40;
 
-static REGISTRY: Mutex<Registry> = Mutex::new(Registry::new());
+static REGISTRY: Lock<Registry> = Lock::new(Rank::Registry, Registry::new());
 
 struct Registry {
     keys: BTreeMap<u64, Arc<Key>>,
@@ -161,9 +162,8 @@ pub(crate) fn hold() -> Box<dyn Any> {
     Box::new(registry())
 }
 
-/// A panic while holding the lock leaves nothing half done.
-fn registry() -> MutexGuard<'static, Registry> {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+fn registry() -> Guard<'static, Registry> {
+    REGISTRY.lock()
 }
 
 #[cfg(test)]

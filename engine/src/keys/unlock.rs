@@ -1,11 +1,13 @@
 //! From a header and a key to the keys of the database.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::cache::{self, Cache};
 use super::file_keys::FileKeys;
 use super::limits::KdfLimits;
 use super::material::Key;
+use crate::crypto::kdf::Argon2Cost;
 use crate::crypto::secret::Secret;
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::header::{self, Header};
@@ -35,7 +37,7 @@ pub fn unlock_parsed(
     limits: &KdfLimits,
     path: &str,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
-    let unlock = || Unlock { cache: cache::global()?, key, limits }.run(header);
+    let unlock = || Unlock::new(key, limits)?.run(header);
     unlock().map_err(|fault| fault.at_path(path))
 }
 
@@ -69,7 +71,8 @@ pub fn unlock_relative(
 /// since. Of a database whose data key is being changed, or was, who knows the old one finds the new one; otherwise
 /// `key`, which opened the database, opens it again.
 ///
-/// Errors: as [`unlock`]; `WrongKey` if the data key was changed and the key's slot dropped.
+/// Errors: as [`unlock`]; `WrongKey` if the data key was changed and the key's slot dropped, `InUse` if it is
+/// another database's.
 pub fn follow(
     header: &Header,
     known: &FileKeys,
@@ -79,7 +82,7 @@ pub fn follow(
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     for (superblock, raw) in header.newest_first() {
         if superblock.uuid != known.uuid {
-            return Err(header::damaged("The header was replaced by another database's").at_path(path));
+            return Err(header::replaced().at_path(path));
         }
         let same = (superblock.key_id, superblock.suite) == (known.key_id, known.suite);
         let data_key = match &superblock.link {
@@ -110,8 +113,8 @@ fn keys_of(superblock: &Superblock, raw: &[u8], data_key: Option<Secret<32>>) ->
 /// The keyslot of `superblock` that `key` opens; `None` if it opens none. A slot that the key belongs to and that was
 /// changed is damage.
 pub fn slot_of(superblock: &Superblock, key: &Key, limits: &KdfLimits) -> Result<Option<u32>> {
-    let unlock = Unlock { cache: cache::global()?, key: Some(key), limits };
-    Ok(unlock.data_key(superblock, key)?.map(|(index, _)| index))
+    let found = Unlock::new(Some(key), limits)?.data_key(superblock, key)?;
+    Ok(found.map(|(index, _)| index))
 }
 
 /// One attempt.
@@ -119,6 +122,9 @@ struct Unlock<'a> {
     cache: &'a Cache,
     key: Option<&'a Key>,
     limits: &'a KdfLimits,
+    /// The slots that a passphrase was tried on and does not open, with what that cost: the other copy mostly has the
+    /// same ones, and the limits are for all that is tried.
+    tried: RefCell<Vec<([u8; 32], Argon2Cost)>>,
 }
 
 /// What a key does with a copy.
@@ -131,7 +137,11 @@ enum Verdict {
     WrongKey,
 }
 
-impl Unlock<'_> {
+impl<'a> Unlock<'a> {
+    fn new(key: Option<&'a Key>, limits: &'a KdfLimits) -> Result<Unlock<'a>> {
+        Ok(Unlock { cache: cache::global()?, key, limits, tried: RefCell::default() })
+    }
+
     fn run(&self, header: &Header) -> Result<(Arc<FileKeys>, Superblock)> {
         let copies = header.newest_first();
         let Some(((newest, newest_raw), older)) = copies.split_first() else {
@@ -152,6 +162,8 @@ impl Unlock<'_> {
                     Ok(Verdict::Opens(keys)) if unopened && Superblock::verify_mac(newest_raw, &keys) => {}
                     Ok(Verdict::Opens(keys)) => return Ok((Arc::from(keys), (*superblock).clone())),
                     Ok(Verdict::Altered) => return Err(altered()),
+                    // The key may well be right.
+                    Err(fault) if fault.class == FaultClass::KdfLimit => return Err(fault),
                     Ok(Verdict::WrongKey) | Err(_) => {}
                 }
             }
@@ -197,13 +209,23 @@ impl Unlock<'_> {
 
     /// The first slot that `key` opens, and the data key from it.
     fn data_key(&self, superblock: &Superblock, key: &Key) -> Result<Option<(u32, Secret<32>)>> {
-        let slots: Vec<(u32, &Keyslot)> =
+        let mut slots: Vec<(u32, &Keyslot)> =
             (0..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)).collect();
         if matches!(key, Key::Raw(_)) {
             return self.try_slots(superblock, key, &slots);
         }
-        // All of them, before the first derivation: their sum has a cap, too.
-        self.limits.check(slots.iter().filter_map(|(_, slot)| slot.cost.as_ref()))?;
+        {
+            let tried = self.tried.borrow();
+            slots.retain(|(index, slot)| {
+                let id = self.id(superblock, *index, slot, key);
+                tried.iter().all(|(other, _)| *other != id)
+            });
+            // All of them, before the first derivation: there is a limit to what they cost together.
+            let costs = slots.iter().filter_map(|(_, slot)| slot.cost.as_ref());
+            self.limits.check(costs.chain(tried.iter().map(|(_, cost)| cost)))?;
+        }
+        // Whoever's slot is cheap does not wait for the dear ones.
+        slots.sort_by_key(|(_, slot)| slot.cost.map(|cost| u64::from(cost.t) * u64::from(cost.m_kib)));
         let cached = || {
             slots.iter().find_map(|(index, slot)| {
                 let data_key = self.cache.get(&self.id(superblock, *index, slot, key))?;
@@ -241,7 +263,10 @@ impl Unlock<'_> {
                     }
                     return Ok(Some((*index, data_key)));
                 }
-                Ok(None) => {}
+                Ok(None) => {
+                    let id = self.id(superblock, *index, slot, key);
+                    self.tried.borrow_mut().extend(slot.cost.map(|cost| (id, cost)));
+                }
                 // The same key may have another, sound slot.
                 Err(fault) if fault.class == FaultClass::HeaderDamaged => damaged = Some(fault),
                 Err(fault) => return Err(fault),

@@ -18,6 +18,9 @@ use crate::keys::registry::OpenOptions;
 /// How many times as many pages as there are a database is believed to have.
 const MOST_MISSING: u32 = 8;
 
+/// How many pages there may be because the log holds the last of them.
+const MOST_UNSEEN: u32 = 1 << 18;
+
 /// The files of one database.
 pub struct ImageFiles {
     /// The database.
@@ -209,11 +212,9 @@ impl Image {
         let rolled_back = self.journal.as_ref().map(|(_, rollback)| rollback.page_count);
         let in_header = if readable { page_count(&first) } else { None };
         let count = logged.or(rolled_back).or(in_header).unwrap_or(there);
-        // A file that was cut has fewer pages than it says; but nobody should have to count to 2^32 because
-        // somebody wrote that into a database without a key.
-        let most = there.saturating_mul(MOST_MISSING).saturating_add(1024);
-        let overlaid = self.wal.as_ref().and_then(|(_, replay)| replay.pages.keys().max().copied());
-        self.page_count = count.min(most.max(overlaid.unwrap_or(0)));
+        let frames = self.wal.as_ref().map_or(0, |(_, replay)| replay.pages.len());
+        let highest = self.wal.as_ref().and_then(|(_, replay)| replay.pages.keys().max().copied());
+        self.page_count = believed(count, there, frames, highest.unwrap_or(0));
         Ok(())
     }
 
@@ -266,6 +267,16 @@ impl Image {
         destination.write(&region, 0)?;
         destination.sync(0)
     }
+}
+
+/// How many of the `count` pages that a database is said to have are looked for, where `there` are pages in the main file
+/// and `frames` in the log, `highest` among them. A file that was cut has fewer than it says, and pages that went to the
+/// free list in the transaction that made them are nowhere; but nobody should have to count to 2^32 because somebody
+/// wrote that into a database without a key.
+fn believed(count: u32, there: u32, frames: usize, highest: u32) -> u32 {
+    let known = there.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
+    let most = known.saturating_mul(MOST_MISSING).saturating_add(1024);
+    count.min(most.max(highest.min(MOST_UNSEEN)))
 }
 
 /// The page size in SQLite's header (fileformat2, section 1.3): 1 stands for 65536.

@@ -34,7 +34,7 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
     let parsed = match header::parse(&region) {
         Err(fault) if fault.class == FaultClass::NotEncrypted => {
             let format = if region.starts_with(header::SQLITE_MAGIC) { "sqlite" } else { "unknown" };
-            return Ok(json!({"format": format, "size": size}));
+            return Ok(json!({"format": format, "size": size, "noise": header::is_noise(&region)}));
         }
         parsed => parsed?,
     };

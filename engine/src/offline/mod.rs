@@ -24,7 +24,7 @@ use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, Header};
 use crate::format::superblock::Superblock;
 use crate::keys::file_keys::{FileKeys, Sealer};
-use crate::keys::registry::OpenOptions;
+use crate::keys::registry::{self, OpenOptions};
 use crate::keys::unlock;
 use pieces::Pieces;
 
@@ -61,8 +61,11 @@ impl Unlocked {
             return Err(header::unfinished().at_path(path));
         }
         let header = header::parse(&region).map_err(|fault| fault.at_path(path))?;
+        // Limits that the path was unlocked with hold for its whole-file operations, too.
+        let mut limits = options.clone();
+        limits.settle_limits(None, registry::unlocked(path).as_ref())?;
         let (keys, superblock) =
-            unlock::unlock_parsed(&header, options.key.as_deref(), &options.limits, path)?;
+            unlock::unlock_parsed(&header, options.key.as_deref(), &limits.limits, path)?;
         let sealer = keys.sealer(FileKind::MainDb)?;
         let geometry = Geometry::new(superblock.block_size, sealer.overhead());
         Ok(Unlocked {

@@ -1,16 +1,16 @@
 //! The slots of a main file, every one of them opened, for `verify`.
 
-use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use super::Unlocked;
 use super::pieces::Piece;
 use super::progress::Progress;
-use super::workers::{Desk, Input, Workers, locked};
+use super::workers::{Desk, Input, Workers};
 use crate::error::Result;
 use crate::files::main_db::{COVER, LostMarks};
 use crate::files::storage::is_zero;
+use crate::locks::{Lock, Rank};
 
 /// How often a block that does not authenticate is read again, in case a checkpoint is writing it.
 pub const TRIES: u32 = 5;
@@ -50,20 +50,19 @@ impl<'a> Slots<'a> {
         add: &mut dyn FnMut(Found),
     ) -> Result<bool> {
         let mut workers = Workers::new(self.file.pieces(), main, threads, 1)?;
-        let found = Mutex::new(Vec::new());
+        let found = Lock::new(Rank::Work, Vec::new());
         let work = |piece: &Piece, desk: &mut Desk<'_>| {
             let wrong = self.verify_piece(piece, desk)?;
             if !wrong.is_empty() {
-                locked(&found).extend(wrong);
+                found.lock().extend(wrong);
             }
             Ok(())
         };
         while let Some(done) = workers.round(&work)? {
             // After each round: a file may be damaged in more places than there is memory to list them in.
-            let mut found = locked(&found);
+            let mut found = std::mem::take(&mut *found.lock());
             found.sort_unstable_by_key(|(index, _)| *index);
-            found.drain(..).for_each(&mut *add);
-            drop(found);
+            found.into_iter().for_each(&mut *add);
             if !progress.advance(done) {
                 return Ok(false);
             }

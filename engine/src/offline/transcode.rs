@@ -38,7 +38,7 @@ pub fn transcode<'a>(
             }
             if !source.size()?.is_multiple_of(u64::from(page_size)) {
                 let message = "the database is no whole number of pages: it was cut, or is damaged";
-                return Err(Fault::new(FaultClass::InvalidArgument, message));
+                return Err(Fault::new(FaultClass::Tampered, message).in_file(FileKind::MainDb));
             }
             let cipher = gosqlite.keyed.as_ref();
             write(source, destination, page_size, threads, report, &|index, block| {

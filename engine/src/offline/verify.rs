@@ -198,7 +198,7 @@ fn missing_length(file: &Unlocked, main: &mut dyn Storage) -> Result<Option<(u64
 
 /// The size that SQLite's header records: the page size at 16 (1 stands for 65536), the number of pages at
 /// 28, which is valid if the change counter at 24 and the number at 92 are equal (fileformat2, section 1.3).
-fn sqlite_size(header: &[u8]) -> Option<u64> {
+pub(super) fn sqlite_size(header: &[u8]) -> Option<u64> {
     if header.len() < 96 || !header.starts_with(SQLITE_MAGIC) || header[24..28] != header[92..96] {
         return None;
     }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use super::Unlocked;
 use super::convert::unauthentic;
+use super::verify::sqlite_size;
 use super::workers::Input;
 use crate::crypto::length_preserving::{LengthPreserving, LengthPreservingCipher};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::BLOCK_SIZES;
-use crate::files::gosqlite::header::{judge, page_size};
+use crate::files::gosqlite::header::{judge, page_size, sample_len};
 use crate::files::memory;
 use crate::files::storage::{Storage, is_zero};
 use crate::format::superblock;
@@ -66,7 +67,8 @@ impl View {
     /// Unlocks `file`, which was found at `path`.
     ///
     /// Errors: those of unlocking a native file, and of judging the first block of one in the gosqlite format;
-    /// `Tampered` if that was cut inside a block; `InvalidArgument` if what comes out is no database.
+    /// `Tampered` if that was cut inside a block; and if what comes out is no database,
+    /// `InvalidArgument` if that was in clear.
     pub fn open(mut file: Box<dyn Input>, format: &Format, path: &str) -> Result<View> {
         let physical = file.size()?;
         let (form, block_size, size) = match format {
@@ -90,7 +92,14 @@ impl View {
         let mut view = View { file, form, block_size, size, page_size: 0, slot, block };
         let mut head = [0; SQLITE_HEADER_LEN];
         view.read(&mut head, 0)?;
-        view.page_size = page_size(&head).ok_or_else(|| no_database(&head))? as u32;
+        view.page_size = page_size(&head).ok_or_else(|| view.no_database(&head))? as u32;
+        // Behind the last page a block that is larger than a page has what no write has covered.
+        if matches!(view.form, Form::Gosqlite(_))
+            && let Some(exact) = sqlite_size(&head)
+            && exact.next_multiple_of(u64::from(block_size)) == size
+        {
+            view.size = exact;
+        }
         Ok(view)
     }
 
@@ -102,6 +111,22 @@ impl View {
     /// Bytes that are encrypted together.
     pub fn block_size(&self) -> u32 {
         self.block_size
+    }
+
+    /// What begins with `head` is none: whoever named a file in clear named the wrong one, and what was sealed is damage.
+    fn no_database(&self, head: &[u8]) -> Fault {
+        match self.form {
+            Form::Plain if head.starts_with(&superblock::MAGIC) => {
+                Fault::new(FaultClass::InvalidArgument, "the database is encrypted, and not in clear")
+            }
+            Form::Plain => Fault::new(FaultClass::InvalidArgument, "the file is not a SQLite database"),
+            _ => Fault::new(
+                FaultClass::Tampered,
+                "what the file holds does not begin like a SQLite database; `lumocrypt salvage` looks for what is left",
+            )
+            .in_file(FileKind::MainDb)
+            .at_page(0),
+        }
     }
 
     /// Fills `out`, which is as long as the block, with a block's content.
@@ -154,7 +179,11 @@ impl Storage for View {
         while done < there {
             let at = offset + done as u64;
             let (index, within) = (at / block_size, (at % block_size) as usize);
-            let len = (self.size - index * block_size).min(block_size) as usize;
+            let len = match &self.form {
+                // Blocks of this format are whole, the last one, too.
+                Form::Gosqlite(_) => block_size as usize,
+                _ => (self.size - index * block_size).min(block_size) as usize,
+            };
             let out = &mut buf[done..there];
             if within == 0 && out.len() >= len {
                 self.open_block(index, &mut out[..len])?;
@@ -194,19 +223,10 @@ fn read_only() -> Fault {
     Fault::new(FaultClass::Internal, "a database that is being read was to be written")
 }
 
-fn no_database(head: &[u8]) -> Fault {
-    let message = if head.starts_with(&superblock::MAGIC) {
-        "the database is encrypted, and not in clear"
-    } else {
-        "the file is not a SQLite database"
-    };
-    Fault::new(FaultClass::InvalidArgument, message)
-}
-
 /// The block size of a file in the gosqlite format, which says nothing about itself: the one that is asked for, or the
 /// one under which its first block is the beginning of a database.
 fn gosqlite_block_size(file: &mut dyn Input, gosqlite: &Gosqlite) -> Result<u32> {
-    let mut head = memory::zeroed((*BLOCK_SIZES.end() as u64).min(file.size()?) as usize)?;
+    let mut head = memory::zeroed((sample_len(gosqlite.cipher) as u64).min(file.size()?) as usize)?;
     file.read(&mut head, 0)?;
     let judged = |size: u32| judge(&gosqlite.keyed, gosqlite.cipher, &head, size as usize).map(|_| size);
     if let Some(asked) = gosqlite.page_size {

@@ -6,7 +6,6 @@
 //! than a thousandth of a round.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,8 +13,10 @@ use zeroize::zeroize_stack;
 
 use super::pieces::{Piece, Pieces};
 use crate::error::{Fault, Result};
+use crate::files::disk::DiskFile;
 use crate::files::memory;
 use crate::files::storage::Storage;
+use crate::locks::{Lock, Rank};
 use crate::room;
 
 /// How long a round takes, and so how often a progress function is called: more often nobody can see.
@@ -40,6 +41,9 @@ pub trait Input: Storage + Send {
     }
 }
 
+/// A new file that is read back.
+impl Input for DiskFile {}
+
 /// One thread's memory.
 struct Buffers {
     plain: Vec<u8>,
@@ -61,7 +65,7 @@ pub type Work<'a> = dyn Fn(&Piece, &mut Desk<'_>) -> Result<()> + Sync + 'a;
 
 /// The pieces that are left, and what each thread needs.
 pub struct Workers<'a> {
-    pieces: Mutex<Pieces>,
+    pieces: Lock<Pieces>,
     input: &'a mut dyn Input,
     buffers: Buffers,
     others: Vec<(Box<dyn Input>, Buffers)>,
@@ -89,7 +93,7 @@ impl<'a> Workers<'a> {
         let own = buffers()?;
         let others =
             (1..asked.min(useful)).map_while(|_| Some((input.another()?, buffers().ok()?))).collect();
-        Ok(Workers { pieces: Mutex::new(pieces), input, buffers: own, others })
+        Ok(Workers { pieces: Lock::new(Rank::Work, pieces), input, buffers: own, others })
     }
 
     /// Has all threads do `work` for a moment, and returns how many logical bytes were done; `None` if nothing was
@@ -97,7 +101,7 @@ impl<'a> Workers<'a> {
     ///
     /// Errors: that of the first piece, in order, that has one. All pieces before it were worked on.
     pub fn round(&mut self, work: &Work<'_>) -> Result<Option<u64>> {
-        if locked(&self.pieces).left() == 0 {
+        if self.pieces.lock().left() == 0 {
             return Ok(None);
         }
         let round = Round {
@@ -106,7 +110,7 @@ impl<'a> Workers<'a> {
             end: Instant::now() + ROUND,
             done: AtomicU64::new(0),
             failed: AtomicBool::new(false),
-            fault: Mutex::new(None),
+            fault: Lock::new(Rank::Work, None),
         };
         let (input, own, others) = (&mut *self.input, &mut self.buffers, &mut self.others);
         thread::scope(|scope| {
@@ -117,7 +121,7 @@ impl<'a> Workers<'a> {
             }
             round.run(input, own);
         });
-        match round.fault.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        match round.fault.into_inner() {
             Some((_, fault)) => Err(fault),
             None => Ok(Some(round.done.into_inner())),
         }
@@ -126,13 +130,13 @@ impl<'a> Workers<'a> {
 
 /// What the threads of one round share.
 struct Round<'a> {
-    pieces: &'a Mutex<Pieces>,
+    pieces: &'a Lock<Pieces>,
     work: &'a Work<'a>,
     end: Instant,
     done: AtomicU64,
     failed: AtomicBool,
     /// That of the first piece that has one.
-    fault: Mutex<Option<(u64, Fault)>>,
+    fault: Lock<Option<(u64, Fault)>>,
 }
 
 impl Round<'_> {
@@ -141,7 +145,7 @@ impl Round<'_> {
     fn run(&self, input: &mut dyn Input, buffers: &mut Buffers) {
         let mut desk = Desk { input, plain: &mut buffers.plain, sealed: &mut buffers.sealed };
         while !self.failed.load(Ordering::Relaxed) {
-            let Some(piece) = locked(self.pieces).next() else { return };
+            let Some(piece) = self.pieces.lock().next() else { return };
             match (self.work)(&piece, &mut desk) {
                 Ok(()) => self.done.fetch_add(piece.plain_len as u64, Ordering::Relaxed),
                 Err(fault) => return self.fail(piece.first, fault),
@@ -153,7 +157,7 @@ impl Round<'_> {
     }
 
     fn fail(&self, place: u64, fault: Fault) {
-        let mut first = locked(&self.fault);
+        let mut first = self.fault.lock();
         if first.as_ref().is_none_or(|(other, _)| place < *other) {
             *first = Some((place, fault));
         }
@@ -173,11 +177,6 @@ pub(crate) fn start<'scope>(
         zeroize_stack::<STACK_USED>();
     };
     room::for_thread(STACK) && thread.spawn_scoped(scope, wiped).is_ok()
-}
-
-/// A thread that panicked ends the whole operation; what it held matters no more.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

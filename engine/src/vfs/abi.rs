@@ -10,6 +10,8 @@ pub const SQLITE_BUSY: c_int = 5;
 pub const SQLITE_LOCKED: c_int = 6;
 pub const SQLITE_NOMEM: c_int = 7;
 pub const SQLITE_READONLY: c_int = 8;
+/// The file is no longer the one of its name.
+pub const SQLITE_READONLY_DBMOVED: c_int = 1032;
 pub const SQLITE_IOERR: c_int = 10;
 pub const SQLITE_NOTFOUND: c_int = 12;
 pub const SQLITE_CANTOPEN: c_int = 14;
@@ -77,6 +79,16 @@ pub const SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE: c_int = 33;
 
 #[repr(C)]
 pub struct sqlite3 {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct sqlite3_stmt {
+    _opaque: [u8; 0],
+}
+
+#[repr(C)]
+pub struct sqlite3_mutex {
     _opaque: [u8; 0],
 }
 

@@ -3,9 +3,10 @@
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 
-use super::abi::{sqlite3, sqlite3_file, sqlite3_vfs};
+use super::abi::{SQLITE_OK, sqlite3, sqlite3_mutex, sqlite3_stmt, sqlite3_vfs};
 use super::log_lines;
 use crate::error::{Fault, FaultClass, Result};
+use crate::locks;
 
 /// The oldest SQLite served: 3.34.0 (`sqlite3_filename_database` and friends, all file controls needed).
 pub const OLDEST_SQLITE: c_int = 3_034_000;
@@ -13,21 +14,31 @@ pub const OLDEST_SQLITE: c_int = 3_034_000;
 /// Function pointers into one SQLite library.
 #[derive(Clone, Copy)]
 pub struct Api {
+    /// The number of the library that these belong to, once it is served.
+    pub(super) host: u32,
     pub(super) libversion_number: unsafe extern "C" fn() -> c_int,
     pub(super) vfs_find: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_vfs,
     pub(super) vfs_register: unsafe extern "C" fn(*mut sqlite3_vfs, c_int) -> c_int,
     pub(super) vfs_unregister: unsafe extern "C" fn(*mut sqlite3_vfs) -> c_int,
     pub(super) mprintf: unsafe extern "C" fn(*const c_char, ...) -> *mut c_char,
     pub(super) log: unsafe extern "C" fn(c_int, *const c_char, ...),
+    pub(super) db_filename: unsafe extern "C" fn(*mut sqlite3, *const c_char) -> *const c_char,
     pub(super) file_control: unsafe extern "C" fn(*mut sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
     pub(super) uri_parameter: unsafe extern "C" fn(*const c_char, *const c_char) -> *const c_char,
-    pub(super) database_file_object: unsafe extern "C" fn(*const c_char) -> *mut sqlite3_file,
     pub(super) filename_journal: unsafe extern "C" fn(*const c_char) -> *const c_char,
     pub(super) filename_wal: unsafe extern "C" fn(*const c_char) -> *const c_char,
     pub(super) open_v2: unsafe extern "C" fn(*const c_char, *mut *mut sqlite3, c_int, *const c_char) -> c_int,
     pub(super) busy_timeout: unsafe extern "C" fn(*mut sqlite3, c_int) -> c_int,
     pub(super) exec: Exec,
     pub(super) close: unsafe extern "C" fn(*mut sqlite3) -> c_int,
+    pub(super) next_stmt: unsafe extern "C" fn(*mut sqlite3, *mut sqlite3_stmt) -> *mut sqlite3_stmt,
+    pub(super) stmt_busy: unsafe extern "C" fn(*mut sqlite3_stmt) -> c_int,
+    pub(super) sql: unsafe extern "C" fn(*mut sqlite3_stmt) -> *const c_char,
+    pub(super) errmsg: unsafe extern "C" fn(*mut sqlite3) -> *const c_char,
+    pub(super) extended_errcode: unsafe extern "C" fn(*mut sqlite3) -> c_int,
+    pub(super) db_mutex: unsafe extern "C" fn(*mut sqlite3) -> *mut sqlite3_mutex,
+    pub(super) mutex_try: unsafe extern "C" fn(*mut sqlite3_mutex) -> c_int,
+    pub(super) mutex_leave: unsafe extern "C" fn(*mut sqlite3_mutex),
 }
 
 /// `sqlite3_exec`: connection, SQL, callback with its argument, message.
@@ -48,19 +59,27 @@ struct Symbol {
 
 const BUSY_TIMEOUT: Symbol = Symbol { name: c"sqlite3_busy_timeout", position: 14 };
 const CLOSE: Symbol = Symbol { name: c"sqlite3_close", position: 16 };
+const ERRMSG: Symbol = Symbol { name: c"sqlite3_errmsg", position: 53 };
 const EXEC: Symbol = Symbol { name: c"sqlite3_exec", position: 55 };
 const LIBVERSION_NUMBER: Symbol = Symbol { name: c"sqlite3_libversion_number", position: 67 };
 const MPRINTF: Symbol = Symbol { name: c"sqlite3_mprintf", position: 69 };
 const FILE_CONTROL: Symbol = Symbol { name: c"sqlite3_file_control", position: 127 };
 const OPEN_V2: Symbol = Symbol { name: c"sqlite3_open_v2", position: 135 };
+const MUTEX_LEAVE: Symbol = Symbol { name: c"sqlite3_mutex_leave", position: 133 };
+const MUTEX_TRY: Symbol = Symbol { name: c"sqlite3_mutex_try", position: 134 };
 const VFS_FIND: Symbol = Symbol { name: c"sqlite3_vfs_find", position: 141 };
 const VFS_REGISTER: Symbol = Symbol { name: c"sqlite3_vfs_register", position: 142 };
 const VFS_UNREGISTER: Symbol = Symbol { name: c"sqlite3_vfs_unregister", position: 143 };
+const NEXT_STMT: Symbol = Symbol { name: c"sqlite3_next_stmt", position: 152 };
+const SQL: Symbol = Symbol { name: c"sqlite3_sql", position: 153 };
+const DB_MUTEX: Symbol = Symbol { name: c"sqlite3_db_mutex", position: 164 };
+const EXTENDED_ERRCODE: Symbol = Symbol { name: c"sqlite3_extended_errcode", position: 166 };
 const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
+const DB_FILENAME: Symbol = Symbol { name: c"sqlite3_db_filename", position: 180 };
+const STMT_BUSY: Symbol = Symbol { name: c"sqlite3_stmt_busy", position: 184 };
 const URI_PARAMETER: Symbol = Symbol { name: c"sqlite3_uri_parameter", position: 189 };
 const FILENAME_JOURNAL: Symbol = Symbol { name: c"sqlite3_filename_journal", position: 247 };
 const FILENAME_WAL: Symbol = Symbol { name: c"sqlite3_filename_wal", position: 248 };
-const DATABASE_FILE_OBJECT: Symbol = Symbol { name: c"sqlite3_database_file_object", position: 251 };
 
 impl Api {
     /// The functions in the routines table that SQLite hands to a loadable extension.
@@ -122,21 +141,30 @@ impl Api {
                 std::mem::transmute(find(&LIBVERSION_NUMBER)?);
             check_version(libversion_number())?;
             Ok(Api {
+                host: u32::MAX,
                 libversion_number,
                 vfs_find: std::mem::transmute(find(&VFS_FIND)?),
                 vfs_register: std::mem::transmute(find(&VFS_REGISTER)?),
                 vfs_unregister: std::mem::transmute(find(&VFS_UNREGISTER)?),
                 mprintf: std::mem::transmute(find(&MPRINTF)?),
                 log: std::mem::transmute(find(&LOG)?),
+                db_filename: std::mem::transmute(find(&DB_FILENAME)?),
                 file_control: std::mem::transmute(find(&FILE_CONTROL)?),
                 uri_parameter: std::mem::transmute(find(&URI_PARAMETER)?),
-                database_file_object: std::mem::transmute(find(&DATABASE_FILE_OBJECT)?),
                 filename_journal: std::mem::transmute(find(&FILENAME_JOURNAL)?),
                 filename_wal: std::mem::transmute(find(&FILENAME_WAL)?),
                 open_v2: std::mem::transmute(find(&OPEN_V2)?),
                 busy_timeout: std::mem::transmute(find(&BUSY_TIMEOUT)?),
                 exec: std::mem::transmute(find(&EXEC)?),
                 close: std::mem::transmute(find(&CLOSE)?),
+                next_stmt: std::mem::transmute(find(&NEXT_STMT)?),
+                stmt_busy: std::mem::transmute(find(&STMT_BUSY)?),
+                sql: std::mem::transmute(find(&SQL)?),
+                errmsg: std::mem::transmute(find(&ERRMSG)?),
+                extended_errcode: std::mem::transmute(find(&EXTENDED_ERRCODE)?),
+                db_mutex: std::mem::transmute(find(&DB_MUTEX)?),
+                mutex_try: std::mem::transmute(find(&MUTEX_TRY)?),
+                mutex_leave: std::mem::transmute(find(&MUTEX_LEAVE)?),
             })
         }
     }
@@ -154,6 +182,7 @@ impl Api {
 
     /// The VFS of that name, or the default one; null if there is none.
     pub fn find_vfs(&self, name: Option<&CStr>) -> *mut sqlite3_vfs {
+        locks::calls_out();
         // SAFETY: null asks for the default VFS.
         unsafe { (self.vfs_find)(name.map_or(std::ptr::null(), CStr::as_ptr)) }
     }
@@ -162,15 +191,39 @@ impl Api {
     pub fn write_log(&self, code: c_int, message: &str) {
         for line in log_lines::lines(message) {
             if let Ok(line) = CString::new(line.replace('\0', " ")) {
+                locks::calls_out();
                 // SAFETY: one string for one %s.
                 unsafe { (self.log)(code, c"%s".as_ptr(), line.as_ptr()) }
             }
         }
     }
 
+    /// The code and the message of the last call of a connection, which waits for nobody: `None` while another thread is
+    /// using the connection.
+    ///
+    /// # Safety
+    /// A connection that is not being freed.
+    pub(super) unsafe fn last_error(&self, connection: *mut sqlite3) -> Option<(c_int, String)> {
+        // SAFETY: as the caller promises; a connection that does without mutexes has a null one, which is always free.
+        unsafe {
+            let mutex = (self.db_mutex)(connection);
+            if (self.mutex_try)(mutex) != SQLITE_OK {
+                return None;
+            }
+            let code = (self.extended_errcode)(connection);
+            let message = (self.errmsg)(connection);
+            let message =
+                if message.is_null() { "".into() } else { CStr::from_ptr(message).to_string_lossy() };
+            let answer = (code, message.into_owned());
+            (self.mutex_leave)(mutex);
+            Some(answer)
+        }
+    }
+
     /// A string in memory of SQLite's, for results that SQLite frees; null without memory.
     pub fn sqlite_string(&self, text: &str) -> *mut c_char {
         let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+        locks::calls_out();
         // SAFETY: one string for one %s.
         unsafe { (self.mprintf)(c"%s".as_ptr(), text.as_ptr()) }
     }

@@ -11,6 +11,7 @@ use super::writer::{self, Writer};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::outbox::Batch;
 use crate::files::storage::{BatchEnd, LONGEST_TRANSFER, Storage};
+use crate::locks;
 use crate::sabotage::{self, Sabotage};
 
 /// A file opened by the VFS below, in the memory behind our own `sqlite3_file`.
@@ -58,6 +59,7 @@ impl BaseFile {
 
     /// The methods of the file below.
     pub fn methods(&self) -> &sqlite3_io_methods {
+        locks::calls_out();
         // SAFETY: an open file has methods (sqlite3.h, sqlite3_file).
         unsafe { &*(*self.file).methods }
     }
@@ -180,6 +182,7 @@ fn length(len: usize) -> c_int {
 /// # Safety
 /// `file` is open, and no other thread uses it.
 pub unsafe fn write(file: *mut sqlite3_file, data: &[u8], offset: u64) -> Result<()> {
+    locks::calls_out();
     // SAFETY: an open file has methods (sqlite3.h, sqlite3_file).
     let Some(write) = (unsafe { (*(*file).methods).write }) else { return check(SQLITE_IOERR, "writing") };
     let mut at = offset;

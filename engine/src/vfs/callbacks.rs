@@ -6,8 +6,10 @@ use super::abi::*;
 use super::base::BaseFile;
 use super::control;
 use super::file::{OpenFile, ShimFile};
+use super::mains;
 use super::observe::Operation;
 use super::report::guard;
+use super::users;
 use super::wal_index::WalIndex;
 use crate::error::{Fault, FaultClass, Result};
 
@@ -20,35 +22,22 @@ unsafe fn open_of<'a>(file: *mut sqlite3_file) -> &'a mut OpenFile {
     unsafe { &mut *(*file.cast::<ShimFile>()).open }
 }
 
-/// Is this file object ours? Its methods tell.
+/// The file of the VFS below, which lies behind ours, eight-byte aligned.
 ///
 /// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_ours(file: *mut sqlite3_file) -> bool {
-    if file.is_null() {
-        return false;
-    }
-    // SAFETY: a file object that SQLite handed out; null methods mean that it is not open.
-    let methods = unsafe { (*file).methods };
-    METHODS.iter().any(|table| std::ptr::eq(table, methods))
+/// `file` is memory of the size that our VFS asks for.
+pub unsafe fn below_of(file: *mut sqlite3_file) -> *mut sqlite3_file {
+    // SAFETY: as the caller promises.
+    unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() }
 }
 
-/// Is `file` the file object of `open`?
+/// Do several connections use the file?
 ///
 /// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn is_open_file(file: *mut sqlite3_file, open: *const OpenFile) -> bool {
-    // SAFETY: as the caller promises; ours if its methods are.
-    unsafe { is_ours(file) && std::ptr::eq((*file.cast::<ShimFile>()).open, open) }
-}
-
-/// The open file behind `file`, if it is ours.
-///
-/// # Safety
-/// `file` is null or a file object that SQLite handed out.
-pub unsafe fn ours_of<'a>(file: *mut sqlite3_file) -> Option<&'a mut OpenFile> {
-    // SAFETY: as the caller promises; ours, and open since it has methods.
-    unsafe { is_ours(file).then(|| open_of(file)) }
+/// As for `open_of`.
+unsafe fn is_shared(file: *mut sqlite3_file) -> bool {
+    // SAFETY: as the caller promises.
+    unsafe { (*file.cast::<ShimFile>()).users.is_shared() }
 }
 
 unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
@@ -67,7 +56,15 @@ unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_in
     // SAFETY: SQLite passes a buffer of that length.
     let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.max(0) as usize) };
     let (watch, len) = (open.operation_begins(), buf.len());
-    let code = guard_state(open, |open| open.read(buf, offset as u64));
+    // SAFETY: as above.
+    let shared = unsafe { is_shared(file) };
+    let code = guard_state(open, |open| {
+        if shared {
+            // SAFETY: SQLite reads for a connection.
+            unsafe { users::check_user(open) }?;
+        }
+        open.read(buf, offset as u64)
+    });
     if let Some(tell) = open.operation_ended(Operation::Read, watch, offset, len, code) {
         tell();
     }
@@ -117,7 +114,8 @@ fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_
     guard(&shim.host().api, "", || {
         body(open).map_err(|fault| {
             // SAFETY: the body's borrow has ended.
-            fault.at_path(unsafe { &(*file).path })
+            let open = unsafe { &*file };
+            fault.at_path(&open.path).of_connection(open.connection)
         })
     })
 }
@@ -134,7 +132,15 @@ unsafe extern "C" fn x_sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
 
 unsafe extern "C" fn x_lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
-    guard_state(unsafe { open_of(file) }, |open| open.lock(level))
+    let (open, shared) = unsafe { (open_of(file), is_shared(file)) };
+    mains::used(open);
+    guard_state(open, |open| {
+        if shared {
+            // SAFETY: SQLite locks for a connection.
+            unsafe { users::check_user(open) }?;
+        }
+        open.lock(level)
+    })
 }
 
 unsafe extern "C" fn x_file_control(
@@ -142,10 +148,32 @@ unsafe extern "C" fn x_file_control(
     operation: c_int,
     argument: *mut c_void,
 ) -> c_int {
-    // SAFETY: SQLite calls with a file that our xOpen opened.
+    let shim_file = file.cast::<ShimFile>();
+    // SAFETY: SQLite calls with a file that our xOpen opened. Other threads may be using what it has open: a connection
+    // that joins a shared cache is announced without the cache's mutex.
+    if operation == SQLITE_FCNTL_PDB && !unsafe { (*shim_file).users.is_first() } {
+        // SAFETY: the file below, to which SQLite would say the same, in the same way.
+        return unsafe { control_below(file, operation, argument) };
+    }
+    // SAFETY: as above, and nobody else is.
     let open = unsafe { open_of(file) };
+    mains::used(open);
     // SAFETY: SQLite passes what it defines for the operation.
     guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
+}
+
+/// Passes a file control down, without a look at what else the file is doing.
+///
+/// # Safety
+/// `file` was opened by our `xOpen`; `argument` is what SQLite defines for `operation`.
+unsafe fn control_below(file: *mut sqlite3_file, operation: c_int, argument: *mut c_void) -> c_int {
+    // SAFETY: as the caller promises; an open file has methods.
+    unsafe {
+        let below = below_of(file);
+        (*(*below).methods)
+            .file_control
+            .map_or(SQLITE_NOTFOUND, |control| control(below, operation, argument))
+    }
 }
 
 unsafe extern "C" fn x_file_size(file: *mut sqlite3_file, size: *mut i64) -> c_int {

@@ -1,15 +1,18 @@
 //! File controls, device characteristics and our pragmas: what is forwarded, translated or masked, and why.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::null_mut;
 
 use super::abi::*;
-use super::callbacks::{is_open_file, ours_of};
+use super::base::BaseFile;
 use super::command;
+use super::company::{self, Main, Statement};
 use super::database::{Database, Phase};
+use super::dialects;
 use super::file::{Content, OpenFile};
-use super::header_edit;
-use super::host::is_our_vfs;
+use super::mains;
 use super::passphrase;
+use super::users;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
@@ -59,9 +62,9 @@ pub fn sector_size(open: &mut OpenFile) -> c_int {
     match &mut open.content {
         Content::Main(database) => database.sector_size(&mut open.base) as c_int,
         Content::Gosqlite(file) => {
-            let block = file.block_size() as c_int;
+            let sector = file.sector_size() as c_int;
             // The medium's own sectors matter where it does not keep writes apart.
-            if powersafe { block } else { block.max(below) }
+            if powersafe { sector } else { sector.max(below) }
         }
         _ => below,
     }
@@ -93,6 +96,18 @@ pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut
             unsafe { connection_known(open, argument.cast()) }?;
             return Ok(forward(open));
         }
+        SQLITE_FCNTL_HAS_MOVED => {
+            let code = forward(open);
+            // SAFETY: the argument is a pointer to an int.
+            if code == SQLITE_OK && unsafe { *argument.cast::<c_int>() } != 0 {
+                moved(open);
+            }
+            return Ok(code);
+        }
+        SQLITE_FCNTL_MMAP_SIZE => {
+            // SAFETY: the argument is a pointer to a 64-bit limit.
+            return Ok(unsafe { mmap_size(open, argument.cast()) });
+        }
         _ => {}
     }
     if matches!(open.content, Content::Plain) {
@@ -114,12 +129,6 @@ pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut
         }
         // Hints in logical sizes, which the file below would apply to physical ones.
         SQLITE_FCNTL_SIZE_HINT | SQLITE_FCNTL_CHUNK_SIZE | SQLITE_FCNTL_OVERWRITE => Ok(SQLITE_OK),
-        // A user's mmap_size must not reach the map below; ours is none of SQLite's.
-        SQLITE_FCNTL_MMAP_SIZE => {
-            // SAFETY: the argument is a pointer to a 64-bit limit.
-            unsafe { *argument.cast::<i64>() = 0 };
-            Ok(SQLITE_OK)
-        }
         SQLITE_FCNTL_BEGIN_ATOMIC_WRITE
         | SQLITE_FCNTL_COMMIT_ATOMIC_WRITE
         | SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE => Ok(SQLITE_NOTFOUND),
@@ -147,6 +156,55 @@ unsafe fn prefix_vfs_name(open: &OpenFile, name: *mut *mut c_char) {
     unsafe { *name = open.shim.host().api.sqlite_string(&both) };
 }
 
+/// What SQLite caps `PRAGMA mmap_size` at where it was compiled without another limit (SQLITE_MAX_MMAP_SIZE).
+const MOST_MAPPED: i64 = 0x7fff_0000;
+
+/// The limit that `PRAGMA mmap_size = value` sets; a negative one is the default.
+fn mmap_limit(value: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => i64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.ok().map(|limit: i64| limit.clamp(-1, MOST_MAPPED))
+}
+
+/// `PRAGMA mmap_size` answers what was asked for, as without encryption, and programs compare. It has no other effect:
+/// SQLite never gets a page of a map, which would be ciphertext, and the map that we read from is our own.
+///
+/// # Safety
+/// `limit` is SQLite's place for the limit.
+unsafe fn mmap_size(open: &OpenFile, limit: *mut i64) -> c_int {
+    match open.mmap_size {
+        // SAFETY: as the caller promises.
+        Some(known) if known >= 0 => unsafe { *limit = known },
+        _ => {
+            // The default of the library, which the VFS below knows; nothing is to be set there.
+            let mut answer: i64 = -1;
+            // SAFETY: a place for the limit.
+            let code = unsafe { open.base.control(SQLITE_FCNTL_MMAP_SIZE, (&raw mut answer).cast()) };
+            // SAFETY: as the caller promises.
+            unsafe { *limit = if code == SQLITE_OK { answer.max(0) } else { 0 } };
+        }
+    }
+    SQLITE_OK
+}
+
+/// SQLite is told that the file is no longer the one of its name, and refuses to write to it (SQLITE_READONLY_DBMOVED).
+/// Its own words for that are of a read-only database.
+fn moved(open: &OpenFile) {
+    let mut fault = Fault::new(
+        FaultClass::InUse,
+        "the file was moved, deleted or replaced by another while this connection was open; close it and open the database \
+         again",
+    )
+    .at_path(&open.path)
+    .with_code(SQLITE_READONLY_DBMOVED)
+    .of_connection(open.connection);
+    fault.host = Some(open.shim.host().id);
+    failure::record(fault);
+}
+
 /// The connection of a database file is known now: the first time anything can be said about the company
 /// that the file is in.
 ///
@@ -154,91 +212,173 @@ unsafe fn prefix_vfs_name(open: &OpenFile, name: *mut *mut c_char) {
 /// `connection` points at SQLite's connection.
 unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3) -> Result<()> {
     let this = std::ptr::from_mut(open);
-    if !matches!(open.content, Content::Main(_) | Content::Gosqlite(_)) {
-        return Ok(());
-    }
+    open.user = connection;
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
     let connection = unsafe { *connection };
-    let host = open.shim.host();
-    let mut main: *mut sqlite3_file = std::ptr::null_mut();
-    let mut vfs: *mut sqlite3_vfs = std::ptr::null_mut();
-    // SAFETY: file controls that SQLite answers itself, with the pointers that it defines for them.
-    let attached = unsafe {
-        (host.api.file_control)(
-            connection,
-            c"main".as_ptr(),
-            SQLITE_FCNTL_FILE_POINTER,
-            (&raw mut main).cast(),
-        ) == SQLITE_OK
-            && (host.api.file_control)(
-                connection,
-                c"main".as_ptr(),
-                SQLITE_FCNTL_VFS_POINTER,
-                (&raw mut vfs).cast(),
-            ) == SQLITE_OK
+    let api = open.shim.host().api;
+    open.connection = connection as usize;
+    mains::set_connection(this, connection);
+    // SAFETY: SQLite calls with the connection that opens the file.
+    let main = match unsafe { company::main_of(&api, connection) } {
+        // A new one without a key stays plain, where that is allowed.
+        Main::Opening => return Ok(()),
+        Main::Ours(main) if std::ptr::eq(main, this) => {
+            open.is_own_main = true;
+            return Ok(());
+        }
+        Main::Ours(main) => Some(main),
+        Main::Nameless => Some(null_mut()),
+        Main::Foreign => None,
     };
-    // SAFETY: a file object that SQLite handed out. Compared before it is borrowed: it may be this very file.
-    let is_own = unsafe { is_open_file(main, this) };
-    if is_own || !attached {
-        // The connection's own main database. A new one without a key stays plain, where that is allowed.
+    // SAFETY: as above.
+    let statement = unsafe { company::statement(&api, connection) };
+    if let Some(fault) = refusal(open, main.is_none(), &statement) {
+        refuse(open, fault);
         return Ok(());
     }
-    // SQLite puts the temporary files of a whole connection through its main database's VFS.
-    // SAFETY: SQLite's answer.
-    let foreign = (!unsafe { is_our_vfs(vfs) }).then(|| {
-        Fault::new(
-            FaultClass::InUse,
-            "an encrypted database cannot be attached to a connection whose main database is on another VFS: \
-             SQLite would sort its rows into clear temporary files. Open the main database through lumocrypt \
-             (vfs=lumocrypt) and attach to that",
-        )
-        .at_path(&open.path)
-    });
-    let database = match (&mut open.content, foreign) {
-        (Content::Gosqlite(file), Some(fault)) => {
-            file.refuse(fault);
-            return Ok(());
+    let main = main.unwrap_or(null_mut());
+    let parent = match &statement {
+        // SAFETY: as above.
+        Statement::Vacuum(schema) => unsafe { company::file_of(&api, connection, schema) },
+        _ => null_mut(),
+    };
+    let is_source = |file: *mut OpenFile| {
+        // SAFETY: an open file of the connection, and another one than this.
+        !file.is_null() && matches!(unsafe { &(*file).content }, Content::Main(_))
+    };
+    let parent = if is_source(parent) { parent } else { main };
+    if is_source(parent) {
+        // SAFETY: as above.
+        take_after(open, unsafe { &*parent })?;
+    }
+    if matches!(statement, Statement::Vacuum(_)) {
+        refuse_keyless(open);
+    }
+    Ok(())
+}
+
+/// Why a file that is opened beside a main database must not be used.
+fn refusal(open: &OpenFile, foreign: bool, statement: &Statement) -> Option<Fault> {
+    match &open.content {
+        Content::Main(database) if foreign && !database.may_stay_plain => {}
+        Content::Gosqlite(_) if foreign => {}
+        Content::Main(_) | Content::Gosqlite(_) | Content::Plain => {
+            return match statement {
+                Statement::Attach { keyed: true } => Some(Fault::new(
+                    FaultClass::InvalidArgument,
+                    "ATTACH … KEY is another product's and does nothing in SQLite: use lumocrypt.attach(connection, path, \
+                     name, key=…), or give the key in the name, ATTACH 'file:…?lumo_key=…'",
+                )),
+                Statement::VacuumOfUnknown if !is_keyed(open) => Some(Fault::new(
+                    FaultClass::KeyRequired,
+                    "it cannot be told which database VACUUM INTO copies here; give the copy its key in its name, VACUUM \
+                     INTO 'file:…?lumo_key=…'",
+                )),
+                _ => None,
+            };
         }
-        (Content::Main(database), Some(fault)) if !database.may_stay_plain => {
+        _ => return None,
+    }
+    Some(users::foreign(&open.path))
+}
+
+/// Refuses a file for as long as it is open; if opening it made it, it goes when it is closed.
+fn refuse(open: &mut OpenFile, fault: Fault) {
+    let fault = fault.at_path(&open.path);
+    match &mut open.content {
+        Content::Gosqlite(file) => file.refuse(fault),
+        Content::Main(database) => {
+            open.is_stray = database.is_new;
+            database.may_stay_plain = false;
             database.phase = Phase::Refused(fault);
-            return Ok(());
         }
-        (Content::Main(database), _) => database,
-        _ => return Ok(()),
-    };
-    // SAFETY: a file object that SQLite handed out, and another one than this.
-    let Some(OpenFile { content: Content::Main(parent), base: parent_base, .. }) = (unsafe { ours_of(main) })
-    else {
-        return Ok(());
-    };
+        _ => open.content = Content::Main(Box::new(Database::refused(&open.path, fault))),
+    }
+}
+
+/// Has the file a key, or a cipher that needs none, of its own?
+fn is_keyed(open: &OpenFile) -> bool {
+    match &open.content {
+        Content::Main(database) => {
+            database.options.key.is_some()
+                || database.heir_of.is_some()
+                || database.options.suite.is_some_and(|suite| !suite.is_keyed())
+        }
+        _ => true,
+    }
+}
+
+/// The copy that a `VACUUM INTO` makes must have a key, unless it may stay plain.
+fn refuse_keyless(open: &mut OpenFile) {
+    let Content::Main(database) = &open.content else { return };
+    if matches!(database.phase, Phase::New) && !database.may_stay_plain && !is_keyed(open) {
+        let fault = Fault::new(
+            FaultClass::KeyRequired,
+            "VACUUM INTO has no key for the copy, because the database that it copies has none; give one in the copy's name, \
+             VACUUM INTO 'file:…?lumo_key=…'",
+        );
+        refuse(open, fault);
+    }
+}
+
+/// Gives a file without a key of its own those of `parent`: the connection's main database, or the database that is copied
+/// into it.
+///
+/// Of `parent` nothing is changed: where its cache is shared, other threads may be using it.
+fn take_after(open: &mut OpenFile, parent: &OpenFile) -> Result<()> {
+    let OpenFile { content: Content::Main(parent), shim, .. } = parent else { return Ok(()) };
+    let OpenFile { content: Content::Main(database), base, .. } = &mut *open else { return Ok(()) };
+    let needs_key = database.options.key.is_none() || database.key_from_environment;
+    if let Phase::New = parent.phase {
+        if needs_key && parent.options.key.is_some() && matches!(database.phase, Phase::New) {
+            database.may_stay_plain = false;
+            let io = database.options.io;
+            database.options = parent.options.clone();
+            database.options.io = io;
+            database.options.kms = None;
+        }
+        return if needs_key { try_key_of(parent, database, base) } else { Ok(()) };
+    }
     let Phase::Ready(file) = &parent.phase else { return Ok(()) };
-    let keys = file.keys().clone();
-    if !keys.suite.is_keyed() {
+    if !file.keys().suite.is_keyed() {
         return Ok(());
     }
     let unkeyed = database.superblock.as_ref().is_some_and(|own| !own.suite.is_keyed());
     if unkeyed && !database.cipher_named {
-        database.phase = Phase::Refused(
-            Fault::new(
-                FaultClass::NotEncrypted,
-                "this database is only checksummed, and the connection's main database is encrypted: what is \
-                 written to it would be in clear. Attach it with lumo_cipher=checksum in its URI if that is meant",
-            )
-            .at_path(&database.path),
+        let fault = Fault::new(
+            FaultClass::NotEncrypted,
+            "this database is only checksummed, and the connection's main database is encrypted: what is \
+             written to it would be in clear. Attach it with lumo_cipher=checksum in its URI if that is meant",
         );
+        refuse(open, fault);
         return Ok(());
     }
-    if database.options.key.is_none() || database.key_from_environment {
-        // Never in clear beside an encrypted main database: VACUUM INTO and ATTACH of a new file take
-        // over its keys.
+    if needs_key {
+        // Never in clear beside an encrypted database: VACUUM INTO and ATTACH of a new file take over its keys.
         database.may_stay_plain = false;
         // As it is now: a key that was removed since the connection was opened must not open the copy.
-        parent.follow(parent_base, true)?;
-        let superblock = header_edit::current(parent, parent_base)?;
-        let keys = parent.ready()?.keys().clone();
-        database.heir_of = Some((superblock, keys));
+        database.heir_of = parent.heritage(shim)?;
         if matches!(database.phase, Phase::Locked | Phase::Refused(_)) {
-            database.unlock(&mut open.base)?;
+            database.unlock(base)?;
+        }
+        try_key_of(parent, database, base)?;
+    }
+    Ok(())
+}
+
+/// A database that is attached without a key is tried with what the main one was opened with: the same passphrase or raw
+/// key may open both. That is one derivation for each file in the life of the process.
+fn try_key_of(parent: &Database, database: &mut Database, base: &mut BaseFile) -> Result<()> {
+    let unopened = match &database.phase {
+        Phase::Locked => true,
+        Phase::Refused(fault) => fault.class == FaultClass::WrongKey,
+        _ => false,
+    };
+    if let (true, Some(key)) = (unopened, &parent.options.key) {
+        match database.offer_shared_key(base, key) {
+            // It stays as it was: what is missing is a key.
+            Err(fault) if fault.class == FaultClass::WrongKey => {}
+            tried => tried?,
         }
     }
     Ok(())
@@ -260,6 +400,12 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
     let value = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec());
     let api = open.shim.host().api;
     let answer = match name.as_str() {
+        "mmap_size" => {
+            if let Some(limit) = value.as_deref().and_then(mmap_limit) {
+                open.mmap_size = Some(limit);
+            }
+            return Ok(None);
+        }
         "lumo_key" => key_pragma(open, value.as_deref()),
         "lumo_rekey" => passphrase::change(open, value.as_deref()),
         "lumo_command" => command::pragma(open, value.as_deref()),
@@ -269,12 +415,24 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
             Content::Gosqlite(file) => file.status(),
             _ => r#"{"state":"plain","encrypted":false}"#.to_owned(),
         }),
-        _ => return Ok(None),
+        other => match dialects::refusal(other) {
+            None => return Ok(None),
+            Some(fault) => {
+                // Unless it means something to the VFS below.
+                // SAFETY: passing on what SQLite passed.
+                let code = unsafe { open.base.control(SQLITE_FCNTL_PRAGMA, arguments.cast()) };
+                if code != SQLITE_NOTFOUND {
+                    return Ok(Some(code));
+                }
+                Err(fault)
+            }
+        },
     };
     let (text, code) = match answer {
         Ok(text) => (text, SQLITE_OK),
         Err(fault) => {
             let message = fault.to_string();
+            let fault = fault.of_connection(open.connection);
             // SQLite shows the text as the error message, so the record must carry the same.
             let code = super::report::report(&api, &open.path, fault);
             if let Some(mut fault) = failure::take() {

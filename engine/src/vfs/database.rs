@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::base::BaseFile;
 use super::header_edit;
+use super::host::{OwnFile, Shim};
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::header_region::{replace_copies, write_copies};
@@ -40,6 +41,9 @@ pub enum Phase {
     /// Unlocked.
     Ready(Box<MainFile>),
 }
+
+/// What a superblock copy says from [`GENERATION_AT`] on: generation, UUID, key id.
+pub type Identity = [u8; 40];
 
 /// What a lock that was taken means for what is known of the file.
 #[derive(Clone, Copy)]
@@ -103,13 +107,15 @@ pub struct Database {
     pub header_confirmed: bool,
     /// Where the superblock copy is that a crash left behind the other.
     pub stale_copy: Option<u64>,
-    /// The generation in superblock copy A when the header was last read, as it is stored: another one says that somebody
-    /// has changed the header since.
-    pub generation_seen: [u8; 8],
+    /// What superblock copy A says of itself since the header was last read, as it is stored: something else says that
+    /// somebody has changed the header since, or put another database in its place.
+    pub generation_seen: Identity,
     /// A change of the data key by this connection.
     pub rekey: Option<Progress>,
     /// The database is among those that the process has open.
     pub counted: bool,
+    /// There was no file of that name when it was opened.
+    pub is_new: bool,
     /// The memory of the last rollback journal, for the next.
     pub journal_buffers: Buffers,
 }
@@ -157,7 +163,10 @@ impl Database {
                 self.phase = Phase::Locked;
                 Ok(())
             }
-            Err(fault) if fault.class == FaultClass::WrongKey && self.key_from_environment => {
+            Err(fault)
+                if matches!(fault.class, FaultClass::WrongKey | FaultClass::KdfLimit)
+                    && self.key_from_environment =>
+            {
                 // The file may turn out to be a relative of the connection's main database.
                 self.phase = Phase::Refused(fault.at_path(&self.path));
                 Ok(())
@@ -179,7 +188,7 @@ impl Database {
             return Ok(false);
         }
         let region = read_header(base)?;
-        let header = header::parse(region).map_err(|fault| fault.at_path(&self.path))?;
+        let header = header::parse(region).map_err(|fault| replaced(fault).at_path(&self.path))?;
         let before = Arc::clone(file.keys());
         let (options, path) = (&self.options, &self.path);
         let (keys, superblock) =
@@ -200,6 +209,23 @@ impl Database {
         Ok(changed)
     }
 
+    /// What a new file takes over from this database, as it is now; `None` while it has no keys. The header is read through
+    /// a file of its own, and nothing is remembered of it.
+    ///
+    /// Errors: as [`Database::follow`].
+    pub fn heritage(&self, shim: &Shim) -> Result<Option<(Superblock, Arc<FileKeys>)>> {
+        let (Phase::Ready(file), Some(superblock)) = (&self.phase, &self.superblock) else { return Ok(None) };
+        let Some(mut own) = OwnFile::open_through(shim.base, &self.path)? else {
+            // Deleted: nobody has changed it since.
+            return Ok(Some((superblock.clone(), Arc::clone(file.keys()))));
+        };
+        let header = header::parse(read_header(&mut own.base)?);
+        let header = header.map_err(|fault| replaced(fault).at_path(&self.path))?;
+        let (key, limits) = (self.options.key.as_deref(), &self.options.limits);
+        let (keys, superblock) = unlock::follow(&header, file.keys(), key, limits, &self.path)?;
+        Ok(Some((superblock, keys)))
+    }
+
     /// Writes the header's next superblock, copy A and then copy B, each durably, and uses its keys from here on. The
     /// caller keeps everybody else from writing and has just read the header.
     pub fn replace_superblock(
@@ -214,7 +240,7 @@ impl Database {
             Some((_, raw)) => replace_copies(base, raw, &superblock.encode(keys))?,
             None => write_copies(base, &superblock.encode(keys))?,
         }
-        self.generation_seen = superblock.generation.to_le_bytes();
+        self.generation_seen = identity(&superblock);
         self.stale_copy = None;
         file.set_keys(keys)?;
         self.superblock = Some(superblock);
@@ -419,11 +445,49 @@ impl Database {
         Ok(())
     }
 
+    /// A database that must not be used, for the reason given.
+    pub fn refused(path: &str, fault: Fault) -> Database {
+        Database {
+            phase: Phase::Refused(fault),
+            path: path.to_owned(),
+            options: OpenOptions::default(),
+            heir_of: None,
+            superblock: None,
+            may_stay_plain: false,
+            discard_wal: false,
+            partial_journal: false,
+            key_from_environment: false,
+            cipher_named: false,
+            sector_told: 0,
+            empty_when_read: false,
+            header_confirmed: false,
+            stale_copy: None,
+            generation_seen: [0xff; size_of::<Identity>()],
+            rekey: None,
+            counted: false,
+            is_new: false,
+            journal_buffers: Buffers::default(),
+        }
+    }
+
+    /// Tries the key of another database of the connection on this one, which none was given for.
+    pub fn offer_shared_key(&mut self, base: &mut BaseFile, key: &Arc<Key>) -> Result<()> {
+        let before = (self.options.key.replace(Arc::clone(key)), self.key_from_environment);
+        self.key_from_environment = false;
+        let result = self.unlock(base).and_then(|()| self.check_sector(base));
+        if result.is_err() {
+            (self.options.key, self.key_from_environment) = before;
+        }
+        result
+    }
+
     /// `PRAGMA lumo_key`: unlocks a locked database, names the key of a new one, checks the key of an open one.
     pub fn offer_key(&mut self, base: &mut BaseFile, key: Key) -> Result<()> {
         let key = Arc::new(key);
         match &self.phase {
-            Phase::Refused(fault) if fault.class != FaultClass::WrongKey => Err(fault.clone()),
+            Phase::Refused(fault) if !matches!(fault.class, FaultClass::WrongKey | FaultClass::KdfLimit) => {
+                Err(fault.clone())
+            }
             Phase::New if base.size()? == 0 || header::is_unfinished(&read_header(base)?, base.size()?) => {
                 self.options.key = Some(key);
                 self.key_from_environment = false;
@@ -434,15 +498,7 @@ impl Database {
                 let region = read_header(base)?;
                 unlock::unlock(&region, Some(&key), &self.options.limits, &self.path).map(|_| ())
             }
-            Phase::New | Phase::Locked | Phase::Refused(_) => {
-                let before = (self.options.key.replace(key), self.key_from_environment);
-                self.key_from_environment = false;
-                let result = self.unlock(base).and_then(|()| self.check_sector(base));
-                if result.is_err() {
-                    (self.options.key, self.key_from_environment) = before;
-                }
-                result
-            }
+            Phase::New | Phase::Locked | Phase::Refused(_) => self.offer_shared_key(base, &key),
         }
     }
 
@@ -479,6 +535,18 @@ impl Database {
     }
 }
 
+/// The fault behind a header that can no longer be read, of a database that was unlocked.
+fn replaced(fault: Fault) -> Fault {
+    if fault.class != FaultClass::NotEncrypted {
+        return fault;
+    }
+    Fault::new(
+        FaultClass::NotEncrypted,
+        "the file was replaced while it was open, and what is there now is no encrypted database; close this connection, \
+         and put the database back",
+    )
+}
+
 /// The header region of a file that is not empty; shorter than the region if the file is.
 pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     let len = base.size()?.min(HEADER_LEN) as usize;
@@ -491,10 +559,10 @@ pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     Ok(region)
 }
 
-/// The generation in superblock copy A, as it is stored. It decides nothing: whoever finds another one than before reads
-/// the whole header.
-fn generation_of(base: &mut BaseFile) -> Result<[u8; 8]> {
-    let mut generation = [0; 8];
+/// Generation, UUID and key id in superblock copy A, as they are stored. They decide nothing: whoever finds others than
+/// before reads the whole header.
+fn generation_of(base: &mut BaseFile) -> Result<Identity> {
+    let mut generation: Identity = [0; size_of::<Identity>()];
     if !base.visit_map(GENERATION_AT, generation.len(), &mut |bytes| generation.copy_from_slice(bytes)) {
         base.read(&mut generation, GENERATION_AT)?;
     }
@@ -502,11 +570,18 @@ fn generation_of(base: &mut BaseFile) -> Result<[u8; 8]> {
 }
 
 /// The same, of a header that was read; impossible if that copy is damaged or being written, so that it is read again.
-fn generation_in(header: &Header) -> [u8; 8] {
+fn generation_in(header: &Header) -> Identity {
     match &header.a {
-        CopyState::Intact(superblock) => superblock.generation.to_le_bytes(),
-        _ => [0xff; 8],
+        CopyState::Intact(superblock) => identity(superblock),
+        _ => [0xff; size_of::<Identity>()],
     }
+}
+
+fn identity(superblock: &Superblock) -> Identity {
+    let mut identity = [0; size_of::<Identity>()];
+    let parts = [&superblock.generation.to_le_bytes()[..], &superblock.uuid, &superblock.key_id];
+    identity.copy_from_slice(&parts.concat());
+    identity
 }
 
 /// What a connection without a key is told.

@@ -6,11 +6,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use super::abi::SQLITE_WARNING;
 use super::api::Api;
+use crate::access;
 
 /// What the copy's name ends in, behind the log's.
 const SUFFIX: &str = ".lumo-damaged";
@@ -34,23 +36,62 @@ pub fn keep(api: &Api, path: &str, loss: Option<String>) {
 }
 
 /// A second descriptor is no danger here: SQLite takes no locks on logs.
+///
+/// Others may be able to write to the folder: nothing goes through a link, and the copy lets in nobody whom the log did not.
 fn copy(log: &Path, target: &Path) -> io::Result<()> {
-    let mut source = File::open(log)?;
-    let original = source.metadata()?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(target)?;
+    let folder = Folder::of(log)?;
+    let mut source = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(folder.path(log))?;
+    if !source.metadata()?.is_file() {
+        return Err(io::Error::other("the log is no regular file any more"));
+    }
+    let place = folder.path(target);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place)?;
     let copied = io::copy(&mut source, &mut file)
-        .and_then(|_| file.set_permissions(original.permissions()))
+        // As SQLite does with its own files: root leaves them to the owner of the database.
+        .and_then(|_| access::hand_over(&source, &file))
         .and_then(|()| file.sync_all());
     if let Err(error) = copied {
         // A part of it would pass for all.
-        let _ = fs::remove_file(target);
+        if is_still(&place, &file) {
+            let _ = fs::remove_file(&place);
+        }
         return Err(error);
     }
-    // As SQLite does with its own files: root leaves them to the owner of the database. Others may not.
-    let _ = fchown(&file, Some(original.uid()), Some(original.gid()));
-    if let Some(folder) = target.parent() {
-        // The name must last as long as the log's end; a file system that cannot sync folders orders them itself.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
+    // The name must last as long as the log's end; a file system that cannot sync folders orders them itself.
+    let _ = File::open(folder.path(Path::new("."))).and_then(|folder| folder.sync_all());
     Ok(())
+}
+
+/// The folder of a file, whatever is put under its name meanwhile.
+struct Folder {
+    path: PathBuf,
+    /// Keeps it open.
+    _file: File,
+}
+
+impl Folder {
+    fn of(file: &Path) -> io::Result<Folder> {
+        let path = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(path)?;
+        let held = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+        // Where there is no /proc there is only the name.
+        let path = if held.join(".").exists() { held } else { path.to_owned() };
+        Ok(Folder { path, _file: file })
+    }
+
+    /// The way to the file of that name in the folder.
+    fn path(&self, file: &Path) -> PathBuf {
+        self.path.join(file.file_name().unwrap_or(file.as_os_str()))
+    }
+}
+
+/// Is `file` what is at `path`?
+fn is_still(path: &Path, file: &File) -> bool {
+    match (fs::symlink_metadata(path), file.metadata()) {
+        (Ok(there), Ok(ours)) => (there.dev(), there.ino()) == (ours.dev(), ours.ino()),
+        _ => false,
+    }
 }

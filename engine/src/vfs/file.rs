@@ -11,7 +11,10 @@ use super::database::{Database, Link, News, Phase};
 use super::evidence;
 use super::gosqlite::GosqliteContent;
 use super::host::Shim;
+use super::mains;
 use super::observe::tally_of;
+use super::orphans;
+use super::users::Users;
 use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
@@ -30,6 +33,7 @@ use crate::stats::{STATS, Tally};
 pub struct ShimFile {
     pub(super) head: sqlite3_file,
     pub(super) open: *mut OpenFile,
+    pub(super) users: Users,
 }
 
 /// An open file.
@@ -54,8 +58,18 @@ pub struct OpenFile {
     pub(super) durable_frames: Option<u32>,
     /// For a main database: it holds the lock of WAL writers.
     pub(super) excludes_writers: bool,
+    /// Where SQLite notes which connection uses the file; null until it is known.
+    pub(super) user: *const *mut sqlite3,
     /// It was opened for reading only.
     pub(super) read_only: bool,
+    /// The connection that it belongs to, by its address; 0 where it is not known, or several share the file.
+    pub(super) connection: usize,
+    /// It is the connection's main database.
+    pub(super) is_own_main: bool,
+    /// It was made by opening it, and is of no use: if it is still empty when it is closed, it goes.
+    pub(super) is_stray: bool,
+    /// For a main database: what `PRAGMA mmap_size` was set to.
+    pub(super) mmap_size: Option<i64>,
     /// The lock that it holds on the file.
     level: c_int,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
@@ -102,7 +116,12 @@ impl OpenFile {
             checkpoint: Checkpoint::None,
             durable_frames: None,
             excludes_writers: false,
+            user: std::ptr::null(),
             read_only: false,
+            connection: 0,
+            is_own_main: false,
+            is_stray: false,
+            mmap_size: None,
             level: SQLITE_LOCK_NONE,
             busy: false,
             tally,
@@ -121,6 +140,16 @@ impl OpenFile {
         Ok(())
     }
 
+    /// SQLite keeps a journal open while it has no lock where open files cannot be deleted, as the VFS above or below may
+    /// say. What another connection left in it then is for this one to roll back.
+    fn forget_journal(&mut self) -> Result<()> {
+        // SAFETY: as in `flush_journal`.
+        match unsafe { self.journal.as_mut() } {
+            Some(OpenFile { content: Content::Journal(journal, _), .. }) => journal.forget(),
+            _ => Ok(()),
+        }
+    }
+
     /// The main file is about to be synced, or would be if SQLite synced: what waits is written. If a rollback ends
     /// here, what it leaves torn is mended while the journal still stands.
     pub(super) fn before_sync(&mut self) -> Result<()> {
@@ -132,7 +161,7 @@ impl OpenFile {
         let Content::Journal(journal, _) = &journal.content else { return Ok(()) };
         if let Content::Main(database) = &mut self.content
             && let Phase::Ready(main) = &mut database.phase
-            && (journal.is_hot() || main.write_failed())
+            && (journal.is_hot() || main.may_be_torn(&self.base))
         {
             main.rolled_back(&mut self.base)?;
         }
@@ -236,7 +265,8 @@ impl OpenFile {
     /// Something did not authenticate. Was the data key changed since the header was last read? Then it is worth a second
     /// look.
     ///
-    /// Errors: `WrongKey` if what opened the database opens it no more, and nothing else: `fault` says enough.
+    /// Errors: `WrongKey` if what opened the database opens it no more, `InUse` or `NotEncrypted` if another database is in
+    /// its place, and nothing else: `fault` says enough.
     fn explains(&mut self, fault: &Fault) -> Result<bool> {
         if !matches!(fault.class, FaultClass::Tampered | FaultClass::HeaderDamaged) {
             return Ok(false);
@@ -262,7 +292,15 @@ impl OpenFile {
             Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => Ok(false),
         };
         match known {
-            Err(unopened) if unopened.class == FaultClass::WrongKey => Err(unopened),
+            // Its key is gone, or the whole database: there is another one in its place.
+            Err(other)
+                if matches!(
+                    other.class,
+                    FaultClass::WrongKey | FaultClass::InUse | FaultClass::NotEncrypted
+                ) =>
+            {
+                Err(other)
+            }
             known => Ok(known.unwrap_or(false)),
         }
     }
@@ -445,6 +483,9 @@ impl OpenFile {
     }
 
     pub(super) fn lock(&mut self, level: c_int) -> Result<c_int> {
+        if self.level == SQLITE_LOCK_NONE {
+            self.forget_journal()?;
+        }
         let Some(lock) = self.base.methods().lock else { return Ok(SQLITE_OK) };
         // SAFETY: an open file below.
         let code = unsafe { lock(self.base.as_ptr(), level) };
@@ -475,7 +516,7 @@ impl OpenFile {
             };
             let settled = database
                 .settle(&mut self.base, news)
-                .and_then(|()| self.shim.check_companions(database, &self.path));
+                .and_then(|()| self.shim.check_companions(database, &mut self.base, &self.path, level));
             // Whoever writes must know the data key of now. Readers notice when something does not authenticate; where
             // it costs no system call they look, too.
             let writes = level >= SQLITE_LOCK_RESERVED && before < SQLITE_LOCK_RESERVED;
@@ -557,6 +598,7 @@ impl OpenFile {
                 let released = flags & !SQLITE_SHM_LOCK | SQLITE_SHM_UNLOCK;
                 // SAFETY: gives back the lock that SQLite is told it did not get.
                 unsafe { shm_lock(self.base.as_ptr(), first, count, released) };
+                let fault = fault.of_connection(self.connection);
                 return super::report::report(&self.shim.host().api, &self.path, fault);
             }
             if let Some((file, base)) = self.main_file() {
@@ -611,9 +653,13 @@ impl OpenFile {
             }
             Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
         }
-        if matches!(self.content, Content::Main(_)) {
-            self.shim.forget_log_names(std::ptr::from_mut(self));
+        if matches!(self.content, Content::Main(_) | Content::Plain | Content::Gosqlite(_)) {
+            mains::remove(std::ptr::from_mut(self));
         }
+        if self.is_own_main {
+            failure::forget_connection(self.connection);
+        }
+        orphans::remove_stray(self);
         self.base.close();
     }
 }

@@ -2,22 +2,26 @@
 
 use std::any::Any;
 use std::ffi::{c_char, c_int};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::callbacks::ours_of;
 use super::evidence;
 use super::file::{Content, OpenFile};
 use super::host::{Host, OwnFile, Shim};
 use super::observe::Recorder;
+use super::shim::database_of;
 use crate::crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::gosqlite::log::{self, Beginning};
-use crate::files::gosqlite::{BLOCK_SIZES, GosqliteFile, SharedCipher, header, is_block_size};
+use crate::files::gosqlite::units::{Index, Units};
+use crate::files::gosqlite::{
+    BLOCK_SIZES, GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size,
+};
 use crate::files::memory;
 use crate::files::storage::Storage;
+use crate::locks::{self, Guard, Lock, Rank};
 use crate::stats::{STATS, Stats};
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
@@ -52,10 +56,10 @@ struct Registered {
     cipher: SharedCipher,
 }
 
-static REGISTERED: Mutex<Vec<Registered>> = Mutex::new(Vec::new());
+static REGISTERED: Lock<Vec<Registered>> = Lock::new(Rank::Gosqlite, Vec::new());
 
-fn registered() -> MutexGuard<'static, Vec<Registered>> {
-    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner)
+fn registered() -> Guard<'static, Vec<Registered>> {
+    REGISTERED.lock()
 }
 
 /// Keeps everybody else out of what is kept here until the result is dropped.
@@ -74,7 +78,7 @@ pub fn register(
         return Err(Fault::new(
             FaultClass::InvalidArgument,
             format!(
-                "page_size={}: it must be a power of two from {} to {}, and the same as PRAGMA page_size",
+                "page_size={}: it must be a power of two from {} to {}, as a rule PRAGMA page_size",
                 options.block_size,
                 BLOCK_SIZES.start(),
                 BLOCK_SIZES.end()
@@ -91,7 +95,7 @@ pub fn register(
     let id = u64::from_ne_bytes(random);
     let name = format!("{NAME}{id:016x}");
     let gosqlite = Gosqlite { id, options, files: AtomicUsize::new(0) };
-    let shim = host.register(below, &name, false, Some(gosqlite))?;
+    let shim = host.register(below, &name, gosqlite)?;
     registered().push(Registered { id, shim, cipher });
     Ok((id, name))
 }
@@ -114,6 +118,7 @@ pub fn close(id: u64) -> Result<()> {
     }
     registered.swap_remove(place);
     drop(registered);
+    locks::calls_out();
     // SAFETY: the object that was registered; it stays where it is, should a connection without files know it.
     unsafe { (shim.host().api.vfs_unregister)(std::ptr::from_ref(&*shim.vfs).cast_mut()) };
     Ok(())
@@ -175,7 +180,10 @@ pub struct GosqliteContent {
 enum Role {
     Main(Judgement),
     /// A WAL and the main database it belongs to.
-    Wal(*mut OpenFile),
+    Wal(Units, *mut OpenFile),
+    /// A rollback journal.
+    Journal(Units),
+    /// A temporary file.
     Other,
 }
 
@@ -186,6 +194,8 @@ struct Judgement {
     is_right: bool,
     /// The page size in the file's header, where that was there when the file was first looked at.
     page_size: Option<usize>,
+    /// A crash may have torn the header, which a log restores, with whatever page size that has.
+    is_excused: bool,
     /// Why the file must not be used.
     refused: Option<Fault>,
 }
@@ -219,28 +229,29 @@ pub(super) unsafe fn content_of(
 ) -> Result<Content> {
     let (cipher, block_size) = (vfs.cipher()?, vfs.options.block_size);
     let open = |kind| -> Result<GosqliteContent> {
-        let file = GosqliteFile::new(Arc::clone(&cipher), kind, block_size)?;
-        let role = if kind == FileKind::MainDb { Role::Main(Judgement::default()) } else { Role::Other };
+        let file = GosqliteFile::new(Arc::clone(&cipher), kind, block_size_of(kind, block_size))?;
+        let role = match kind {
+            FileKind::MainDb => Role::Main(Judgement::default()),
+            FileKind::MainJournal => Role::Journal(Units::new(block_size)),
+            _ => Role::Other,
+        };
         Ok(GosqliteContent { file, cipher: Arc::clone(&cipher), role, counted: Counted::new(vfs, kind)? })
     };
     let Some(kind) = kind_of(flags) else {
         // SQLite reads the journals that a super-journal names as if they were super-journals, to find the name that
         // they end in. Taken for one without, the super-journal would go, and with it the other database's rollback.
         let mut journal = open(FileKind::MainJournal)?;
-        return Ok(match log::beginning(&mut journal.file, base)? {
+        return Ok(match log::recognise(&mut journal.file, base, block_size)?.beginning {
             Beginning::Log => Content::Gosqlite(Box::new(journal)),
             _ => Content::Plain,
         });
     };
     let mut content = open(kind)?;
     if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
-        // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
-        let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
-        let Some(main) = main else {
-            return Err(Fault::new(FaultClass::Internal, "a log without its database"));
-        };
+        // SAFETY: the name of a log that SQLite passed to xOpen.
+        let main = unsafe { database_of(shim, name) }?;
         if kind == FileKind::Wal {
-            content.role = Role::Wal(std::ptr::from_mut(main));
+            content.role = Role::Wal(Units::new(block_size), std::ptr::from_mut(main));
         }
         if let OpenFile { content: Content::Gosqlite(database), base: main_base, path: main_path, .. } = main
         {
@@ -273,6 +284,18 @@ impl GosqliteContent {
         self.file.block_size()
     }
 
+    /// What SQLite is to take for a sector, in bytes: what it fills up before it syncs, so that nothing that comes later
+    /// is written into the same block.
+    ///
+    /// In a WAL that is a block. Of a main file SQLite asks for the sake of its journal, which is in small blocks. Larger
+    /// sectors would have it take the short journals of others for none (pager.c, readJournalHdr).
+    pub(super) fn sector_size(&self) -> usize {
+        match self.role {
+            Role::Wal(..) => self.file.block_size(),
+            _ => SMALL_BLOCK,
+        }
+    }
+
     /// The name of the cipher.
     pub(super) fn cipher_name(&self) -> &'static str {
         self.counted.vfs.options.cipher.name()
@@ -297,7 +320,7 @@ impl GosqliteContent {
         if judgement.is_right || size == 0 {
             return Ok(());
         }
-        let mut head = memory::zeroed(size.min(*BLOCK_SIZES.end() as u64) as usize)?;
+        let mut head = memory::zeroed(size.min(header::sample_len(cipher_name) as u64) as usize)?;
         let judged = log::settled(|| {
             base.read(&mut head, 0)?;
             header::judge(&self.cipher, cipher_name, &head, block_size)
@@ -316,19 +339,36 @@ impl GosqliteContent {
                 continue;
             };
             let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
-            if matches!(log::beginning(&mut file, &mut log.base)?, Beginning::Log | Beginning::SmallBlocks) {
+            if log::recognise(&mut file, &mut log.base, block_size)?.beginning == Beginning::Log {
+                judgement.is_excused = true;
                 return Ok(());
             }
         }
         Err(fault.in_file(FileKind::MainDb).at_path(path))
     }
 
+    /// The blocks of a log, its file, and what the wal-index says of it.
+    fn units(&mut self) -> Option<(&mut Units, &mut GosqliteFile, Option<Index>)> {
+        match &mut self.role {
+            Role::Wal(units, main) => {
+                // SAFETY: SQLite closes a WAL before its main database.
+                let index = unsafe { main.as_ref() }.and_then(|main| main.wal_index);
+                let index = index
+                    .map(|index| Index { generation: index.salts(), has_frames: index.last_frame() > 0 });
+                Some((units, &mut self.file, index))
+            }
+            Role::Journal(units) => Some((units, &mut self.file, None)),
+            Role::Main(_) | Role::Other => None,
+        }
+    }
+
     /// A log is opened. One in clear is not this database's; one that begins like none is kept in copy, because SQLite
     /// is about to take it for nothing.
     fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
         let kind = self.kind();
+        let Some((units, file, index)) = self.units() else { return Ok(()) };
         let unknown = Fault::new(FaultClass::WrongKey, "");
-        let beginning = log::settled(|| match log::beginning(&mut self.file, base)? {
+        let beginning = log::settled(|| match units.look(file, base, index)? {
             Beginning::Unknown => Err(unknown.clone()),
             known => Ok(known),
         });
@@ -343,16 +383,6 @@ impl GosqliteContent {
             )
             .in_file(kind)
             .at_path(path)),
-            Ok(Beginning::SmallBlocks) => Err(Fault::new(
-                FaultClass::UnsupportedFormat,
-                format!(
-                    "the {log_name} was written by a version of gosqlite whose logs have blocks of {} bytes; open and close \
-                     the database with that once, so that the {log_name} goes into the main file",
-                    log::SMALL_BLOCK
-                ),
-            )
-            .in_file(kind)
-            .at_path(path)),
             Ok(_) => Ok(()),
             Err(fault) if fault == unknown => {
                 let loss = format!(
@@ -363,6 +393,14 @@ impl GosqliteContent {
                 Ok(())
             }
             Err(fault) => Err(fault),
+        }
+    }
+
+    /// Finds out in which blocks a log is.
+    fn find_blocks(&mut self, base: &mut BaseFile) -> Result<()> {
+        match self.units() {
+            Some((units, file, index)) => units.before_read(file, base, index),
+            None => Ok(()),
         }
     }
 
@@ -382,15 +420,20 @@ impl GosqliteContent {
                 self.judge(shim, base, path)?;
                 self.file.read(base, buf, offset)
             }
-            Role::Wal(main) => {
+            Role::Wal(_, main) => {
+                self.find_blocks(base)?;
                 // SAFETY: SQLite closes a WAL before its main database.
                 let last = unsafe { main.as_ref() }.and_then(last_frame_of_others);
                 match last {
                     Some((last, page_size)) => {
-                        log::read_beside_writers(&mut self.file, base, buf, offset, last, page_size)
+                        frames::read_beside_writers(&mut self.file, base, buf, offset, last, page_size)
                     }
                     None => self.file.read(base, buf, offset),
                 }
+            }
+            Role::Journal(_) => {
+                self.find_blocks(base)?;
+                self.file.read(base, buf, offset)
             }
             Role::Other => self.file.read(base, buf, offset),
         }
@@ -411,6 +454,7 @@ impl GosqliteContent {
             && let Some(page_size) = header::page_size(data)
             && page_size != self.file.block_size()
             && judgement.page_size != Some(page_size)
+            && !judgement.is_excused
         {
             let given = self.file.block_size();
             return Err(Fault::new(
@@ -423,16 +467,25 @@ impl GosqliteContent {
             )
             .in_file(FileKind::MainDb));
         }
+        if let Some((units, file, index)) = self.units() {
+            units.before_write(file, base, index, data, offset)?;
+        }
         self.file.write(base, data, offset)
     }
 
     /// `xTruncate`.
     pub(super) fn truncate(&mut self, base: &mut BaseFile, size: u64) -> Result<()> {
-        self.file.truncate(base, size)
+        self.find_blocks(base)?;
+        self.file.truncate(base, size)?;
+        if let Some((units, ..)) = self.units() {
+            units.cut(size);
+        }
+        Ok(())
     }
 
     /// `xFileSize`.
     pub(super) fn size(&mut self, base: &mut BaseFile) -> Result<u64> {
+        self.find_blocks(base)?;
         self.file.size(base)
     }
 

@@ -51,7 +51,7 @@ fn read(database: &Database, base: &mut BaseFile) -> Result<Header> {
 }
 
 fn replaced(database: &Database) -> Fault {
-    header::damaged("The header was replaced by another database's").at_path(&database.path)
+    header::replaced().at_path(&database.path)
 }
 
 /// Writes `copy` over a copy that differs from it, which a change that was cut short has left behind or somebody without

@@ -2,14 +2,18 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::abi::*;
 use super::api::Api;
 use super::base::BaseFile;
-use super::database::{Database, Link, Phase};
+use super::database::{Database, Link, News, Phase};
 use super::file::{Content, OpenFile};
 use super::gosqlite::{self, Gosqlite};
+use super::mains;
+use super::orphans::{self, Outcome};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
@@ -19,6 +23,7 @@ use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
+use crate::locks::{self, Lock, Rank};
 
 /// One SQLite library.
 pub struct Host {
@@ -26,7 +31,9 @@ pub struct Host {
     pub id: u32,
     /// Its functions.
     pub api: Api,
-    shims: Mutex<Vec<&'static Shim>>,
+    shims: Lock<Vec<&'static Shim>>,
+    /// All its VFSs are registered.
+    is_served: AtomicBool,
 }
 
 /// One VFS of ours, over one VFS of the library.
@@ -41,6 +48,7 @@ pub struct Shim {
     pub pass_through: bool,
     /// Files are of the gosqlite format.
     pub(super) gosqlite: Option<Gosqlite>,
+    is_registered: AtomicBool,
 }
 
 // SAFETY: SQLite's VFS objects are shared between threads by design; ours are never changed once registered.
@@ -53,43 +61,31 @@ unsafe impl Sync for Host {}
 unsafe impl Send for Host {}
 
 /// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
-static HOSTS: Mutex<Vec<&'static Host>> = Mutex::new(Vec::new());
-
-/// The names of logs, by address, and the main database they belong to. `xDelete` gets a name only; the pager
-/// passes the very string that belongs to the open database, and no other string can be asked for its database
-/// safely.
-static LOG_NAMES: Mutex<Vec<LogNames>> = Mutex::new(Vec::new());
-
-struct LogNames {
-    wal: usize,
-    journal: usize,
-    main: usize,
-}
+static HOSTS: Lock<Vec<&'static Host>> = Lock::new(Rank::Hosts, Vec::new());
 
 /// The name of the VFS over a library's default one.
 pub const VFS_NAME: &str = "lumocrypt";
 /// The name of the pass-through flavour.
 const PASS_THROUGH_NAME: &str = "lumocrypt+plain";
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Serves the library behind `api`: registers a VFS over its default and one over each named VFS.
-/// Once per library; again, it returns what is there.
+/// Serves the library behind `api`: registers a VFS over its default and one over each named VFS, once. Several threads may
+/// ask for it at the same time: each does what is missing, and returns when all of it is there.
 pub fn serve(api: Api) -> Result<&'static Host> {
     pin_in_memory();
     fork::watch();
     let host = {
-        let mut hosts = locked(&HOSTS);
-        if let Some(host) = hosts.iter().find(|host| host.api.is_same_library(&api)) {
-            return Ok(host);
-        }
+        let mut hosts = HOSTS.lock();
         let id = hosts.len() as u32;
-        let host: &'static Host = Box::leak(Box::new(Host { id, api, shims: Mutex::new(Vec::new()) }));
-        hosts.push(host);
-        host
+        let known = hosts.iter().find(|host| host.api.is_same_library(&api)).copied();
+        known.unwrap_or_else(|| {
+            let host: &'static Host = Box::leak(Box::new(Host::new(id, Api { host: id, ..api })));
+            hosts.push(host);
+            host
+        })
     };
+    if host.is_served.load(Ordering::Acquire) {
+        return Ok(host);
+    }
     let default = api.find_vfs(None);
     if default.is_null() {
         return Err(Fault::new(FaultClass::InvalidArgument, "this SQLite has no VFS to build on"));
@@ -106,26 +102,27 @@ pub fn serve(api: Api) -> Result<&'static Host> {
         // SAFETY: as above.
         next = unsafe { (*next).next };
     }
+    host.is_served.store(true, Ordering::Release);
     Ok(host)
 }
 
 /// The library with that number.
 pub fn host(id: u32) -> Result<&'static Host> {
-    locked(&HOSTS).get(id as usize).copied().ok_or_else(|| {
+    HOSTS.lock().get(id as usize).copied().ok_or_else(|| {
         Fault::new(FaultClass::InvalidArgument, format!("no SQLite library is registered as number {id}"))
     })
 }
 
 /// All libraries served so far.
 pub fn hosts() -> Vec<&'static Host> {
-    locked(&HOSTS).clone()
+    HOSTS.lock().clone()
 }
 
 /// Keeps everybody else out of what is kept here until the result is dropped.
 pub(crate) fn hold() -> Box<dyn Any> {
-    let hosts = locked(&HOSTS);
-    let shims: Vec<_> = hosts.iter().map(|host| locked(&host.shims)).collect();
-    Box::new((locked(&LOG_NAMES), gosqlite::hold(), shims, hosts))
+    let hosts = HOSTS.lock();
+    let shims: Vec<_> = hosts.iter().map(|host| host.shims.lock()).collect();
+    Box::new((mains::hold(), gosqlite::hold(), shims, hosts))
 }
 
 /// Is this VFS one of ours, in any library?
@@ -154,18 +151,21 @@ fn pin_in_memory() {
 }
 
 impl Host {
+    fn new(id: u32, api: Api) -> Host {
+        Host { id, api, shims: Lock::new(Rank::Shims, Vec::new()), is_served: AtomicBool::new(false) }
+    }
+
     /// The names of the VFSs registered in this library.
     pub fn vfs_names(&self) -> Vec<String> {
-        locked(&self.shims).iter().map(|shim| shim.name().to_owned()).collect()
+        self.shims.lock().iter().map(|shim| shim.name().to_owned()).collect()
     }
 
     /// Registers a VFS over the one called `base`; returns its name, `lumocrypt-<base>`.
     pub fn add_over(&'static self, base: &str) -> Result<String> {
         let name = format!("{VFS_NAME}-{base}");
-        if self.vfs_names().contains(&name) {
-            return Ok(name);
+        if !self.vfs_names().contains(&name) {
+            self.add(self.find_base(base)?, &name, false)?;
         }
-        self.add(self.find_base(base)?, &name, false)?;
         Ok(name)
     }
 
@@ -187,7 +187,7 @@ impl Host {
     /// A library that is not among those served.
     #[cfg(test)]
     pub(super) fn for_tests(api: Api) -> Host {
-        Host { id: u32::MAX, api, shims: Mutex::default() }
+        Host::new(u32::MAX, api)
     }
 
     /// A VFS of ours over `base`.
@@ -199,16 +199,13 @@ impl Host {
 
     /// Makes the pass-through VFS this library's default, or restores the default that was there before.
     pub fn set_default(&'static self, on: bool) -> Result<()> {
-        let plain = locked(&self.shims).iter().find(|shim| shim.pass_through).copied();
-        let target = match (plain, on) {
-            (Some(shim), true) => std::ptr::from_ref(&*shim.vfs).cast_mut(),
-            (None, true) => {
-                let below = self.base_of_default();
-                let shim = self.add(below, PASS_THROUGH_NAME, true)?;
-                std::ptr::from_ref(&*shim.vfs).cast_mut()
-            }
-            (_, false) => self.base_of_default(),
+        let below = self.base_of_default();
+        let target = if on {
+            std::ptr::from_ref(&*self.add(below, PASS_THROUGH_NAME, true)?.vfs).cast_mut()
+        } else {
+            below
         };
+        locks::calls_out();
         // SAFETY: a registered VFS; registering it again only moves it.
         let code = unsafe { (self.api.vfs_register)(target, c_int::from(true)) };
         if code != SQLITE_OK {
@@ -219,17 +216,46 @@ impl Host {
 
     /// The VFS that `lumocrypt` was put over.
     pub fn base_of_default(&self) -> *mut sqlite3_vfs {
-        locked(&self.shims).first().map_or(std::ptr::null_mut(), |shim| shim.base)
+        self.shims.lock().first().map_or(std::ptr::null_mut(), |shim| shim.base)
     }
 
+    /// The VFS called `name`, registered, over `base` where it is not there yet.
+    ///
+    /// No lock is held while SQLite registers it. A second thread that wants it meanwhile finds it and registers it, too,
+    /// which only moves it in SQLite's list; so it is there for whoever returns from here.
     fn add(&'static self, base: *mut sqlite3_vfs, name: &str, pass_through: bool) -> Result<&'static Shim> {
-        let shim = self.register(base, name, pass_through, None)?;
-        locked(&self.shims).push(shim);
+        let known = self.shims.lock().iter().find(|shim| shim.name() == name).copied();
+        let shim = match known {
+            Some(shim) if shim.is_registered.load(Ordering::Acquire) => return Ok(shim),
+            Some(shim) => shim,
+            None => {
+                let new = self.make(base, name, pass_through, None)?;
+                let mut shims = self.shims.lock();
+                let other = shims.iter().find(|shim| shim.name() == name).copied();
+                other.unwrap_or_else(|| {
+                    shims.push(new);
+                    new
+                })
+            }
+        };
+        shim.register()?;
         Ok(shim)
     }
 
-    /// Registers a VFS object, which lives for ever: SQLite may hold on to it after it is unregistered.
+    /// As `add`, of a VFS of the gosqlite format, whose name is its own.
     pub(super) fn register(
+        &'static self,
+        base: *mut sqlite3_vfs,
+        name: &str,
+        gosqlite: Gosqlite,
+    ) -> Result<&'static Shim> {
+        let shim = self.make(base, name, false, Some(gosqlite))?;
+        shim.register()?;
+        Ok(shim)
+    }
+
+    /// A VFS object, which lives for ever: SQLite may hold on to it after it is unregistered.
+    fn make(
         &'static self,
         base: *mut sqlite3_vfs,
         name: &str,
@@ -247,20 +273,27 @@ impl Host {
             name: c_name,
             pass_through,
             gosqlite,
+            is_registered: AtomicBool::new(false),
         }));
         shim.vfs.name = shim.name.as_ptr();
         shim.vfs.app_data = std::ptr::from_ref::<Shim>(shim).cast_mut().cast();
-        let vfs: *mut sqlite3_vfs = &mut *shim.vfs;
-        // SAFETY: a complete VFS object that lives for ever.
-        let code = unsafe { (self.api.vfs_register)(vfs, 0) };
-        if code != SQLITE_OK {
-            return Err(Fault::new(FaultClass::Io, "SQLite refused to register the VFS").with_code(code));
-        }
         Ok(shim)
     }
 }
 
 impl Shim {
+    fn register(&'static self) -> Result<()> {
+        locks::calls_out();
+        let vfs = std::ptr::from_ref(&*self.vfs).cast_mut();
+        // SAFETY: a complete VFS object that lives for ever. SQLite alone changes it, under its own mutex.
+        let code = unsafe { (self.host.api.vfs_register)(vfs, 0) };
+        if code != SQLITE_OK {
+            return Err(Fault::new(FaultClass::Io, "SQLite refused to register the VFS").with_code(code));
+        }
+        self.is_registered.store(true, Ordering::Release);
+        Ok(())
+    }
+
     /// The library this VFS is registered in.
     pub fn host(&self) -> &'static Host {
         self.host
@@ -273,6 +306,7 @@ impl Shim {
 
     /// Is there a file with content of that name, below us?
     fn exists(&self, path: &str) -> bool {
+        locks::calls_out();
         let Ok(path) = CString::new(path) else { return false };
         let mut answer = 0;
         // SAFETY: the VFS below, a name and a place for the answer.
@@ -293,9 +327,23 @@ impl Shim {
     }
 
     /// An empty main file beside a log with content is no new database: SQLite would delete the log.
-    pub fn check_companions(&self, database: &mut Database, path: &str) -> Result<()> {
+    /// Where there was no file at all, the log is one whose database is gone: it is moved aside, while SQLite holds SHARED,
+    /// which `level` says, and no more.
+    pub fn check_companions(
+        &self,
+        database: &mut Database,
+        base: &mut BaseFile,
+        path: &str,
+        level: c_int,
+    ) -> Result<()> {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
+        }
+        if database.is_new && level == SQLITE_LOCK_SHARED {
+            database.is_new = false;
+            if self.set_logs_aside(database, base, path)? {
+                return Ok(());
+            }
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
             let log = if suffix == REDO_SUFFIX { redo_path(path) } else { format!("{path}{suffix}") };
@@ -316,32 +364,39 @@ impl Shim {
         Ok(())
     }
 
-    /// Remembers that these names belong to the main database `main`.
-    pub fn remember_log_names(&self, wal: *const c_char, journal: *const c_char, main: *mut OpenFile) {
-        locked(&LOG_NAMES).push(LogNames {
-            wal: wal as usize,
-            journal: journal as usize,
-            main: main as usize,
-        });
-    }
-
-    /// The main database is closing.
-    pub fn forget_log_names(&self, main: *mut OpenFile) {
-        locked(&LOG_NAMES).retain(|names| names.main != main as usize);
+    /// Moves the logs of a database that is gone aside. Returns whether that, or another connection, settled the matter.
+    fn set_logs_aside(&self, database: &mut Database, base: &mut BaseFile, path: &str) -> Result<bool> {
+        let logs = ["-wal", "-journal", REDO_SUFFIX].map(|suffix| format!("{path}{suffix}"));
+        let logs: Vec<_> = logs.into_iter().filter(|log| self.exists(log)).map(PathBuf::from).collect();
+        if logs.is_empty() {
+            return Ok(true);
+        }
+        match orphans::set_aside(&self.host.api, base, &logs)? {
+            Outcome::Moved => Ok(true),
+            Outcome::Left => Ok(false),
+            Outcome::Created => database.settle(base, News::Lock).map(|()| true),
+            Outcome::Busy(code) => {
+                database.is_new = true;
+                Err(Fault::new(FaultClass::Io, "another connection is making the database").with_code(code))
+            }
+        }
     }
 
     /// SQLite is about to delete `name`. If that is a WAL, everything in it is in the main file: the database
     /// stops naming it first, durably. A log beside a main file that was cut to nothing is not deleted at all.
-    pub fn before_delete(&self, name: *const c_char) -> Result<()> {
-        let address = name as usize;
-        let found = locked(&LOG_NAMES)
-            .iter()
-            .find(|names| address != 0 && (names.wal == address || names.journal == address))
-            .map(|names| (names.main, names.wal == address));
-        let Some((main, is_wal)) = found else { return Ok(()) };
+    ///
+    /// # Safety
+    /// `name` is null or a string.
+    pub unsafe fn before_delete(&self, name: *const c_char) -> Result<()> {
+        if name.is_null() {
+            return Ok(());
+        }
+        // SAFETY: as the caller promises.
+        let text = unsafe { CStr::from_ptr(name) }.to_bytes();
+        let Some((main, is_wal)) = mains::owner_of(self, name, text) else { return Ok(()) };
         // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a log from the
         // thread that uses its connection.
-        let main = unsafe { &mut *(main as *mut OpenFile) };
+        let main = unsafe { &mut *main };
         let OpenFile { content: Content::Main(database), base, path, .. } = main else { return Ok(()) };
         let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
         let mut link = Link { file, base };
@@ -449,6 +504,7 @@ impl OwnFile {
     }
 
     fn open_with(base_vfs: *mut sqlite3_vfs, path: &str, access: c_int) -> Result<Option<OwnFile>> {
+        locks::calls_out();
         // SAFETY: a registered VFS.
         let vfs = unsafe { &*base_vfs };
         let mut name = vec![0; NAME_PADDING];

@@ -14,10 +14,11 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use super::abi::*;
 use super::base::BaseFile;
+use crate::locks::{self, Guard, Lock, Rank};
 
 /// Bytes asked of SQLite's VFS for the map that ours is made from, and the smallest file that it maps so much of: it
 /// keeps 256 bytes in front of the end unmapped (os_unix.c, unixFetch).
@@ -75,12 +76,17 @@ impl Name {
 }
 
 /// The maps of this process.
-static MAPS: Mutex<Option<HashMap<Identity, Weak<FileMap>>>> = Mutex::new(None);
+static MAPS: Lock<Option<HashMap<Identity, Weak<FileMap>>>> = Lock::new(Rank::Maps, None);
 
-type Maps = MutexGuard<'static, Option<HashMap<Identity, Weak<FileMap>>>>;
+type Maps = Guard<'static, Option<HashMap<Identity, Weak<FileMap>>>>;
 
 fn maps() -> Maps {
-    MAPS.lock().unwrap_or_else(PoisonError::into_inner)
+    MAPS.lock()
+}
+
+/// The map that others have of the file.
+fn known(identity: Identity) -> Option<Arc<FileMap>> {
+    maps().get_or_insert_default().get(&identity).and_then(Weak::upgrade)
 }
 
 /// Holds the table of maps for a thread that forks.
@@ -102,14 +108,18 @@ impl FileMap {
         // Of a file that was replaced since it was opened, the map is nobody else's.
         // SAFETY: as the caller promises.
         let same = identity_of(path) == Some(*identity) && unsafe { BaseFile::new(file) }.has_its_name();
-        let mut maps = maps();
-        let known = maps.get_or_insert_default();
-        if same && let Some(map) = known.get(identity).and_then(Weak::upgrade) {
+        if same && let Some(map) = known(*identity) {
             return Some(map);
         }
         // SAFETY: as the caller promises.
         let map = Arc::new(unsafe { FileMap::seeded(file, size) }?);
         if same {
+            let mut maps = maps();
+            let known = maps.get_or_insert_default();
+            // Another thread may have been quicker.
+            if let Some(map) = known.get(identity).and_then(Weak::upgrade) {
+                return Some(map);
+            }
             known.retain(|_, map| map.strong_count() > 0);
             known.insert(*identity, Arc::downgrade(&map));
         }
@@ -133,6 +143,7 @@ impl FileMap {
     /// # Safety
     /// As for [`FileMap::of`].
     unsafe fn seeded(file: *mut sqlite3_file, size: u64) -> Option<FileMap> {
+        locks::calls_out();
         // SAFETY: an open file has methods (sqlite3.h, sqlite3_file).
         let methods = unsafe { &*(*file).methods };
         let (Some(fetch), Some(unfetch), Some(control)) =

@@ -6,9 +6,11 @@
 //! is read from, and [`writer`] a thread that writes to it; [`report`] turns faults into codes, and [`log_lines`] messages
 //! into lines of SQLite's error log;
 //! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection
-//! is told to do beyond SQL, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
+//! is told to do beyond SQL, [`users`] knows which connections use a file, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
 //! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
-//! [`evidence`] copies logs that a recovery is about to lose; [`gosqlite`] has the VFSs of the headerless format;
+//! [`evidence`] copies logs that a recovery is about to lose, and [`orphans`] moves those aside that have no database;
+//! [`mains`] knows the open main files and whose a log is, [`company`] the files and the statement of a connection;
+//! [`dialects`] refuses what other products' statements would seem to do; [`gosqlite`] has the VFSs of the headerless format;
 //! [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
 
 pub mod abi;
@@ -17,8 +19,10 @@ pub mod base;
 pub mod callbacks;
 pub mod checkpoint;
 pub mod command;
+pub mod company;
 pub mod control;
 pub mod database;
+pub mod dialects;
 pub mod evidence;
 pub mod file;
 pub mod gosqlite;
@@ -26,8 +30,10 @@ pub mod header_edit;
 pub mod host;
 pub mod length;
 pub mod log_lines;
+pub mod mains;
 pub mod map;
 pub mod observe;
+pub mod orphans;
 pub mod own_connection;
 pub mod passphrase;
 pub mod probe;
@@ -35,6 +41,7 @@ pub mod rekey;
 pub mod renewal;
 pub mod report;
 pub mod shim;
+pub mod users;
 pub mod wal_index;
 pub mod writer;
 

@@ -11,6 +11,7 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
 use crate::keys::commands::Command;
 use crate::keys::registry::{self, OpenOptions};
+use crate::locks;
 
 /// Milliseconds to wait for other writers: what Python's `sqlite3` waits by default.
 const BUSY_TIMEOUT: c_int = 5000;
@@ -43,6 +44,7 @@ impl OwnConnection {
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a path with a NUL byte"))?;
         let api = shim.host().api;
         let mut own = OwnConnection { shim, connection: std::ptr::null_mut() };
+        locks::calls_out();
         // SAFETY: a string, a place for the connection, and the default VFS, which the URI overrides.
         let code = unsafe {
             (api.open_v2)(
@@ -61,6 +63,7 @@ impl OwnConnection {
     fn execute(&self, sql: &str) -> Result<()> {
         let sql =
             CString::new(sql).map_err(|_| Fault::new(FaultClass::Internal, "an SQL text with a NUL byte"))?;
+        locks::calls_out();
         // SAFETY: an open connection and a string; no callback, no message wanted.
         check(unsafe {
             (self.shim.host().api.exec)(
@@ -76,6 +79,7 @@ impl OwnConnection {
 
 impl Drop for OwnConnection {
     fn drop(&mut self) {
+        locks::calls_out();
         // SAFETY: SQLite's connection or null, which closing accepts; it has no statements left.
         unsafe { (self.shim.host().api.close)(self.connection) };
     }

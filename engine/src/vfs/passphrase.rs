@@ -13,7 +13,7 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::format::keyslot::KeyslotKind;
 use crate::format::superblock::Superblock;
 use crate::keys::commands::{Command, NewSlot};
-use crate::keys::limits::{KdfLimits, check_floor};
+use crate::keys::limits::check_floor;
 use crate::keys::material::Key;
 use crate::keys::unlock::slot_of;
 
@@ -98,9 +98,8 @@ fn command_for(database: &Database, superblock: &Superblock, new: &Arc<Key>) -> 
         ));
     }
     // As dear as it was, unless it was made by somebody with other limits.
-    let usable = |cost: &Argon2Cost| {
-        check_floor(cost).is_ok() && KdfLimits::default().check([cost].into_iter()).is_ok()
-    };
+    let usable =
+        |cost: &Argon2Cost| check_floor(cost).is_ok() && limits.check_new([cost].into_iter()).is_ok();
     let cost = slot.cost.filter(usable).unwrap_or(Argon2Cost::INTERACTIVE);
     Ok(Some(Command::ChangeSlot { key, new: NewSlot::new(Arc::clone(new), cost, None)? }))
 }

@@ -1,14 +1,14 @@
 //! Blocks that are sealed anew with another data key, by several threads at once.
 
-use std::sync::{Mutex, PoisonError};
 use std::thread::{available_parallelism, scope};
 
 use crate::error::Result;
 use crate::files::main_db::LostMarks;
 use crate::files::memory;
 use crate::keys::file_keys::Sealer;
+use crate::locks::{Lock, Rank};
 use crate::offline::NO_CONTEXT;
-use crate::offline::workers::{MOST_THREADS, locked, start};
+use crate::offline::workers::{MOST_THREADS, start};
 
 /// Bytes that a thread takes at a time: some 50 microseconds of work with the fastest suite.
 const PIECE: usize = 256 * 1024;
@@ -48,14 +48,14 @@ impl Renewal<'_> {
         let useful = slots.len().div_ceil(each * self.slot_len) / PIECES_EACH;
         let mut own = memory::zeroed(self.slot_len)?;
         let others = if useful > 1 { self.others(useful) } else { Vec::new() };
-        let pieces = Mutex::new((0..).step_by(each).zip(slots.chunks_mut(each * self.slot_len)));
-        let found = Mutex::new(Ok(Renewed::default()));
+        let pieces = Lock::new(Rank::Work, (0..).step_by(each).zip(slots.chunks_mut(each * self.slot_len)));
+        let found = Lock::new(Rank::Work, Ok(Renewed::default()));
         let work = |plain: &mut [u8]| {
-            while locked(&found).is_ok() {
-                let next = locked(&pieces).next();
+            while found.lock().is_ok() {
+                let next = pieces.lock().next();
                 let Some((place, piece)) = next else { return };
                 let done = self.piece(first, place, piece, plain);
-                let mut found = locked(&found);
+                let mut found = found.lock();
                 if let Ok(all) = &mut *found
                     && let Err(fault) = done.and_then(|done| all.add(done))
                 {
@@ -72,7 +72,7 @@ impl Renewal<'_> {
             }
             work(&mut own);
         });
-        let mut renewed = found.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        let mut renewed = found.into_inner()?;
         renewed.unopened.sort_unstable();
         Ok(renewed)
     }

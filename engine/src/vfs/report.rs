@@ -12,7 +12,7 @@ use crate::stats::STATS;
 /// The code that a class travels as (docs/c-abi.md).
 fn code_of(fault: &Fault) -> c_int {
     match fault.class {
-        FaultClass::KeyRequired | FaultClass::WrongKey => SQLITE_AUTH,
+        FaultClass::KeyRequired | FaultClass::WrongKey | FaultClass::KdfLimit => SQLITE_AUTH,
         FaultClass::NotEncrypted | FaultClass::HeaderDamaged | FaultClass::UnsupportedFormat => SQLITE_NOTADB,
         FaultClass::Tampered => SQLITE_IOERR_DATA,
         // Not SQLITE_BUSY, which would make SQLite wait its whole busy timeout for what no waiting changes.
@@ -34,7 +34,8 @@ pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
     if fault.class == FaultClass::Tampered {
         STATS.count_unauthentic(fault.kind);
     }
-    let fault = fault.at_path(path).with_code(code);
+    let mut fault = fault.at_path(path).with_code(code);
+    fault.host = Some(api.host);
     api.write_log(code, &log_message(&fault));
     failure::record(fault);
     code

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::abi::*;
 use super::base::BaseFile;
-use super::callbacks::{methods_for, ours_of};
-use super::database::{Database, Phase};
+use super::callbacks::{below_of, methods_for};
+use super::database::{Database, Identity, Phase};
 use super::file::{Content, OpenFile, ShimFile};
 use super::gosqlite;
 use super::host::Shim;
+use super::mains;
 use super::report::guard;
+use super::users::Users;
 use super::writer;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -22,6 +24,7 @@ use crate::files::wal::WalFile;
 use crate::format::header;
 use crate::keys::material::Key;
 use crate::keys::registry::{self, IoMode, OpenOptions};
+use crate::locks;
 use crate::stats::{STATS, Stats};
 
 /// The environment variable of last resort.
@@ -93,8 +96,12 @@ unsafe extern "C" fn x_open(
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         failure::clear();
     }
-    // SAFETY: SQLite allocated os_file_size bytes; the file below lies behind ours, eight-byte aligned.
-    let below: *mut sqlite3_file = unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() };
+    // SAFETY: the name that SQLite passed, or null.
+    let is_new =
+        flags & SQLITE_OPEN_MAIN_DB != 0 && flags & SQLITE_OPEN_CREATE != 0 && unsafe { is_absent(name) };
+    // SAFETY: SQLite allocated os_file_size bytes.
+    let below = unsafe { below_of(file) };
+    locks::calls_out();
     // SAFETY: SQLite's memory, which a VFS may leave untouched when it fails; then the VFS below, with the very
     // name that SQLite passed: it keeps the pointer.
     let code = unsafe {
@@ -130,49 +137,93 @@ unsafe extern "C" fn x_open(
         };
         let methods = methods_for(&base);
         let mut open = OpenFile::new(shim, path, base, content);
+        if let Content::Main(database) = &mut open.content {
+            database.is_new = is_new;
+        }
         // SAFETY: null or SQLite's place for the flags that the VFS below has granted.
         let granted = unsafe { out_flags.as_ref() }.copied().unwrap_or(flags);
         open.read_only = (flags | granted) & SQLITE_OPEN_READONLY != 0;
         let open = Box::into_raw(open);
         // SAFETY: both were just made; the main database of a log outlives it.
-        unsafe { introduce(shim, name, open) };
+        unsafe { introduce(shim, name, open, flags) };
         let file = file.cast::<ShimFile>();
         // SAFETY: SQLite's memory for our part of the file.
         unsafe {
             (*file).open = open;
+            (&raw mut (*file).users).write(Users::default());
             (*file).head.methods = methods;
         }
         Ok(SQLITE_OK)
     })
 }
 
-/// Makes a log known to its main database, and a main database known by the name of its WAL.
+/// Is there no file of that name? One that nobody may look at is there.
+///
+/// # Safety
+/// `name` is null or a string.
+unsafe fn is_absent(name: *const c_char) -> bool {
+    use std::os::unix::ffi::OsStrExt;
+    if name.is_null() {
+        return false;
+    }
+    // SAFETY: as the caller promises.
+    let path = std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes());
+    std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
+/// The open main file that the log `name` belongs to.
+///
+/// # Safety
+/// `name` is the name of a log that SQLite, or a VFS above ours, passed to `xOpen`.
+pub(super) unsafe fn database_of<'a>(shim: &Shim, name: *const c_char) -> Result<&'a mut OpenFile> {
+    // SAFETY: as the caller promises.
+    let text = unsafe { CStr::from_ptr(name) }.to_bytes();
+    match mains::owner_of(shim, name, text) {
+        // SAFETY: known until it is closed, and used by the thread that opens its log.
+        Some((main, _)) => Ok(unsafe { &mut *main }),
+        None => Err(Fault::new(
+            FaultClass::InUse,
+            "this is the log of a database that was not opened through this VFS under the same name; a VFS that is stacked \
+             above lumocrypt's must hand on the names that SQLite gives it",
+        )),
+    }
+}
+
+/// Makes a log known to its main database, and a main database known by the names of its logs.
 ///
 /// # Safety
 /// `open` is valid; `name` is what SQLite passed for it.
-unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFile) {
+unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFile, flags: c_int) {
     // SAFETY: as the caller promises; main databases outlive their logs.
     unsafe {
+        if flags & SQLITE_OPEN_MAIN_DB != 0 && !name.is_null() {
+            let api = &shim.host().api;
+            mains::add(
+                shim,
+                CStr::from_ptr(name),
+                (api.filename_wal)(name),
+                (api.filename_journal)(name),
+                open,
+            );
+        }
         match &(*open).content {
-            Content::Main(_) => {
-                let api = &shim.host().api;
-                shim.remember_log_names((api.filename_wal)(name), (api.filename_journal)(name), open);
-            }
             Content::Journal(_, main) => {
                 if let Some(main) = main.as_mut() {
                     main.journal = open;
+                    (*open).connection = main.connection;
                 }
             }
             Content::Wal(_, main) => {
                 if let Some(main) = main.as_mut() {
                     main.wal = open;
+                    (*open).connection = main.connection;
                     // From here on checkpoints of others may change it.
                     if let Some((file, base)) = main.main_file() {
                         file.lock_taken(base, false);
                     }
                 }
             }
-            Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
+            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
         }
     }
 }
@@ -230,13 +281,26 @@ unsafe fn log_content(
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
-    // SAFETY: defined for names of logs passed to xOpen (sqlite3_database_file_object).
-    let main = unsafe { ours_of((shim.host().api.database_file_object)(name)) };
-    let Some(main) = main else {
-        return Err(Fault::new(FaultClass::Internal, "a log without its database"));
-    };
+    // SAFETY: as the caller promises.
+    let main = unsafe { database_of(shim, name) }?;
     let owner = std::ptr::from_mut(main);
-    let OpenFile { content: Content::Main(database), base: main_base, .. } = main else {
+    // SAFETY: the main file outlives the call.
+    unsafe { log_content_of(shim, owner, path, base, flags) }
+        // SAFETY: as above; nothing of it is borrowed any more.
+        .map_err(|fault| fault.of_connection(unsafe { (*owner).connection }))
+}
+
+/// # Safety
+/// `owner` is the open main file that the log belongs to.
+unsafe fn log_content_of(
+    shim: &'static Shim,
+    owner: *mut OpenFile,
+    path: &str,
+    base: &mut BaseFile,
+    flags: c_int,
+) -> Result<Content> {
+    // SAFETY: as the caller promises.
+    let OpenFile { content: Content::Main(database), base: main_base, .. } = (unsafe { &mut *owner }) else {
         return Ok(Content::Plain);
     };
     // A journal's keys are the database's, so a new database comes into being with its first journal; that
@@ -313,13 +377,21 @@ unsafe fn main_content(
         empty_when_read: false,
         header_confirmed: false,
         stale_copy: None,
-        generation_seen: [0xff; 8],
+        generation_seen: [0xff; size_of::<Identity>()],
         rekey: None,
         counted: false,
+        is_new: false,
         journal_buffers: Buffers::default(),
     };
     if size > 0 {
-        database.unlock(base)?;
+        match database.unlock(base) {
+            // Whatever it is, nobody said that it is ours: SQLite, too, opens a file that is no database, and says so
+            // when it is first used. It is not handed through, since SQLite would take the logs beside it for its own.
+            Err(fault) if fault.class == FaultClass::NotEncrypted && shim.pass_through && !explicit => {
+                database.phase = Phase::Refused(fault.at_path(path));
+            }
+            unlocked => unlocked?,
+        }
     }
     Ok(Content::Main(Box::new(database)))
 }
@@ -385,11 +457,14 @@ fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<Str
         open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
         explicit = true;
     }
+    let known = registry::unlocked(path);
+    open.settle_limits(parameter(c"lumo_kdf_limit").as_deref(), known.as_ref())?;
     if open.key.is_none()
-        && let Some(known) = registry::unlocked(path)
+        && let Some(known) = known
     {
         let given = std::mem::replace(&mut open, known);
         open.io = given.io.or(open.io);
+        (open.limits, open.limits_named) = (given.limits, given.limits_named);
         explicit = true;
     }
     if open.key.is_none()
@@ -410,7 +485,9 @@ unsafe extern "C" fn x_delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_d
     let shim = unsafe { shim_of(vfs) };
     let api = &shim.host().api;
     guard(api, "", || {
-        shim.before_delete(name)?;
+        // SAFETY: the name that SQLite passed.
+        unsafe { shim.before_delete(name) }?;
+        locks::calls_out();
         // SAFETY: passing on what SQLite passed.
         Ok(unsafe { (*shim.base).delete.map_or(SQLITE_ERROR, |delete| delete(shim.base, name, sync_dir)) })
     })

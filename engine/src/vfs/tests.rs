@@ -130,12 +130,31 @@ fn api() -> Api {
     unsafe extern "C" fn control(_: *mut sqlite3, _: *const c_char, _: c_int, _: *mut c_void) -> c_int {
         SQLITE_NOTFOUND
     }
+    unsafe extern "C" fn no_name(_: *mut sqlite3, _: *const c_char) -> *const c_char {
+        null_mut()
+    }
     unsafe extern "C" fn parameter(_: *const c_char, _: *const c_char) -> *const c_char {
         null_mut()
     }
-    unsafe extern "C" fn file_object(_: *const c_char) -> *mut sqlite3_file {
+    unsafe extern "C" fn next(_: *mut sqlite3, _: *mut sqlite3_stmt) -> *mut sqlite3_stmt {
         null_mut()
     }
+    unsafe extern "C" fn is_busy(_: *mut sqlite3_stmt) -> c_int {
+        0
+    }
+    unsafe extern "C" fn sql(_: *mut sqlite3_stmt) -> *const c_char {
+        null_mut()
+    }
+    unsafe extern "C" fn message(_: *mut sqlite3) -> *const c_char {
+        null_mut()
+    }
+    unsafe extern "C" fn mutex(_: *mut sqlite3) -> *mut sqlite3_mutex {
+        null_mut()
+    }
+    unsafe extern "C" fn try_mutex(_: *mut sqlite3_mutex) -> c_int {
+        SQLITE_OK
+    }
+    unsafe extern "C" fn leave_mutex(_: *mut sqlite3_mutex) {}
     unsafe extern "C" fn name(_: *const c_char) -> *const c_char {
         null_mut()
     }
@@ -163,6 +182,7 @@ fn api() -> Api {
         SQLITE_OK
     }
     Api {
+        host: u32::MAX,
         libversion_number: version,
         vfs_find: find,
         vfs_register: register,
@@ -172,15 +192,23 @@ fn api() -> Api {
         mprintf: unsafe { std::mem::transmute(no_string as unsafe extern "C" fn(_) -> _) },
         // SAFETY: as above.
         log: unsafe { std::mem::transmute(ignore_log as unsafe extern "C" fn(_, _)) },
+        db_filename: no_name,
         file_control: control,
         uri_parameter: parameter,
-        database_file_object: file_object,
         filename_journal: name,
         filename_wal: name,
         open_v2,
         busy_timeout: busy,
         exec,
         close: no_connection,
+        next_stmt: next,
+        stmt_busy: is_busy,
+        sql,
+        errmsg: message,
+        extended_errcode: no_connection,
+        db_mutex: mutex,
+        mutex_try: try_mutex,
+        mutex_leave: leave_mutex,
     }
 }
 

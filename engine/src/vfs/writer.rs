@@ -9,13 +9,14 @@ use std::collections::VecDeque;
 use std::hint::spin_loop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, OnceLock};
 use std::thread::{Builder, JoinHandle, available_parallelism, yield_now};
 use std::time::{Duration, Instant};
 
 use super::abi::sqlite3_file;
 use super::base::write;
 use crate::files::outbox::Batch;
+use crate::locks::{Lock, Rank};
 use crate::room;
 
 /// Bytes of stack: ciphers and SQLite's xWrite need a few thousand.
@@ -39,7 +40,6 @@ pub struct Writer {
 }
 
 /// What both threads know. The numbers are of batches, and change under the lock of `asleep`.
-#[derive(Default)]
 struct Shared {
     /// Those that were begun.
     begun: AtomicU64,
@@ -48,20 +48,28 @@ struct Shared {
     written: AtomicU64,
     /// There will be no more.
     stop: AtomicBool,
-    queue: Mutex<VecDeque<Arc<Batch>>>,
+    queue: Lock<VecDeque<Arc<Batch>>>,
     /// How many threads sleep until something changes.
-    asleep: Mutex<u32>,
+    asleep: Lock<u32>,
     changed: Condvar,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Shared {
+    fn new() -> Shared {
+        Shared {
+            begun: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            queue: Lock::new(Rank::Work, VecDeque::new()),
+            asleep: Lock::new(Rank::Work, 0),
+            changed: Condvar::new(),
+        }
+    }
+
     /// Changes something that the other thread may wait for.
     fn tell(&self, change: impl FnOnce()) {
-        let asleep = locked(&self.asleep);
+        let asleep = self.asleep.lock();
         change();
         if *asleep > 0 {
             self.changed.notify_all();
@@ -84,10 +92,10 @@ impl Shared {
     }
 
     fn sleep_until(&self, is_so: impl Fn() -> bool) {
-        let mut asleep = locked(&self.asleep);
+        let mut asleep = self.asleep.lock();
         while !is_so() {
             *asleep += 1;
-            asleep = self.changed.wait(asleep).unwrap_or_else(PoisonError::into_inner);
+            asleep = asleep.wait(&self.changed);
             *asleep -= 1;
         }
     }
@@ -98,7 +106,7 @@ impl Shared {
         loop {
             let done = self.done.load(Ordering::Relaxed);
             self.wait_for(|| self.begun.load(Ordering::Acquire) > done || self.stop.load(Ordering::Acquire));
-            let Some(batch) = locked(&self.queue).pop_front() else { return };
+            let Some(batch) = self.queue.lock().pop_front() else { return };
             let written = self.written.load(Ordering::Relaxed);
             // A bug in there must not leave the other thread waiting.
             let is_written = written == done
@@ -153,7 +161,7 @@ impl Writer {
         if !room::for_thread(STACK) {
             return None;
         }
-        let shared = Arc::<Shared>::default();
+        let shared = Arc::new(Shared::new());
         let (theirs, file) = (Arc::clone(&shared), Handed(file));
         let work = move || theirs.serve(&file);
         let builder = Builder::new().name("lumocrypt-write".into()).stack_size(STACK);
@@ -168,7 +176,7 @@ impl Writer {
 
     /// Hands `batch` over.
     pub fn begin(&self, batch: &Arc<Batch>) {
-        locked(&self.shared.queue).push_back(Arc::clone(batch));
+        self.shared.queue.lock().push_back(Arc::clone(batch));
         self.shared.tell(|| _ = self.shared.begun.fetch_add(1, Ordering::Release));
     }
 

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         print_error(KeyboardInterrupt(), exitcodes.FAILURE, as_json=as_json)
         return exitcodes.FAILURE
-    except (sqlite3.Error, OSError, ValueError, TypeError) as error:
+    except (sqlite3.Error, OSError, ValueError, TypeError, MemoryError) as error:
         code = exitcodes.exit_code(error)
         print_error(error, code, as_json=as_json)
         return code

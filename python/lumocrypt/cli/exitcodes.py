@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import HeaderDamagedError, KeyRequiredError, KeySourceError, TamperedError, WrongKeyError
 
 OK = 0
-#: Anything that has no code of its own.
+#: Anything that has no code of its own. KdfLimitError, too: what a header asks for says nothing of the key.
 FAILURE = 1
 #: The command line itself is wrong.
 USAGE = 2
@@ -22,6 +22,9 @@ def exit_code(error: BaseException) -> int:
             return KEY
         case TamperedError() | HeaderDamagedError():
             return DAMAGE
+        case UnicodeDecodeError():
+            # A message of SQLite that quotes a file (errors.quoting_files).
+            return FAILURE
         case ValueError() | TypeError():
             return USAGE
         case _:

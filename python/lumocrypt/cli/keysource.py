@@ -99,7 +99,7 @@ class KeySource:
     file: str | None = None
     keyring: str | None = None
     kms: str | None = None
-    #: Caps on what a keyslot's Argon2id may cost; None are the engine's.
+    #: Limits on what keyslots' Argon2id may cost; None are those of LUMO_KDF_LIMIT, or the engine's.
     kdf_limit: kdf.KdfLimit | None = None
 
     @property
@@ -170,8 +170,9 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options for the key that opens the database, as ``key_source``; and ``--kdf-limit``."""
     limit = click.option(
         "--kdf-limit",
-        metavar="t=N,m=KIB,p=N",
-        help="Let keyslots cost more than the built-in caps; for files that you trust.",
+        metavar="t=N,m=KIB,p=N,work=KIB",
+        help="What a header may ask for to try a passphrase; more is for files that you trust. Default: "
+        "LUMO_KDF_LIMIT, else t=64,m=1048576,p=64,work=8388608.",
     )
     return limit(_options(command, _EXISTING))
 

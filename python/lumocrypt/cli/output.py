@@ -16,6 +16,7 @@ import click
 from ..info import Keyslot
 from ..kms import Envelope
 from ..native import Progress
+from ..shell.screen import harmless
 
 
 def print_json(result: Any, **more: Any) -> None:
@@ -28,9 +29,15 @@ def print_fields(**fields: Any) -> None:
     click.echo(json.dumps(fields, default=_plain, indent=2))
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """One line, in which nothing acts on a terminal or begins another line: names come from files."""
+    click.echo(harmless(text).replace("\n", "^J"), err=err)
+
+
 def describe_keyslot(slot: Keyslot) -> str:
     """A keyslot in a line."""
-    text = f"{slot.type}, made {slot.created:%Y-%m-%d %H:%M:%S} UTC"
+    made = "at no date that there is" if slot.created is None else f"{slot.created:%Y-%m-%d %H:%M:%S} UTC"
+    text = f"{slot.type}, made {made}"
     if slot.label:
         text += f", {slot.label!r}"
     if slot.kdf is not None:
@@ -55,7 +62,7 @@ def print_error(error: BaseException, code: int, *, as_json: bool) -> None:
     """One line, or one JSON object on one line, on standard error."""
     message = " ".join(_text(error).split())
     if not as_json:
-        click.echo(f"lumocrypt: {message}", err=True)
+        say(f"lumocrypt: {message}", err=True)
         return
     fields: dict[str, Any] = {
         "ok": False,

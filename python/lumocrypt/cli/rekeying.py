@@ -10,14 +10,14 @@ from ..paths import existing_file
 from ..rekey import LOCK_WAIT
 from . import keytext
 from .keysource import KeySource, key_options, new_key_options
-from .output import print_json, progress_bar
+from .output import print_json, progress_bar, say
 
 
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--cipher", metavar="NAME", help="Another suite from now on.")
 @click.option("--kdf", metavar="PROFILE", help="Another cost of the passphrase.")
-@click.option("--change-key", is_flag=True, help="Ask for another passphrase, too.")
+@click.option("--change-key", is_flag=True, help="Change the key, too: to LUMO_NEW_KEY, or ask for it.")
 @click.option("--drop-other-slots", is_flag=True, help="Drop the keyslots whose keys are not given.")
 @click.option("--wait", type=float, default=LOCK_WAIT, show_default=True, help="Seconds to wait for others.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -44,13 +44,18 @@ def rekey(
 ) -> None:
     """Give FILE a new data key and seal every block with it, while others use it.
 
-    The key that opens it stays the same unless another one is given. After an interruption the same command
+    The key that opens it stays the same unless --change-key or a source of a new one is given; LUMO_NEW_KEY
+    alone does not count. After an interruption the same command
     goes on where it stopped.
     """
     costs = None if kdf is None else parse_kdf(kdf)
     existing_file(file)
     key = key_source.obtain()
-    new_key = new_key_source.obtain(new=True) if change_key or new_key_source.given else None
+    # A variable that is there for another command is no request to change the key.
+    changes = change_key or new_key_source.named
+    if new_key_source.given and not changes:
+        click.echo("LUMO_NEW_KEY is not used: the key stays; give --change-key to change it, too", err=True)
+    new_key = new_key_source.obtain(new=True) if changes else None
     others = [keytext.decode(keytext.read_file(path), path) for path in other_key_files]
     with progress_bar("rekeying", quiet=as_json) as progress:
         done = run_rekey(
@@ -70,7 +75,7 @@ def rekey(
         return
     rate = done.size / done.seconds / 1e6 if done.seconds > 0 else 0.0
     verb = "went on rekeying" if done.resumed else "rekeyed"
-    click.echo(
+    say(
         f"{verb} {done.path}: {done.size:,} bytes with {done.cipher} in {done.seconds:.1f} s "
         f"({rate:.0f} MB/s); the data key is {done.key_id}"
     )

@@ -8,8 +8,11 @@ import os
 import sqlite3
 
 from ..connection import CHECKSUM
+from ..folder import Original, moved
+from ..newfile import NewFile
 from ..paths import absolute
 from ..uri import encode_path
+from .catalog import databases
 from .values import quoted
 
 
@@ -26,6 +29,19 @@ def backup(connection: sqlite3.Connection, database: str, file: str) -> None:
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     row = connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
+    status = json.loads(row[0]) if row else {}
     # A database that is only checksummed has no keys to hand on.
-    cipher = f"?lumo_cipher={CHECKSUM}" if row and json.loads(row[0]).get("cipher") == CHECKSUM else ""
-    connection.execute(f"VACUUM {quoted(database)} INTO ?", (f"file:{encode_path(path)}{cipher}",))
+    clear = status.get("cipher") in (None, CHECKSUM)
+    option = f"?lumo_cipher={CHECKSUM}" if status.get("cipher") == CHECKSUM else ""
+    with NewFile(path) as new:
+        target = f"file:{encode_path(new.path)}{option}"
+        connection.execute(f"VACUUM {quoted(database)} INTO ?", (target,))
+        if not os.fstat(new.descriptor).st_size:
+            # SQLite opens files by name.
+            raise moved(path, "the copy was not made where it should be")
+        files = {name.lower(): file for name, file in databases(connection)}
+        source = files.get(database.lower())
+        if source:
+            with Original(os.path.realpath(source)) as original:
+                original.attributes().limit(new.descriptor, clear=clear)
+        new.get_name()

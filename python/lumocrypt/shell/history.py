@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
@@ -40,7 +42,8 @@ class History:
     """The file with the lines that were typed, readable by its owner only."""
 
     def __init__(self, path: Path) -> None:
-        """Creates the file if there is none. Raises OSError if that, or reading it, cannot be done."""
+        """Creates the file if there is none. Raises OSError if that, or reading it, cannot be done, and for a
+        file that is another user's or has other names: root may be using somebody's home."""
         self._path = path
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._open(os.O_RDWR | os.O_CREAT) as file:
@@ -64,6 +67,10 @@ class History:
                 file.write(text)
 
     def _open(self, flags: int) -> TextIO:
-        descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
+            os.close(descriptor)
+            raise PermissionError(errno.EACCES, "this is not a file of this user's alone", str(self._path))
         mode = "a" if flags & os.O_APPEND else "r+"
         return os.fdopen(descriptor, mode, encoding="utf-8", errors="surrogateescape", newline="\n")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import TextIO
 
+from .resultfile import open_result_file
 from .screen import Paint, harmless, is_terminal
 
 
@@ -40,12 +40,16 @@ class Output:
         """Hands on what is kept in memory, so that it stands in front of what others write next."""
         self._stream.flush()
 
-    def to_file(self, path: str, *, once: bool = False) -> None:
+    def to_file(self, path: str, database: str, *, once: bool = False) -> None:
         """Sends what follows, or with ``once`` the next result, to a new or emptied file; raises OSError.
 
-        The file is clear text, and readable by its owner only if it is new.
+        The file is clear text, out of the file ``database``; :func:`open_result_file` says who may read it.
         """
-        stream = open(path, "w", encoding="utf-8", errors="surrogateescape", newline="", opener=_private)  # noqa: SIM115
+
+        def opened(_path: str, _flags: int) -> int:
+            return open_result_file(path, database)
+
+        stream = open(path, "w", encoding="utf-8", errors="surrogateescape", newline="", opener=opened)  # noqa: SIM115
         try:
             self.to_standard()
         except OSError:
@@ -65,7 +69,3 @@ class Output:
         """A statement or command is done: the file of ``.once`` has what it was opened for."""
         if self._once:
             self.to_standard()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)

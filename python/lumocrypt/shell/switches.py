@@ -70,7 +70,7 @@ def _nullvalue(shell: Shell, arguments: list[str]) -> None:
 
 @command("once", "Send the next result to FILE, in clear", "FILE", least=1, most=1)
 def _once(shell: Shell, arguments: list[str]) -> None:
-    shell.output.to_file(os.path.expanduser(arguments[0]), once=True)
+    shell.output.to_file(os.path.expanduser(arguments[0]), shell.session.path, once=True)
 
 
 @command("output", "Send results to FILE, in clear; without FILE, here again", "[FILE]", most=1)
@@ -78,7 +78,7 @@ def _output(shell: Shell, arguments: list[str]) -> None:
     if not arguments or arguments[0] == "stdout":
         shell.output.to_standard()
     else:
-        shell.output.to_file(os.path.expanduser(arguments[0]))
+        shell.output.to_file(os.path.expanduser(arguments[0]), shell.session.path)
 
 
 @command("print", "Print TEXT", "TEXT...", most=1000)

@@ -1,6 +1,6 @@
 //! Whether the first block of a main file is what key and block size make it, and what else it could be.
 
-use super::{BLOCK_SIZES, SharedCipher};
+use super::{BLOCK_SIZES, SharedCipher, main_blocks};
 use crate::crypto::LengthPreserving;
 use crate::error::{Fault, FaultClass, FileKind};
 use crate::format::header::SQLITE_MAGIC;
@@ -31,20 +31,38 @@ fn decrypted_page_size(cipher: &SharedCipher, encrypted: &[u8], block_size: usiz
     page_size(&block)
 }
 
-/// Judges the beginning of a main file, up to 65536 bytes of it: the page size that its header names, or what is wrong.
+/// How many bytes of a main file [`judge`] needs to see: under XTS two blocks, so that the second can tell its size.
+pub fn sample_len(kind: LengthPreserving) -> usize {
+    match kind {
+        LengthPreserving::Adiantum => *BLOCK_SIZES.end(),
+        LengthPreserving::Aes256Xts => 2 * *BLOCK_SIZES.end(),
+    }
+}
+
+/// Judges the beginning of a main file, [`sample_len`] bytes of it: the page size that its header names, or what is wrong.
 ///
-/// Under Adiantum only the right block size decrypts the header. XTS decrypts its first 16 bytes whatever the size, so
-/// there the page size must be the block size.
+/// Under Adiantum only the right block size decrypts the header. Under XTS what lies behind it has to show the size
+/// ([`main_blocks`]); where nothing does, it is that of the pages.
 pub fn judge(
     cipher: &SharedCipher,
     kind: LengthPreserving,
     encrypted: &[u8],
     block_size: usize,
 ) -> Result<usize, Fault> {
-    let found = decrypted_page_size(cipher, encrypted, block_size);
-    match found {
-        Some(size) if kind == LengthPreserving::Adiantum || size == block_size => return Ok(size),
-        _ => {}
+    let named = |size: usize| decrypted_page_size(cipher, encrypted, size);
+    let others = || main_blocks::sizes().filter(|size| *size != block_size);
+    let found = named(block_size);
+    let size = match kind {
+        LengthPreserving::Adiantum => {
+            found.map(|_| block_size).or_else(|| others().find(|size| named(*size).is_some()))
+        }
+        LengthPreserving::Aes256Xts => found.or_else(|| others().find_map(named)).map(|page_size| {
+            // XTS tells the page size in any case.
+            main_blocks::find(cipher, encrypted, block_size).unwrap_or(page_size)
+        }),
+    };
+    if let Some(page_size) = found.filter(|_| size == Some(block_size)) {
+        return Ok(page_size);
     }
     if encrypted.starts_with(SQLITE_MAGIC) {
         return Err(Fault::new(
@@ -59,21 +77,8 @@ pub fn judge(
             "the file is in lumocrypt's own format; open it with lumocrypt.connect",
         ));
     }
-    let sizes = std::iter::successors(Some(*BLOCK_SIZES.start()), |size| Some(size * 2))
-        .take_while(|size| BLOCK_SIZES.contains(size));
-    let fitting = found.or_else(|| {
-        sizes.filter(|size| *size != block_size).find_map(|size| {
-            let named = decrypted_page_size(cipher, encrypted, size)?;
-            Some(if kind == LengthPreserving::Adiantum { size } else { named })
-        })
-    });
-    Err(match fitting {
-        Some(size) => Fault::new(
-            FaultClass::UnsupportedFormat,
-            format!(
-                "page_size is {size} in the file, and {block_size} was given; make the VFS with page_size={size}"
-            ),
-        ),
+    Err(match size {
+        Some(size) => wrong_size(size, named(size), block_size),
         None => Fault::new(
             FaultClass::WrongKey,
             format!(
@@ -83,4 +88,20 @@ pub fn judge(
             ),
         ),
     })
+}
+
+/// The file's blocks have `size` bytes, its pages `page_size`, and `given` was given.
+fn wrong_size(size: usize, page_size: Option<usize>, given: usize) -> Fault {
+    let pages = match page_size {
+        Some(pages) if pages != size => {
+            format!(", which is not the {pages} bytes of SQLite's pages in it")
+        }
+        _ => String::new(),
+    };
+    Fault::new(
+        FaultClass::UnsupportedFormat,
+        format!(
+            "page_size is {size} in the file{pages}, and {given} was given; make the VFS with page_size={size}"
+        ),
+    )
 }

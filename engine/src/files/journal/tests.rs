@@ -143,6 +143,20 @@ fn the_padding_behind_a_header_takes_no_room() {
 }
 
 #[test]
+fn what_another_connection_left_is_seen_by_one_that_kept_the_journal_open() {
+    let mut storage = MemoryFile::default();
+    let mut kept = JournalFile::new(keys(), false).unwrap();
+    kept.write(&mut storage, &[1; 600], 0).unwrap();
+    kept.sync(&mut storage, 2).unwrap();
+    kept.truncate(&mut storage, 0).unwrap();
+    let mut other = JournalFile::new(keys(), false).unwrap();
+    other.write(&mut storage, &[2; 600], 0).unwrap();
+    other.sync(&mut storage, 2).unwrap();
+    kept.forget().unwrap();
+    assert_eq!(content(&mut kept, &mut storage), [2; 600]);
+}
+
+#[test]
 fn zeroing_the_header_finishes_a_persistent_journal() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
     let mut file = JournalFile::new(keys.clone(), false).unwrap();

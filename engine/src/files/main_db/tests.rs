@@ -416,7 +416,7 @@ fn what_could_not_be_written_does_not_get_in_the_way_of_a_rollback() {
     file.write(&mut storage, &[2; 512], 3 * 512).unwrap();
     file.write(&mut storage, &[2; 512], 4 * 512).unwrap();
     assert_eq!(file.flush(&mut storage).unwrap_err().class, FaultClass::Io);
-    assert!(file.write_failed());
+    assert!(file.may_be_torn(&storage));
     // The playback of the journal, with the disk still full.
     file.write(&mut storage, &[1; 512], 2 * 512).unwrap();
     file.write(&mut storage, &[1; 512], 3 * 512).unwrap();

@@ -5,8 +5,9 @@ use super::freelist::FreePages;
 use super::{COVER, MainFile};
 use crate::error::{FaultClass, Result};
 use crate::files::memory;
-use crate::files::storage::Storage;
+use crate::files::storage::{Storage, rewrite};
 use crate::keys::file_keys::FileKeys;
+use crate::sabotage::{self, Sabotage};
 
 /// Partial writes over a block that cannot be read, kept until they cover it.
 ///
@@ -207,10 +208,31 @@ impl MainFile {
             Err(fault) if fault.class == FaultClass::Tampered => {
                 self.write_block(storage, index, &block[..len])
             }
+            // It may be whole to read and torn on the disk: a sync that failed covered it, and a later one only the part of
+            // it that shares a page of the kernel's with a block that was written again.
+            Ok(_) if !sabotage::is(Sabotage::BlockOnce) => {
+                rewrite(storage, self.geometry.slot_offset(index), (len + self.sealer.overhead()) as u64)
+            }
             read => read.map(|_| ()),
         };
         self.block = block;
         result
+    }
+
+    /// After a sync that failed a checkpoint copies everything again, and so writes every block again that the log holds. Of
+    /// the others only those that it sealed to fill gaps were written: they lie behind what was ever durable.
+    pub(super) fn write_gaps_again(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if storage.failed_syncs() == self.failed_syncs || sabotage::is(Sabotage::BlockOnce) {
+            return Ok(());
+        }
+        let from = self.geometry.slot_offset(self.required_slots(storage)?);
+        let end = storage.size()?;
+        rewrite(storage, from, end.saturating_sub(from))
+    }
+
+    /// Is a rollback to see to what it does not restore? See [`rolled_back`](Self::rolled_back).
+    pub fn may_be_torn(&self, storage: &dyn Storage) -> bool {
+        self.write_failed || storage.failed_syncs() != self.failed_syncs
     }
 }
 

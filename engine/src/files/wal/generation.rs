@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::super::storage::Storage;
-use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile, rewrite};
+use super::super::storage::{Storage, rewrite};
+use super::{Log, MainLink, SQLITE_HEADER, SYNC_NORMAL, WalFile};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::CurrentLog;

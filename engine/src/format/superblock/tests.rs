@@ -161,7 +161,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn round_trip(generation: u64, bits in 9u32..=16, used in 0usize..KEYSLOT_COUNT, created: u64) {
+    fn round_trip(generation in 0..1u64 << 63, bits in 9u32..=16, used in 0usize..KEYSLOT_COUNT, created: u64) {
         let mut superblock = superblock(SuiteId::XChaCha20Poly1305);
         superblock.generation = generation;
         superblock.block_size = 1 << bits;
@@ -199,5 +199,15 @@ fn what_is_remembered_of_a_copy_holds_for_its_bytes_and_its_key_alone() {
                 assert!(!Superblock::verify_mac(&bent, &keys));
             }
         }
+    }
+}
+
+#[test]
+fn a_generation_that_nobody_can_count_to_is_damage() {
+    let (keys, mut superblock) = (keys(SuiteId::DEFAULT), superblock(SuiteId::DEFAULT));
+    for (generation, intact) in [(u64::MAX >> 1, true), (1 << 63, false), (u64::MAX, false)] {
+        superblock.generation = generation;
+        let copy = Superblock::decode(&superblock.encode(&keys));
+        assert_eq!(matches!(copy, CopyState::Intact(_)), intact, "{generation}");
     }
 }

@@ -46,8 +46,11 @@ impl Database {
     }
 
     fn open_in(&self, cache: &Cache, key: &Key) -> Result<Superblock> {
-        let limits = KdfLimits::default();
-        let unlock = Unlock { cache, key: Some(key), limits: &limits };
+        self.open_within(cache, key, &KdfLimits::default())
+    }
+
+    fn open_within(&self, cache: &Cache, key: &Key, limits: &KdfLimits) -> Result<Superblock> {
+        let unlock = Unlock { cache, key: Some(key), limits, tried: RefCell::default() };
         unlock.run(&header::parse(&self.region)?).map(|(keys, superblock)| {
             let expected = self.keys.data_key().map(|key| *key.expose());
             assert_eq!(keys.data_key().map(|key| *key.expose()), expected);
@@ -92,6 +95,39 @@ fn every_slot_is_tried() {
     assert_eq!(database.open(&passphrase("first")).unwrap(), next);
     assert_eq!(database.open(&passphrase("second")).unwrap(), next);
     assert_eq!(database.class(&passphrase("third")), FaultClass::WrongKey);
+}
+
+#[test]
+fn hazard_16_cheap_slots_are_tried_before_dear_ones() {
+    let mut database = Database::new(Some(&passphrase("first")), SuiteId::DEFAULT);
+    let mut next = database.with_second(&passphrase("second"));
+    next.slots[0].cost = Some(Argon2Cost { t: 2, ..TINY });
+    database.write(A, &next);
+    database.write(B, &next);
+    let cache = Cache::new().unwrap();
+    database.open_in(&cache, &passphrase("second")).unwrap();
+    assert_eq!(cache.runs(), 1);
+}
+
+#[test]
+fn hazard_16_the_limits_are_for_the_slots_of_both_copies_and_each_is_tried_once() {
+    let mut database = Database::new(Some(&passphrase("first")), SuiteId::DEFAULT);
+    let next = database.with_second(&passphrase("second"));
+    let mut other = next.clone();
+    other.generation += 1;
+    other.slots[1] = Keyslot { salt: [1; 32], ..next.slots[1].clone() };
+    database.write(A, &other);
+    database.write(B, &next);
+    // Three slots in all: one that both copies have, and one in each.
+    let cache = Cache::new().unwrap();
+    let limits = |work_kib| KdfLimits { work_kib, ..KdfLimits::default() };
+    let wrong = passphrase("wrong");
+    assert_eq!(database.open_within(&cache, &wrong, &limits(24)).unwrap_err().class, FaultClass::WrongKey);
+    assert_eq!(cache.runs(), 3);
+    assert_eq!(database.open_within(&cache, &wrong, &limits(23)).unwrap_err().class, FaultClass::KdfLimit);
+    assert_eq!(cache.runs(), 5);
+    assert_eq!(database.open_within(&cache, &wrong, &limits(15)).unwrap_err().class, FaultClass::KdfLimit);
+    assert_eq!(cache.runs(), 5);
 }
 
 #[test]
@@ -194,8 +230,8 @@ fn hazard_16_costs_are_refused_before_anything_runs() {
     database.write(B, &bad);
     let cache = Cache::new().unwrap();
     let fault = database.open_in(&cache, &key).unwrap_err();
-    assert_eq!(fault.class, FaultClass::UnsupportedFormat);
-    assert!(fault.message.contains("t = 64"));
+    assert_eq!(fault.class, FaultClass::KdfLimit);
+    assert!(fault.message.contains("t=4294967295"));
     assert_eq!(cache.runs(), 0);
 }
 

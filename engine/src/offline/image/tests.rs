@@ -96,3 +96,15 @@ fn a_relative_opens_with_the_same_keys() {
     assert_eq!(opened.superblock.key_id, image.blocks.file.superblock.key_id);
     assert_ne!(opened.superblock.uuid, image.blocks.file.superblock.uuid);
 }
+
+#[test]
+fn a_number_of_pages_is_believed_as_far_as_the_files_bear_it_out() {
+    assert_eq!(believed(100, 100, 0, 0), 100);
+    // Cut, or grown in a log of which the last page is not the only one.
+    assert_eq!(believed(100, 3, 0, 0), 100);
+    assert_eq!(believed(200_000, 2, 10, 200_000), 200_000);
+    assert_eq!(believed(900_000, 2, 300_000, 900_000), 900_000);
+    for (count, highest) in [(u32::MAX, 0), (u32::MAX, u32::MAX), (u32::MAX, u32::MAX - 1)] {
+        assert!(believed(count, 10, 10, highest) <= MOST_UNSEEN);
+    }
+}

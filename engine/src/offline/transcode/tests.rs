@@ -62,6 +62,10 @@ impl Drop for Temporary {
     }
 }
 
+fn new_file(name: &str) -> Result<DiskFile> {
+    DiskFile::of_new(std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap())
+}
+
 /// What begins like a database; its third page was never written.
 fn database(page_size: u32, pages: usize) -> Vec<u8> {
     let page = page_size as usize;
@@ -88,7 +92,7 @@ fn converted(bytes: &[u8], old: &Format, new: &Format) -> Result<Vec<u8>> {
     let target = Temporary::new();
     let name = target.0.to_str().unwrap();
     let mut view = View::open(disk(bytes.to_vec()), old, "old")?;
-    let mut file = DiskFile::open_empty(name)?;
+    let mut file = new_file(name)?;
     assert!(transcode(&mut view, &mut file, new, Some(2), &mut |_, _| true)?);
     let written = std::fs::read(&target.0).unwrap();
     let mut again = View::open(disk(written.clone()), new, "new")?;
@@ -196,7 +200,7 @@ fn either_half_can_be_stopped() {
     let plain = database(4096, 1000);
     let target = Temporary::new();
     let mut view = View::open(disk(plain.clone()), &Format::Plain, "old").unwrap();
-    let mut file = DiskFile::open_empty(target.0.to_str().unwrap()).unwrap();
+    let mut file = new_file(target.0.to_str().unwrap()).unwrap();
     let format = gosqlite(LengthPreserving::Adiantum, 0, None);
     assert!(!transcode(&mut view, &mut file, &format, Some(1), &mut |_, _| false).unwrap());
     let mut same = View::open(disk(plain), &Format::Plain, "new").unwrap();

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 
 use super::*;
 use crate::error::FaultClass;
@@ -51,12 +52,12 @@ fn threads_used(disk: &mut Disk, asked: Option<usize>, pieces: Pieces) -> usize 
     let mut workers = Workers::new(pieces, disk, asked, 1).unwrap();
     let work = |_: &Piece, _: &mut Desk<'_>| {
         thread::sleep(Duration::from_millis(1));
-        locked(&seen).insert(thread::current().id());
+        seen.lock().unwrap().insert(thread::current().id());
         Ok(())
     };
     workers.round(&work).unwrap();
-    assert!(locked(&seen).contains(&thread::current().id()), "the caller works, too");
-    locked(&seen).len()
+    assert!(seen.lock().unwrap().contains(&thread::current().id()), "the caller works, too");
+    seen.lock().unwrap().len()
 }
 
 #[test]
@@ -77,7 +78,7 @@ fn every_piece_is_worked_on_once_and_rounds_end() {
     let work = |piece: &Piece, desk: &mut Desk<'_>| {
         assert!(desk.plain.len() >= piece.plain_len && desk.sealed.len() >= piece.sealed_len);
         thread::sleep(Duration::from_millis(1));
-        locked(&seen).push(piece.first);
+        seen.lock().unwrap().push(piece.first);
         Ok(())
     };
     let (mut done, mut rounds) = (0, 0);
@@ -100,7 +101,7 @@ fn the_first_fault_in_order_counts_and_everything_in_front_of_it_was_worked_on()
         let mut workers = Workers::new(pieces(), &mut disk, Some(4), 1).unwrap();
         let seen = Mutex::new(HashSet::new());
         let work = |piece: &Piece, _: &mut Desk<'_>| {
-            locked(&seen).insert(piece.first);
+            seen.lock().unwrap().insert(piece.first);
             match piece.first / 30 {
                 // The later ones fail sooner.
                 40 => thread::sleep(Duration::from_millis(5)),

@@ -1,4 +1,5 @@
 use std::ffi::{c_int, c_void};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicU32;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -38,7 +39,7 @@ unsafe extern "C" fn write_slowly(file: *mut sqlite3_file, _: *const c_void, _: 
     if below.failing.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
         return SQLITE_IOERR_WRITE;
     }
-    locked(&below.writes).push(offset);
+    below.writes.lock().unwrap().push(offset);
     SQLITE_OK
 }
 
@@ -91,13 +92,13 @@ impl Bench {
     }
 
     fn writes(&self) -> usize {
-        locked(&self.below.writes).len()
+        self.below.writes.lock().unwrap().len()
     }
 
     /// The first slot of each write.
     fn first_slots(&self) -> Vec<i64> {
         let len = LONGEST_TRANSFER as i64 / MOST as i64;
-        locked(&self.below.writes).iter().map(|offset| offset / len).collect()
+        self.below.writes.lock().unwrap().iter().map(|offset| offset / len).collect()
     }
 }
 
@@ -139,7 +140,7 @@ fn a_writer_that_is_dropped_ends_after_its_batch() {
     bench.add(2 * MOST + 1).unwrap();
     let below = bench.below;
     in_time(move || drop(bench));
-    assert_eq!(locked(&below.writes).len(), 2);
+    assert_eq!(below.writes.lock().unwrap().len(), 2);
 }
 
 #[test]

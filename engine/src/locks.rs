@@ -1,0 +1,252 @@
+//! The engine's locks and their order.
+//!
+//! Two rules keep threads from waiting for each other for ever, among each other and with SQLite's mutexes, of which a host
+//! may hold any when it calls the engine:
+//!
+//! 1. A lock is taken only by a thread that holds none, or locks of lower [`Rank`] alone.
+//! 2. Nothing of SQLite that may wait is called while a lock is held: neither its functions nor a file or VFS below.
+//!    [`calls_out`] stands at each such place.
+//!
+//! Builds with debug assertions, the engine's unit tests and the feature `fault-injection` check both, and panic. In a
+//! release a [`Lock`] is a `Mutex` whose poison is ignored: a panic leaves nothing half done under any of them that matters.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The order of locks; what is held at once is taken from the top down. But for [`Rank::Derivation`] and `fork`, which
+/// takes all that outlive a call, nobody holds two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// One derivation of a key from a passphrase (`keys/cache.rs`): held for as long as that takes, some 100 ms.
+    Derivation,
+    /// Keys, handles and commands by number (`keys/registry.rs`).
+    Registry,
+    /// Where the cache of data keys is.
+    Cache,
+    /// What is in it.
+    CacheEntries,
+    /// The derivations under way.
+    Flights,
+    /// Superblock copies that were found right (`format/recent.rs`).
+    Recent,
+    /// The SQLite libraries (`vfs/host.rs`).
+    Hosts,
+    /// The VFSs of one of them. Held for several hosts at once, in the order of their numbers.
+    Shims,
+    /// The main files that are open (`vfs/mains.rs`).
+    Mains,
+    /// The VFSs of the gosqlite format (`vfs/gosqlite.rs`).
+    Gosqlite,
+    /// Maps of files (`vfs/map.rs`).
+    Maps,
+    /// Counters of open files (`stats.rs`).
+    Counters,
+    /// What the threads of one call share: batches, pieces, findings. Of one call only, so not held for `fork`.
+    Work,
+}
+
+/// Are the rules checked?
+const CHECKED: bool = cfg!(any(debug_assertions, test, feature = "fault-injection"));
+
+/// A mutex with a place in the order.
+pub struct Lock<T> {
+    rank: Rank,
+    mutex: Mutex<T>,
+}
+
+/// A lock that is held.
+pub struct Guard<'a, T> {
+    // In front of `held`, so that what is said to be held is.
+    guard: MutexGuard<'a, T>,
+    held: Held,
+}
+
+impl<T> Lock<T> {
+    /// Around `value`.
+    pub const fn new(rank: Rank, value: T) -> Lock<T> {
+        Lock { rank, mutex: Mutex::new(value) }
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> Guard<'_, T> {
+        let held = Held::new(self.rank);
+        Guard { guard: self.mutex.lock().unwrap_or_else(PoisonError::into_inner), held }
+    }
+
+    /// The value, of a lock that nobody has any more.
+    pub fn into_inner(self) -> T {
+        self.mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<'a, T> Guard<'a, T> {
+    /// Gives the lock back until `condition` is told of.
+    pub fn wait(self, condition: &Condvar) -> Guard<'a, T> {
+        let Guard { guard, held } = self;
+        Guard { guard: condition.wait(guard).unwrap_or_else(PoisonError::into_inner), held }
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+/// SQLite, or a VFS below, is about to be called: it may take mutexes that another thread holds while it waits for a
+/// lock of ours, and it may call the engine again.
+#[inline]
+pub fn calls_out() {
+    if CHECKED {
+        order::nothing_is_held();
+    }
+}
+
+/// A rank that the thread holds.
+struct Held(Rank);
+
+impl Held {
+    #[inline]
+    fn new(rank: Rank) -> Held {
+        if CHECKED {
+            order::take(rank);
+        }
+        Held(rank)
+    }
+}
+
+impl Drop for Held {
+    #[inline]
+    fn drop(&mut self) {
+        if CHECKED {
+            order::give_back(self.0);
+        }
+    }
+}
+
+/// What the calling thread holds, where that is checked.
+mod order {
+    use std::cell::RefCell;
+    use std::thread::panicking;
+
+    use super::Rank;
+
+    thread_local! {
+        static HELD: RefCell<Vec<Rank>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A thread that is being torn down has no list, and is not checked; one that panics has said enough.
+    fn with_held(look: impl FnOnce(&mut Vec<Rank>)) {
+        let _ = HELD.try_with(|held| {
+            if let Ok(mut held) = held.try_borrow_mut() {
+                look(&mut held);
+            }
+        });
+    }
+
+    pub fn take(rank: Rank) {
+        let mut wrong = None;
+        with_held(|held| {
+            wrong =
+                held.iter().copied().find(|other| *other > rank || (*other == rank && rank != Rank::Shims));
+            held.push(rank);
+        });
+        if let Some(other) = wrong.filter(|_| !panicking()) {
+            give_back(rank);
+            panic!("the lock {rank:?} is taken by a thread that holds {other:?}");
+        }
+    }
+
+    pub fn give_back(rank: Rank) {
+        with_held(|held| {
+            if let Some(place) = held.iter().rposition(|other| *other == rank) {
+                held.remove(place);
+            }
+        });
+    }
+
+    pub fn nothing_is_held() {
+        let mut holds = None;
+        with_held(|held| holds = held.last().copied());
+        if let Some(rank) = holds.filter(|_| !panicking()) {
+            panic!("SQLite is called by a thread that holds the lock {rank:?}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    static OUTER: Lock<u32> = Lock::new(Rank::Derivation, 0);
+    static INNER: Lock<u32> = Lock::new(Rank::Work, 0);
+
+    fn message(body: impl FnOnce()) -> String {
+        let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("a panic");
+        panic.downcast_ref::<String>().expect("a text").clone()
+    }
+
+    #[test]
+    fn locks_are_taken_in_their_order_and_no_other() {
+        let (lower, higher) = (Lock::new(Rank::Registry, 1), Lock::new(Rank::Maps, 2));
+        {
+            let (one, two) = (lower.lock(), higher.lock());
+            // Given back in any order.
+            drop(one);
+            assert_eq!(*two, 2);
+        }
+        let wrong = message(|| {
+            let _two = higher.lock();
+            lower.lock();
+        });
+        assert!(wrong.contains("Registry") && wrong.contains("Maps"), "{wrong}");
+        let twice = message(|| {
+            let _one = lower.lock();
+            Lock::new(Rank::Registry, 1).lock();
+        });
+        assert!(twice.contains("Registry"), "{twice}");
+        // What a panic gave back is not held.
+        calls_out();
+    }
+
+    #[test]
+    fn sqlite_is_not_called_under_a_lock() {
+        calls_out();
+        let wrong = message(|| {
+            let _held = INNER.lock();
+            calls_out();
+        });
+        assert!(wrong.contains("Work"), "{wrong}");
+        calls_out();
+        // Another thread's locks are its own.
+        let _held = OUTER.lock();
+        std::thread::scope(|scope| scope.spawn(calls_out).join()).expect("no panic");
+    }
+
+    #[test]
+    fn a_lock_that_is_waited_with_is_held_again() {
+        let (lock, told) = (Lock::new(Rank::Work, false), Condvar::new());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                *lock.lock() = true;
+                told.notify_all();
+            });
+            let mut guard = lock.lock();
+            while !*guard {
+                guard = guard.wait(&told);
+            }
+            assert!(message(calls_out).contains("Work"));
+        });
+        calls_out();
+    }
+}

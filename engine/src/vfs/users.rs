@@ -1,0 +1,72 @@
+//! The connections that use a file: one, or those that share its cache.
+//!
+//! A file with a shared cache is opened once and told of each further connection, without the cache's mutex. Which
+//! connection it is told of then is not certain: SQLite passes the place where the cache notes who uses it, and another
+//! thread may be using it. So only the first word counts, and of the others it is remembered that there are some. Who uses
+//! the file is looked up when SQLite does: then the thread holds the cache's mutex and the connection's.
+
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::company::{self, Main};
+use super::file::{Content, OpenFile};
+use super::mains;
+use crate::error::{Fault, FaultClass, Result};
+
+/// What a file object knows of the connections that it serves. It is read without any mutex.
+#[derive(Default)]
+pub struct Users {
+    /// The first connection is known.
+    introduced: AtomicBool,
+    /// There were others since.
+    joined: AtomicBool,
+}
+
+impl Users {
+    /// SQLite names a connection: is it the first, the one that has just opened the file?
+    pub fn is_first(&self) -> bool {
+        let first = !self.introduced.swap(true, Ordering::AcqRel);
+        if !first {
+            self.joined.store(true, Ordering::Release);
+        }
+        first
+    }
+
+    /// Do several connections use the file?
+    pub fn is_shared(&self) -> bool {
+        self.joined.load(Ordering::Acquire)
+    }
+}
+
+/// Why a database must not be used by a connection whose main database is none of ours: SQLite puts the temporary files
+/// of a whole connection through its main database's VFS.
+pub fn foreign(path: &str) -> Fault {
+    Fault::new(
+        FaultClass::InUse,
+        "an encrypted database cannot be attached to a connection whose main database is on another VFS: \
+         SQLite would sort its rows into clear temporary files. Open the main database through lumocrypt \
+         (vfs=lumocrypt) and attach to that",
+    )
+    .at_path(path)
+}
+
+/// One of the connections that share a file's cache is about to use it.
+///
+/// Errors: as [`foreign`].
+///
+/// # Safety
+/// SQLite calls for `open` on behalf of one of its connections.
+pub unsafe fn check_user(open: &mut OpenFile) -> Result<()> {
+    if open.connection != 0 {
+        // From here on it belongs to none.
+        open.connection = 0;
+        mains::set_connection(open, null_mut());
+    }
+    // SAFETY: the place is the cache's, which lives as long as the file; its mutex is held.
+    let Some(user) = (unsafe { open.user.as_ref() }) else { return Ok(()) };
+    // SAFETY: SQLite holds a connection's mutex whenever it works for it.
+    match unsafe { company::main_of(&open.shim.host().api, *user) } {
+        Main::Foreign if !matches!(open.content, Content::Plain) => Err(foreign(&open.path)),
+        _ => Ok(()),
+    }
+}

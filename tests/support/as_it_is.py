@@ -1,0 +1,21 @@
+"""Seals content that SQLite would not open: the engine alone, byte by byte."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lumocrypt
+from lumocrypt import native
+from lumocrypt.registration import stdlib_host
+
+
+def seal(
+    plain: Path, path: Path, *, cipher: str | None = "checksum", key: lumocrypt.Key | None = None
+) -> None:
+    """Makes ``path`` a database whose content is what is in ``plain``, a whole number of pages.
+
+    Raises what the engine raises for what does not begin like a database.
+    """
+    path.touch()
+    number = 0 if key is None else key.number
+    native.encrypt_file(stdlib_host().number, str(plain), str(path), number, {"cipher": cipher}, None)
