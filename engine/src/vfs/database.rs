@@ -417,14 +417,7 @@ impl Database {
                 header::create(key, &options)?
             }
         };
-        // Copy A comes last: until it begins to be there, the file is an unfinished creation and not a damaged
-        // database.
-        for (start, end) in [(SUPERBLOCK_LEN, region.len()), (0, SUPERBLOCK_LEN)] {
-            base.write(&region[start..end], start as u64)?;
-            if !sabotage::is(Sabotage::HeaderSync) {
-                base.sync(SYNC_NORMAL)?;
-            }
-        }
+        write_new_header(base, &region)?;
         Stats::count(&STATS.created);
         self.header_confirmed = true;
         self.adopt(base, Arc::new(keys), superblock)
@@ -438,8 +431,7 @@ impl Database {
         }
         if base.size()? <= HEADER_LEN {
             let region = read_header(base)?;
-            base.write(&region, 0)?;
-            base.sync(SYNC_NORMAL)?;
+            write_new_header(base, &region)?;
         }
         self.header_confirmed = true;
         Ok(())
@@ -545,6 +537,19 @@ fn replaced(fault: Fault) -> Fault {
         "the file was replaced while it was open, and what is there now is no encrypted database; close this connection, \
          and put the database back",
     )
+}
+
+/// Writes the header region of a new database. Copy A comes last: until it begins to be there, the file is an unfinished
+/// creation and not a damaged database.
+fn write_new_header(base: &mut BaseFile, region: &[u8]) -> Result<()> {
+    let first = SUPERBLOCK_LEN.min(region.len());
+    for (start, end) in [(first, region.len()), (0, first)] {
+        base.write(&region[start..end], start as u64)?;
+        if !sabotage::is(Sabotage::HeaderSync) {
+            base.sync(SYNC_NORMAL)?;
+        }
+    }
+    Ok(())
 }
 
 /// The header region of a file that is not empty; shorter than the region if the file is.
