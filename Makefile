@@ -42,11 +42,13 @@ test: $(VENV)/.package $(VENV)/.tools
 	$(CARGO) test --release $(ENGINE)
 	$(BIN)/python -m pytest -n $(JOBS) tests
 
-# Crashes of every scenario; the engines that are broken on purpose come first, since without them silence means
-# nothing.
+# Crashes of every scenario, as they are and after a sync or a write that fails; the engines that are broken on purpose
+# come first, since without them silence means nothing.
 crash: $(VENV)/.package $(VENV)/.tools
 	$(BIN)/python -m pytest -n $(JOBS) tests/test_crash_broken_builds.py tests/test_crash_lies.py
 	PYTHONPATH=tests $(BIN)/python -m crash --states $(STATES) --seed $(SEED) --processes $(CORES)
+	PYTHONPATH=tests $(BIN)/python -m crash --failing sync --states $(STATES) --seed $(SEED) --processes $(CORES)
+	PYTHONPATH=tests $(BIN)/python -m crash --failing write --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES)
 	for cipher in adiantum aes-256-xts; do \
 	    PYTHONPATH=tests $(BIN)/python -m crash --flavour $$cipher \
 	        --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES) || exit 1; \
@@ -57,6 +59,7 @@ crash: $(VENV)/.package $(VENV)/.tools
 faults: $(VENV)/.package
 	PYTHONPATH=tests $(BIN)/python -m faults.kills --kills $(KILLS)
 	PYTHONPATH=tests $(BIN)/python -m faults.rekeys
+	PYTHONPATH=tests $(BIN)/python -m faults.stress --seconds 300
 	PYTHONPATH=tests $(BIN)/python -m faults.sweep --jobs $(CORES)
 	PYTHONPATH=tests $(BIN)/python -m threads --seconds $(SECONDS)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crash.faulty import FAULTS, faulty_package
+from crash.faulty import FAILING, FAULTS, faulty_package
 from crash.jobs import Job, run_jobs
 
 #: Crashes of one recording, and recordings at most, within which a broken build has to be noticed.
@@ -30,6 +30,20 @@ def test_a_broken_build_is_noticed(package: Path, fault: str, scenario: str) -> 
         if outcome.failures:
             return
     pytest.fail(f"nothing was wrong in {STATES * SEEDS} states")
+
+
+@pytest.mark.parametrize(
+    ("fault", "scenario", "failure"), [(fault, *one) for fault, found in FAILING.items() for one in found]
+)
+def test_a_build_that_relies_on_a_failed_sync_is_noticed(
+    package: Path, fault: str, scenario: str, failure: str
+) -> None:
+    for seed in range(1, SEEDS + 1):
+        job = Job(scenario, STATES * 3, seed, failing="sync", failure=failure, stop_after=1)
+        (outcome,) = run_jobs([job], package=package, fault=fault)
+        if outcome.failures:
+            return
+    pytest.fail(f"nothing was wrong in {STATES * 3 * SEEDS} states")
 
 
 @pytest.mark.parametrize("scenario", ["commits-delete-full", "by_turns-wal-full"])

@@ -416,8 +416,11 @@ def test_a_database_that_names_a_wal_needs_it(tmp_path: Path) -> None:
     assert read_database(path, RAW).image
 
 
+@pytest.mark.parametrize("header_key", [RAW, None], ids=["version2", "version1"])
 @pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_a_change_of_the_data_key_that_was_interrupted(journal: str, tmp_path: Path) -> None:
+def test_a_change_of_the_data_key_that_was_interrupted(
+    journal: str, header_key: bytes | None, tmp_path: Path
+) -> None:
     path = tmp_path / "app.db"
     key = lumocrypt.Key.raw(RAW)
     with contextlib.closing(lumocrypt.connect(path, key=key)) as connection:
@@ -429,7 +432,7 @@ def test_a_change_of_the_data_key_that_was_interrupted(journal: str, tmp_path: P
         interrupt(path, key=key, after=2, cipher="xchacha20-poly1305")
     assert content(read_database(path, RAW).image) == expected
     # Torn in its place, and whole beside the database.
-    bring_back(path, 5, 5)
+    bring_back(path, 5, 5, header_key)
     flip(path, 65536 + 6 * 4136 + 100)
     assert content(read_database(path, RAW).image) == expected
     Path(f"{path}-lumo-rekey").unlink()

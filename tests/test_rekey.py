@@ -249,12 +249,13 @@ def test_hazard_5_both_keys_take_an_interrupted_change_up(database: Path, tmp_pa
         assert not lumocrypt.info(path).rekeying
 
 
-def test_hazard_5_a_torn_block_is_found_beside_the_database(tmp_path: Path) -> None:
+@pytest.mark.parametrize("header_key", [RAW, None], ids=["version2", "version1"])
+def test_hazard_5_a_torn_block_is_found_beside_the_database(header_key: bytes | None, tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     content = rows(path)
     with steps_of(5 * 4096):
         interrupt(path, key=KEY, after=2)
-    bring_back(path, 5, 5)
+    bring_back(path, 5, 5, header_key)
     tear(path, 5, 9)
     for io in ("map", "pread"):
         assert rows(path, io=io) == content
@@ -276,7 +277,7 @@ def test_hazard_5_torn_blocks_are_put_back_before_anything_else(tmp_path: Path) 
     content = rows(path)
     with steps_of(5 * 4096):
         interrupt(path, key=KEY, after=2)
-        bring_back(path, 5, 5)
+        bring_back(path, 5, 5, RAW)
         tear(path, 5, 9)
         interrupt(path, key=KEY, after=1)
     Path(f"{path}-lumo-rekey").unlink(missing_ok=True)

@@ -36,6 +36,10 @@ pub enum Sabotage {
     StaleSize,
     /// A change of the data key writes blocks in their places that are not kept elsewhere.
     Redo,
+    /// A change of the data key that is taken up again trusts what it can read of the blocks that were being written.
+    KeptTrust,
+    /// The name of the file that they are kept in is made durable by whoever made it, and by nobody after.
+    KeptName,
     /// A writer does not look whether the data key was changed.
     StaleKey,
     /// Nobody waits for the thread that writes a batch.
@@ -44,6 +48,8 @@ pub enum Sabotage {
     MissingEnd,
     /// A checkpoint does not say how many frames it copies.
     CopiedFrames,
+    /// A change of the header relies on a copy that an earlier one may not have made durable.
+    CopyOnce,
     /// The cells are not written again after a sync that failed.
     CellOnce,
     /// The WAL is not written again after a sync that failed.
@@ -90,10 +96,13 @@ fn named(name: &str) -> Option<Sabotage> {
         "stale-frame" => Sabotage::StaleFrame,
         "stale-size" => Sabotage::StaleSize,
         "redo" => Sabotage::Redo,
+        "kept-trust" => Sabotage::KeptTrust,
+        "kept-name" => Sabotage::KeptName,
         "stale-key" => Sabotage::StaleKey,
         "batch-wait" => Sabotage::BatchWait,
         "missing-end" => Sabotage::MissingEnd,
         "copied-frames" => Sabotage::CopiedFrames,
+        "copy-once" => Sabotage::CopyOnce,
         "cell-once" => Sabotage::CellOnce,
         "wal-once" => Sabotage::WalOnce,
         "hot-journal" => Sabotage::HotJournal,

@@ -9,6 +9,8 @@ activities.py, catalogue.py   the workloads, and the scenarios made of them
 header.py    changes of the header that the package has no command for
 judge.py     opens an image and says what is wrong with it
 recovery.py  what a crash left, recovered under the recorder, to be crashed again
+medium.py    syncs and writes that fail, and what is lost with them; failing.py runs scenarios with those
+keys.py      keys that come and go on such a medium; setup.py, flavour.py   how a database is opened
 campaign.py  scenarios times states; worker.py and __main__.py run it
 faulty.py    engines that are broken on purpose, which a campaign must notice
 """

@@ -12,6 +12,7 @@ import time
 
 from .campaign import Outcome
 from .catalogue import scenarios
+from .failing import is_tried
 from .flavour import Gosqlite, Plain
 from .jobs import LIES, Job, run_jobs
 
@@ -80,7 +81,9 @@ def main() -> int:
     groups = {
         scenario.name: scenario.group
         for scenario in scenarios()
-        if re.search(arguments.only, scenario.name) and not _skipped(scenario.group, arguments.flavour)
+        if re.search(arguments.only, scenario.name)
+        and not _skipped(scenario.group, arguments.flavour)
+        and (not arguments.failing or is_tried(scenario, arguments.flavour))
     }
     if not groups:
         sys.exit(f"no scenario is named like {arguments.only!r}")
@@ -128,7 +131,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", default="", help="a regular expression for names of scenarios")
     parser.add_argument("--flavour", choices=["encrypted", "plain", *Gosqlite.CIPHERS], default="encrypted")
     parser.add_argument("--lie", choices=list(LIES), default="", help="syncs that do nothing")
-    parser.add_argument("--failing", action="store_true", help="a sync fails in each recording")
+    parser.add_argument(
+        "--failing", choices=["sync", "write"], default="", help="one fails in each recording"
+    )
     parser.add_argument("--failure", default="", help="only failures whose description contains this")
     parser.add_argument("--stop-after", type=int, default=5, help="failures of one recording that are enough")
     parser.add_argument("--failures", type=int, default=50, help="stop after so many")

@@ -184,6 +184,19 @@ def checkpoints(session: Session) -> None:
     session.close(reader)
 
 
+def each_checkpoint(session: Session) -> None:
+    """Every kind of checkpoint, none of them held up; the last one by the last connection to leave."""
+    connection = session.connect()
+    _base(session, connection)
+    for mode in ("PASSIVE", "FULL", "RESTART", "TRUNCATE", "PASSIVE"):
+        _change(session, connection)
+        session.maintain(connection, f"PRAGMA wal_checkpoint({mode})")
+        _change(session, connection)
+    session.close(connection)
+    connection = session.connect()
+    _change(session, connection)
+
+
 def generations(session: Session) -> None:
     """The log starts again and again."""
     connection = session.connect()

@@ -82,6 +82,8 @@ def _wal() -> Iterator[Scenario]:
             yield _scenario("log", activity, setup)
         yield _scenario("log", activities.generations, replace(setup, exclusive=True), "exclusive")
         yield _scenario("log", activities.switches, setup)
+        yield _scenario("log", activities.each_checkpoint, setup)
+        yield _scenario("log", activities.each_checkpoint, replace(setup, exclusive=True), "exclusive")
 
 
 def _creation() -> Iterator[Scenario]:

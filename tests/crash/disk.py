@@ -1,9 +1,9 @@
 """A folder in the course of a recording: what a sync has made durable, and what is still pending.
 
-A sync that fails drops what it should have written, as Linux does: the pages count as clean from then on, so that no later
-sync writes them, but reads go on finding them in the page cache, until the cache drops them, too. Only a page that is
-written to again is written to the medium, and then all of it. Lengths and names are the file system's own
-and stay pending.
+A sync that fails drops what it should have written, as Linux does: the pages count as clean from then on, and
+no later sync writes them, but reads go on finding them in the page cache, until that drops them, too. Only a
+page that is written to again is written to the medium, and then all of it. Lengths and names are the file
+system's own and stay pending.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class File:
     pending: list[Change] = field(default_factory=list)
     #: What a process reads.
     cache: bytearray = field(default_factory=bytearray)
-    #: Pages of the cache that a failed sync has dropped, and the event that wrote to each: nothing writes them.
+    #: Pages of the cache that a failed sync has dropped, so that nothing writes them, and the event that
+    #: wrote to each.
     dropped: dict[int, int] = field(default_factory=dict)
 
     @staticmethod
@@ -162,7 +163,7 @@ class Disk:
         self._change(event)
         self.position += 1
 
-    def _change(self, event: Event) -> None:
+    def _change(self, event: Event) -> None:  # noqa: PLR0912 (one case for each kind of event)
         match event.kind:
             case Kind.OPEN:
                 self._open_file(event)
@@ -192,7 +193,7 @@ class Disk:
                 file = self._open[event.file]
                 if file is None or not file.name.endswith(VOLATILE):
                     raise UnknownCallError(event.path)
-            case Kind.MARK:
+            case Kind.MARK | Kind.UNWRITTEN:
                 pass
 
     def file_of(self, event: Event) -> File | None:

@@ -33,6 +33,15 @@ FAULTS: dict[str, tuple[str, ...]] = {
     "batch-wait": ("floods-delete-off", "floods-wal-full"),
 }
 
+#: The same for a medium that fails: scenarios, and which syncs.
+FAILING: dict[str, tuple[tuple[str, str], ...]] = {
+    "cell-once": (("generations-wal-full", "of the database"),),
+    "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
+    "copy-once": (("key_changes-delete-full", "of the database"),),
+    "kept-trust": (("rekeying-persist-full", "of the database"),),
+    "kept-name": (("rekeying-delete-full", "of the folder"),),
+}
+
 
 def faulty_package() -> Path:
     """A folder with a lumocrypt whose engine does wrong what ``LUMO_FAULT`` names; built if need be."""

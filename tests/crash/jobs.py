@@ -37,10 +37,12 @@ class Job:
     seed: int
     flavour: str = "encrypted"
     lie: str = ""
-    #: A sync fails in each recording.
-    failing: bool = False
+    #: What fails in each recording: ``"sync"``, ``"write"`` or nothing.
+    failing: str = ""
     #: What the description of such a failure has to contain.
     failure: str = ""
+    #: Also failures that SQLite alone does not survive.
+    every: bool = False
     #: Failures after which there is no need to go on.
     stop_after: int = 5
 

@@ -1,4 +1,4 @@
-"""Keys that come and go, by a program that does not rely on a change before a call for it, or after it, has returned."""
+"""Keys that come and go, by a program that relies on a change once a call has returned, and not before."""
 
 from __future__ import annotations
 

@@ -22,7 +22,9 @@ class Kind(Enum):
     SYNC = "s"
     #: A sync that failed.
     FAILED = "f"
-    #: What it did not write went out of the cache.
+    #: A write that failed.
+    UNWRITTEN = "n"
+    #: What a failed sync did not write went out of the cache.
     EVICTED = "e"
     UNLINK = "u"
     RENAME = "r"

@@ -42,9 +42,10 @@ static char *root;
 static char tracked[MAX_FD];
 /* What of the path of a descriptor comes behind the folder; "." for the folder itself. */
 static char names[MAX_FD][256];
-/* Syncs of files whose names match `failing`, after `failing_after` others, fail `failing_times`. */
+/* Syncs, or with `failing_write` writes, of files whose names match `failing`, after `failing_after` others, fail
+ * `failing_times`, with `failing_error`. */
 static char *failing;
-static int failing_after, failing_times;
+static int failing_write, failing_after, failing_times, failing_error;
 static void (*on_failure)(int file);
 static char *log_bytes;
 static size_t log_length, log_capacity;
@@ -82,14 +83,17 @@ void recorder_start(const char *directory) {
     pthread_mutex_unlock(&mutex);
 }
 
-/* From the start of a recording on: `times` syncs of files whose names match `pattern`, as fnmatch has it, fail with
- * EIO after `after` others. `failed` is called with the descriptor before the caller learns of it; it may be NULL. */
-void recorder_fail(const char *pattern, int after, int times, void (*failed)(int file)) {
+/* From the start of a recording on: `times` syncs, or writes, of files whose names match `pattern`, as fnmatch has it, fail
+ * with `error` after `after` others. `failed` is called with the descriptor before the caller learns of it; it may be
+ * NULL. */
+void recorder_fail(const char *pattern, int write, int after, int times, int error, void (*failed)(int file)) {
     pthread_mutex_lock(&mutex);
     free(failing);
     failing = strdup(pattern);
     failing_after = after;
     failing_times = times;
+    failing_write = write;
+    failing_error = error;
     on_failure = failed;
     pthread_mutex_unlock(&mutex);
 }
@@ -214,21 +218,43 @@ int close(int file) {
     return REAL(close)(file);
 }
 
+/* Is this the sync, or the write, that is to fail? */
+static int fails(int file, int write) {
+    int found;
+    if (!is_tracked(file)) return 0;
+    pthread_mutex_lock(&mutex);
+    found = failing_times > 0 && failing_write == write && fnmatch(failing, names[file], 0) == 0 && --failing_after < 0;
+    if (found) failing_times--;
+    pthread_mutex_unlock(&mutex);
+    return found;
+}
+
+static int refused(int file) {
+    if (!fails(file, 1)) return 0;
+    record('n', file, 0, NULL, 0);
+    errno = failing_error;
+    return 1;
+}
+
 static ssize_t written(int file, const void *data, ssize_t count, off64_t offset) {
     if (count > 0 && is_tracked(file)) record('w', file, offset, data, (size_t)count);
     return count;
 }
 
 ssize_t pwrite(int file, const void *data, size_t count, off_t offset) {
+    if (refused(file)) return -1;
     return written(file, data, REAL(pwrite)(file, data, count, offset), offset);
 }
 
 ssize_t pwrite64(int file, const void *data, size_t count, off64_t offset) {
+    if (refused(file)) return -1;
     return written(file, data, REAL(pwrite64)(file, data, count, offset), offset);
 }
 
 ssize_t write(int file, const void *data, size_t count) {
-    ssize_t done = REAL(write)(file, data, count);
+    ssize_t done;
+    if (refused(file)) return -1;
+    done = REAL(write)(file, data, count);
     if (done > 0 && is_tracked(file)) written(file, data, done, lseek(file, 0, SEEK_CUR) - done);
     return done;
 }
@@ -241,23 +267,12 @@ static int truncated(int file, int result, off64_t size) {
 int ftruncate(int file, off_t size) { return truncated(file, REAL(ftruncate)(file, size), size); }
 int ftruncate64(int file, off64_t size) { return truncated(file, REAL(ftruncate64)(file, size), size); }
 
-/* Is this the sync that is to fail? */
-static int fails(int file) {
-    int found;
-    if (!is_tracked(file)) return 0;
-    pthread_mutex_lock(&mutex);
-    found = failing_times > 0 && fnmatch(failing, names[file], 0) == 0 && --failing_after < 0;
-    if (found) failing_times--;
-    pthread_mutex_unlock(&mutex);
-    return found;
-}
-
 static int synced(int file, int (*sync)(int)) {
     int result;
-    if (fails(file)) {
+    if (fails(file, 0)) {
         record('f', file, 0, NULL, 0);
         if (on_failure) on_failure(file);
-        errno = EIO;
+        errno = failing_error;
         return -1;
     }
     result = sync(file);

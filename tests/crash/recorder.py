@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import os
@@ -43,7 +44,9 @@ class Recorder:
         self._library.recorder_log.restype = ctypes.c_void_p
         self._library.recorder_start.argtypes = [ctypes.c_char_p]
         self._library.recorder_mark.argtypes = [ctypes.c_int64]
-        self._library.recorder_fail.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int, _Failed]
+        self._library.recorder_fail.argtypes = [
+            ctypes.c_char_p, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int, _Failed,
+        ]  # fmt: skip
         self._library.recorder_restore.argtypes = [
             ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int64,
         ]  # fmt: skip
@@ -58,15 +61,21 @@ class Recorder:
         """Puts a number into the log."""
         self._library.recorder_mark(number)
 
-    def fail(
+    def fail_sync(
         self, pattern: str, after: int, times: int, failed: Callable[[int], None] | None = None
     ) -> None:
-        """In the recording that was started, ``times`` syncs of files called like ``pattern`` fail after ``after`` others.
+        """In the recording that was started, ``times`` syncs fail after ``after`` others.
 
-        ``failed`` gets the descriptor before the program learns of it.
+        Of files that are called like ``pattern``. ``failed`` gets the descriptor before the program learns of
+        it.
         """
         self._failed = _Failed(failed) if failed else _Failed()
-        self._library.recorder_fail(pattern.encode(), after, times, self._failed)
+        self._library.recorder_fail(pattern.encode(), 0, after, times, errno.EIO, self._failed)
+
+    def fail_write(self, pattern: str, after: int, error: int) -> None:
+        """The same for one write, which fails with that number."""
+        self._failed = _Failed()
+        self._library.recorder_fail(pattern.encode(), 1, after, 1, error, self._failed)
 
     def evict(self, descriptor: int, pages: Mapping[int, bytes]) -> None:
         """Reads of an open file find these pages from here on, which are not written to the medium."""

@@ -72,7 +72,7 @@ class Recording:
     begun: list[int] = field(default_factory=list)
 
     def opening(self, point: int) -> set[bytes]:
-        """The keys that may open the database after a crash before that event: what was acknowledged is durable."""
+        """The keys that may open the database after a crash before that event: acknowledged ones do."""
         return set(self.keys[self.returned[point] : self.begun[point] + 1]) or {b""}
 
     def count(self) -> None:
@@ -192,7 +192,7 @@ class Session:
             yield execute
 
     def _again(self, connection: sqlite3.Connection, statements: list[Statement]) -> None:
-        """Executes a transaction from its beginning, unless it is there in spite of the error that its end returned."""
+        """Executes a transaction from its beginning, unless it was committed in spite of the error."""
 
         def attempt() -> None:
             if connection.in_transaction:

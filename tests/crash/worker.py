@@ -15,6 +15,7 @@ from .catalogue import Scenario, scenarios
 from .failing import run_failing
 from .flavour import Encrypted, Flavour, Gosqlite, Plain
 from .jobs import LIES, Job
+from .log import Kind
 from .recorder import Recorder
 
 
@@ -51,8 +52,10 @@ def _outcome(job: Job, scenario: Scenario, flavour: Flavour, folder: Path, recor
             recorder,
             states=job.states,
             seed=job.seed,
+            kind=Kind.SYNC if job.failing == "sync" else Kind.WRITE,
             stop_after=job.stop_after,
             only=job.failure,
+            every=job.every,
         )
     return run(
         scenario,

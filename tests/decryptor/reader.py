@@ -13,7 +13,7 @@ from .header import REGION, Header, Secret, creation_was_interrupted, open_heade
 from .journal import JournalFile, open_journal, rollback, super_journal
 from .main_file import MainFile
 from .overlay import Overlay, compose
-from .redo import find_slot
+from .redo import find_slot, redo_path
 from .wal import WalContent, newest_key_id, read_wal
 
 
@@ -30,8 +30,11 @@ class Database:
 
 
 def _companion(path: Path, suffix: str) -> bytes:
-    companion = path.with_name(path.name + suffix)
-    return companion.read_bytes() if companion.exists() else b""
+    return _content(path.with_name(path.name + suffix))
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
 def read_database(
@@ -52,7 +55,7 @@ def read_database(
                 raise ForeignLogError("an empty database with a log")
             return Database(b"")
         header = open_header(region, secret)
-        redo = _companion(path, "-lumo-rekey")
+        redo = _content(redo_path(path))
         main = MainFile(file, physical, header, partial(find_slot, redo, header.keys))
         journal = open_journal(journal_bytes, header.keys_of(journal_bytes[48:64]))
         name = super_journal(journal.logical)

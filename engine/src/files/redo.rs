@@ -1,36 +1,91 @@
 //! The blocks that a change of the data key is writing: `<database>-lumo-rekey` (`docs/format.md`, section 6).
 //!
 //! A block that a crash tears while it is sealed anew opens under neither key. It therefore lies here, durably, before
-//! it is written in its place. Only blocks that do not authenticate there are ever taken from here: what does may be
-//! newer.
+//! it is written in its place. What authenticates there with the new data key may be newer, and is never replaced by what is
+//! here.
 
 use std::fs;
+use std::ops::Range;
 
 use super::disk::{DiskFile, sync_folder};
 use super::storage::Storage;
+use crate::crypto::kdf::sha256;
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::geometry::Geometry;
 use crate::format::redo_header::{LogPreamble, REDO_HEADER_LEN, REDO_SLOTS_OFFSET, RedoHeader};
 use crate::keys::file_keys::FileKeys;
+use crate::sabotage::{self, Sabotage};
 
 /// What the file's name ends in.
 pub const REDO_SUFFIX: &str = "-lumo-rekey";
+/// Bytes of the longest name that file systems take (NAME_MAX).
+const LONGEST_NAME: usize = 255;
+/// Where that would be too long: what a name begins with that is made of a digest of the database's.
+const SHORT_PREFIX: &str = ".lumo-rekey-";
 
 /// The name of the file for the database at `path`.
 pub fn redo_path(path: &str) -> String {
-    format!("{path}{REDO_SUFFIX}")
+    let (folder, name) = path.split_at(path.rfind('/').map_or(0, |at| at + 1));
+    if name.len() + REDO_SUFFIX.len() <= LONGEST_NAME {
+        return format!("{path}{REDO_SUFFIX}");
+    }
+    let digest = sha256(name.as_bytes());
+    let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{folder}{SHORT_PREFIX}{digest}")
 }
 
-/// The file, if it belongs to the database with these keys.
-fn open(path: &str, keys: &FileKeys) -> Option<(DiskFile, RedoHeader)> {
-    let mut file = DiskFile::open(&redo_path(path)).ok()??;
-    let mut head = [0; REDO_HEADER_LEN];
-    file.read(&mut head, 0).ok()?;
-    match RedoHeader::parse(&head) {
-        LogPreamble::Valid(header) if header.uuid == keys.uuid && header.key_id == keys.key_id => {
-            Some((file, header))
+/// The blocks that are being written, and the file that they are in.
+pub struct Kept {
+    file: DiskFile,
+    header: RedoHeader,
+    slot_len: u64,
+}
+
+impl Kept {
+    /// The blocks that are being written to the database at `path`, which has these keys. `None`: none are.
+    ///
+    /// Errors: those of the disk; `Tampered` for a header that was altered; `UnsupportedFormat` for one by a newer version. The
+    /// file must not be removed then: it may hold the only copy of a block.
+    pub fn open(path: &str, keys: &FileKeys, geometry: &Geometry) -> Result<Option<Kept>> {
+        let name = redo_path(path);
+        let Some(mut file) = DiskFile::open(&name)? else { return Ok(None) };
+        let mut head = [0; REDO_HEADER_LEN];
+        file.read(&mut head, 0)?;
+        let mut header = match RedoHeader::parse(&head) {
+            LogPreamble::Valid(header) => header,
+            // It was being written, and nothing else yet; or it was discarded.
+            LogPreamble::Absent | LogPreamble::Torn => return Ok(None),
+            LogPreamble::Plaintext | LogPreamble::Unsupported(_) => return Err(newer(&name)),
+        };
+        if header.uuid != keys.uuid || header.key_id != keys.key_id {
+            return Ok(None);
         }
-        _ => None,
+        if !RedoHeader::is_authentic(&head, keys) {
+            return Err(altered(&name));
+        }
+        // Whatever it says: there are no more than the file has room for.
+        let slot_len = geometry.slot_len() as u64;
+        let there = file.size()?.saturating_sub(REDO_SLOTS_OFFSET).div_ceil(slot_len);
+        header.count = header.count.min(there);
+        Ok(Some(Kept { file, header, slot_len }))
+    }
+
+    /// The slots of the database that are there.
+    pub fn indices(&self) -> Range<u64> {
+        self.header.first..self.header.first.saturating_add(self.header.count)
+    }
+
+    /// Puts slot `index` of the database into `sealed`, which is as long as a slot. Returns its length, `None` if it is not
+    /// there; whether it is authentic is for the caller to say.
+    pub fn read(&mut self, index: u64, sealed: &mut [u8]) -> Result<Option<usize>> {
+        let place = index.checked_sub(self.header.first).filter(|place| *place < self.header.count);
+        let Some(offset) =
+            place.and_then(|place| place.checked_mul(self.slot_len)?.checked_add(REDO_SLOTS_OFFSET))
+        else {
+            return Ok(None);
+        };
+        let len = self.file.size()?.saturating_sub(offset).min(sealed.len() as u64) as usize;
+        Ok((len > 0 && self.file.read(&mut sealed[..len], offset)?).then_some(len))
     }
 }
 
@@ -45,16 +100,7 @@ pub fn find(
     index: u64,
     sealed: &mut [u8],
 ) -> Option<usize> {
-    let (mut file, header) = open(path, keys)?;
-    let place = index.checked_sub(header.first).filter(|place| *place < header.count)?;
-    let offset = REDO_SLOTS_OFFSET.checked_add(place.checked_mul(geometry.slot_len() as u64)?)?;
-    let len = file.size().ok()?.checked_sub(offset)?.min(sealed.len() as u64) as usize;
-    (file.read(&mut sealed[..len], offset).ok()? && len > 0).then_some(len)
-}
-
-/// The slots of the database that are being written, as far as that is known.
-pub fn indices(path: &str, keys: &FileKeys) -> std::ops::Range<u64> {
-    open(path, keys).map_or(0..0, |(_, header)| header.first..header.first.saturating_add(header.count))
+    Kept::open(path, keys, geometry).ok()??.read(index, sealed).ok()?
 }
 
 /// The slots that were kept are in their places, durably, and must not be taken for newer ones any more.
@@ -68,10 +114,18 @@ pub fn discard(path: &str) -> Result<()> {
     }
 }
 
-/// Makes `slots`, a number of slots that follow each other from `first` on, durable for the database at `path`.
+/// Makes `slots`, a number of slots that follow each other from `first` on, durable for the database at `path`. `named`:
+/// the file is known to have its name durably, which it has from here on.
 ///
 /// Errors: those of the disk, a full one among them; the database was not touched then.
-pub fn keep(path: &str, keys: &FileKeys, geometry: &Geometry, first: u64, slots: &[u8]) -> Result<()> {
+pub fn keep(
+    path: &str,
+    keys: &FileKeys,
+    geometry: &Geometry,
+    first: u64,
+    slots: &[u8],
+    named: &mut bool,
+) -> Result<()> {
     let name = redo_path(path);
     let (mut file, created) = match DiskFile::open_own(&name, path)? {
         Some(file) => (file, false),
@@ -82,11 +136,14 @@ pub fn keep(path: &str, keys: &FileKeys, geometry: &Geometry, first: u64, slots:
     // An old, longer one must not lend its end to a shorter last slot.
     file.truncate(REDO_SLOTS_OFFSET + slots.len() as u64)?;
     file.write(slots, REDO_SLOTS_OFFSET)?;
-    file.write(&header.encode(), 0)?;
+    file.write(&header.encode(keys), 0)?;
     file.sync(0)?;
-    if created {
+    // That it is there says nothing: whoever made it may have failed to make its name durable.
+    if created || !*named && !sabotage::is(Sabotage::KeptName) {
+        *named = false;
         sync_folder(&name)?;
     }
+    *named = true;
     Ok(())
 }
 
@@ -101,5 +158,40 @@ pub fn remove(path: &str) -> Result<()> {
             format!("the blocks that were being written cannot be removed: {error}"),
         )
         .at_path(&name)),
+    }
+}
+
+fn altered(name: &str) -> Fault {
+    Fault::new(
+        FaultClass::Tampered,
+        "the blocks that a change of the data key was writing were altered; put the file back as it was, or move it away \
+         and run rekey again: whatever is damaged without it is then named",
+    )
+    .at_path(name)
+}
+
+fn newer(name: &str) -> Fault {
+    Fault::new(
+        FaultClass::UnsupportedFormat,
+        "the blocks that a change of the data key was writing are in a format that this version does not read; end the \
+         change with the version that began it",
+    )
+    .at_path(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_be_too_long_becomes_a_short_one_of_its_own() {
+        let database = |len: usize, letter: &str| format!("/a/folder/{}", letter.repeat(len));
+        assert_eq!(redo_path("app.db"), "app.db-lumo-rekey");
+        assert_eq!(redo_path(&database(244, "n")), database(244, "n") + REDO_SUFFIX);
+        let short = redo_path(&database(245, "n"));
+        assert!(short.starts_with("/a/folder/.lumo-rekey-") && short.len() < 60);
+        assert_ne!(short, redo_path(&database(246, "n")));
+        assert_ne!(short, redo_path(&database(245, "m")));
+        assert_eq!(redo_path(&"n".repeat(245)), short.replace("/a/folder/", ""));
     }
 }

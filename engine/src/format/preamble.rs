@@ -7,8 +7,10 @@ use crate::error::FileKind;
 
 /// Bytes of a preamble with its digest.
 pub const PREAMBLE_LEN: usize = 128;
-/// The version that this module reads and writes.
+/// The version of logs that this module reads and writes.
 pub const VERSION: u32 = 1;
+/// The version of the file of a change of the data key that it writes. It reads the one before, too.
+const REDO_VERSION: u32 = 2;
 
 const WAL_MAGIC: &[u8; 16] = b"lumocrypt-wal\x00\x0d\x0a";
 const REDO_MAGIC: &[u8; 16] = b"lumocrypt-rky\x00\x0d\x0a";
@@ -71,7 +73,8 @@ impl Preamble {
     pub fn encode(&self) -> [u8; PREAMBLE_LEN] {
         let mut out = [0; PREAMBLE_LEN];
         put(&mut out, 0, magic(self.kind));
-        put(&mut out, VERSION_AT, &VERSION.to_le_bytes());
+        let version = if self.kind == FileKind::Redo { REDO_VERSION } else { VERSION };
+        put(&mut out, VERSION_AT, &version.to_le_bytes());
         put(&mut out, KIND, &(self.kind as u32).to_le_bytes());
         put(&mut out, SEQUENCE, &self.sequence.to_le_bytes());
         put(&mut out, UUID, &self.uuid);
@@ -80,6 +83,11 @@ impl Preamble {
         let digest = sha256(&out[..DIGEST]);
         put(&mut out, DIGEST, &digest);
         out
+    }
+
+    /// Does it say that what follows it has a MAC?
+    pub fn is_authenticated(bytes: &[u8]) -> bool {
+        u32_at(bytes, VERSION_AT) == REDO_VERSION
     }
 
     /// Judges the beginning of a log of `kind`.
@@ -100,7 +108,7 @@ impl Preamble {
         // A right digest is no accident: what else is unexpected was written so, and is not to be treated as
         // torn, which would end recovery quietly.
         let understood = bytes.starts_with(magic(kind))
-            && version == VERSION
+            && (version == VERSION || kind == FileKind::Redo && version == REDO_VERSION)
             && u32_at(bytes, KIND) == kind as u32
             && (kind != FileKind::MainJournal || u64_at(bytes, SEQUENCE) == 0)
             && all_zero(&bytes[RESERVED..DIGEST]);

@@ -16,6 +16,7 @@ const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
 const SUPERBLOCK_MAC: &[u8] = b"lumocrypt v1 superblock mac";
 const CELL_MAC: &[u8] = b"lumocrypt v1 wal cell mac";
 const LINK_KEY: &[u8] = b"lumocrypt v1 rekey link";
+const KEPT_MAC: &[u8] = b"lumocrypt v1 rekey blocks mac";
 
 /// What an unlocked database's keys are: the data key and the identity that its subkeys are bound to.
 pub struct FileKeys {
@@ -128,6 +129,11 @@ impl FileKeys {
         let found = mac(key.as_ref(), bytes);
         let _ = self.cell_mac.set(key);
         found
+    }
+
+    /// The MAC of the header of what a change of the data key is writing.
+    pub fn kept_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        mac(self.subkey(&[KEPT_MAC, &self.key_id]).as_ref(), bytes)
     }
 
     /// What these keys are known by in this process, where they are not kept. `None`: there is no key, or no randomness for

@@ -56,6 +56,25 @@ pub enum News {
     Transaction,
 }
 
+/// How far a change of the data key by this connection has come.
+pub struct Progress {
+    /// The name of the new data key.
+    pub key_id: [u8; 16],
+    /// The next block; beyond all numbers when there is none.
+    pub next: u64,
+    /// Blocks were being written and may not be durable, whatever can be read of them: the last step failed.
+    pub unsettled: bool,
+    /// The file that they are kept in is known to have its name durably.
+    pub named: bool,
+}
+
+impl Progress {
+    /// Nothing was done yet.
+    pub fn new(key_id: [u8; 16]) -> Self {
+        Progress { key_id, next: 0, unsettled: false, named: false }
+    }
+}
+
 /// One connection's main database.
 pub struct Database {
     /// How far it has come.
@@ -91,8 +110,8 @@ pub struct Database {
     /// What superblock copy A says of itself since the header was last read, as it is stored: something else says that
     /// somebody has changed the header since, or put another database in its place.
     pub generation_seen: Identity,
-    /// A change of the data key by this connection: the name of the new one, and the block that it has come to.
-    pub rekey: Option<([u8; 16], u64)>,
+    /// A change of the data key by this connection.
+    pub rekey: Option<Progress>,
     /// The database is among those that the process has open.
     pub counted: bool,
     /// There was no file of that name when it was opened.
@@ -398,14 +417,7 @@ impl Database {
                 header::create(key, &options)?
             }
         };
-        // Copy A comes last: until it begins to be there, the file is an unfinished creation and not a damaged
-        // database.
-        for (start, end) in [(SUPERBLOCK_LEN, region.len()), (0, SUPERBLOCK_LEN)] {
-            base.write(&region[start..end], start as u64)?;
-            if !sabotage::is(Sabotage::HeaderSync) {
-                base.sync(SYNC_NORMAL)?;
-            }
-        }
+        write_new_header(base, &region)?;
         Stats::count(&STATS.created);
         self.header_confirmed = true;
         self.adopt(base, Arc::new(keys), superblock)
@@ -419,8 +431,7 @@ impl Database {
         }
         if base.size()? <= HEADER_LEN {
             let region = read_header(base)?;
-            base.write(&region, 0)?;
-            base.sync(SYNC_NORMAL)?;
+            write_new_header(base, &region)?;
         }
         self.header_confirmed = true;
         Ok(())
@@ -526,6 +537,19 @@ fn replaced(fault: Fault) -> Fault {
         "the file was replaced while it was open, and what is there now is no encrypted database; close this connection, \
          and put the database back",
     )
+}
+
+/// Writes the header region of a new database. Copy A comes last: until it begins to be there, the file is an unfinished
+/// creation and not a damaged database.
+fn write_new_header(base: &mut BaseFile, region: &[u8]) -> Result<()> {
+    let first = SUPERBLOCK_LEN.min(region.len());
+    for (start, end) in [(first, region.len()), (0, first)] {
+        base.write(&region[start..end], start as u64)?;
+        if !sabotage::is(Sabotage::HeaderSync) {
+            base.sync(SYNC_NORMAL)?;
+        }
+    }
+    Ok(())
 }
 
 /// The header region of a file that is not empty; shorter than the region if the file is.

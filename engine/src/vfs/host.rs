@@ -17,7 +17,7 @@ use super::orphans::{self, Outcome};
 use super::shim;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
-use crate::files::redo::REDO_SUFFIX;
+use crate::files::redo::{REDO_SUFFIX, redo_path};
 use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
@@ -346,7 +346,7 @@ impl Shim {
             }
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
-            let log = format!("{path}{suffix}");
+            let log = if suffix == REDO_SUFFIX { redo_path(path) } else { format!("{path}{suffix}") };
             // A change of the data key is never finished while its file is there.
             if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
                 let fault = Fault::new(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::base::BaseFile;
-use super::database::Phase;
+use super::database::{Phase, Progress};
 use super::file::{Content, OpenFile};
 use super::length::without_checkpoints;
 use super::renewal::Renewal;
@@ -19,7 +19,7 @@ use crate::files::disk::{sync_folder, sync_if_there};
 use crate::files::header_region::write_copies;
 use crate::files::main_db::{LostMarks, MainFile};
 use crate::files::memory;
-use crate::files::redo;
+use crate::files::redo::{self, Kept};
 use crate::files::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::format::geometry::Geometry;
 use crate::keys::rekey::{self, Plan, RekeyCommand};
@@ -54,12 +54,12 @@ fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
             write_copies(&mut open.base, &superblock.encode(&keys))?;
             database.stale_copy = None;
             put_back(file, &mut open.base, &database.path)?;
-            database.rekey = Some((superblock.key_id, 0));
+            database.rekey = Some(Progress::new(superblock.key_id));
         } else {
             redo::remove(&database.path)?;
             database.complete_header(&mut open.base)?;
             let (keys, superblock) = rekey::begin(&superblock, &keys, plan)?;
-            database.rekey = Some((superblock.key_id, 0));
+            database.rekey = Some(Progress::new(superblock.key_id));
             database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
         }
         if let Some(key) = &plan.new_key {
@@ -72,12 +72,16 @@ fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
     Ok(answer)
 }
 
-/// Puts the blocks that were being written into their places, where they are torn, and makes the main file durable: only
-/// then may what is beside it go.
+/// Writes the blocks that were being written to their places again, and makes the main file durable: only then may what is
+/// beside it go. What can be read there proves nothing: a sync that fails leaves blocks in the page cache that never reach
+/// the disk, unless they are written once more.
 fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &str) -> Result<()> {
     let mut walk = Walk::new(file, base, path)?;
-    for index in redo::indices(path, walk.file.keys()) {
-        walk.put_back(index)?;
+    if let Some(mut kept) = Kept::open(path, walk.file.keys(), &walk.geometry)? {
+        let indices = kept.indices();
+        for index in indices.start..indices.end.min(walk.slots) {
+            walk.put_back(&mut kept, index)?;
+        }
     }
     walk.base.sync(SYNC_NORMAL)?;
     redo::remove(path)
@@ -94,12 +98,16 @@ fn step(open: &mut OpenFile, most: u64, threads: Option<usize>) -> Result<Value>
         let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
         let Phase::Ready(file) = &mut database.phase else { return database.ready().map(|_| Value::Null) };
         let current = file.keys().key_id;
-        let (id, from) = database.rekey.ok_or_else(not_begun)?;
+        let progress = database.rekey.as_mut().ok_or_else(not_begun)?;
+        if progress.unsettled {
+            put_back(file, &mut open.base, &database.path)?;
+            progress.unsettled = false;
+        }
         let mut walk = Walk::new(file, &mut open.base, &database.path)?;
         // Somebody else has ended this change, and perhaps begun another.
-        let next = if id == current { walk.run(from, most, threads)? } else { u64::MAX };
+        let next = if progress.key_id == current { walk.run(progress, most, threads)? } else { u64::MAX };
         let (total, block_size) = (walk.size, u64::from(walk.geometry.block_size));
-        database.rekey = Some((id, next));
+        progress.next = next;
         Ok(json!({"done": next.saturating_mul(block_size).min(total), "total": total, "busy": false}))
     })
 }
@@ -122,12 +130,12 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
         let (Phase::Ready(file), Some(superblock)) = (&mut database.phase, &database.superblock) else {
             return database.ready().map(|_| Value::Null);
         };
-        let (id, next) = database.rekey.ok_or_else(not_begun)?;
-        if superblock.link.is_none() || id != superblock.key_id {
+        let progress = database.rekey.as_ref().ok_or_else(not_begun)?;
+        if superblock.link.is_none() || progress.key_id != superblock.key_id {
             // Somebody else has ended it.
             return Ok(json!({"finished": true, "busy": false}));
         }
-        if next < u64::MAX {
+        if progress.next < u64::MAX {
             return Err(not_begun());
         }
         // A log that SQLite emptied or deleted may come back in a power cut, and would be under a key that nothing leads
@@ -179,8 +187,9 @@ impl<'a> Walk<'a> {
         Ok(Walk { file, base, path, geometry, size, slots: geometry.block_count(size), marks, plain })
     }
 
-    /// Seals up to `most` bytes from block `from` on; returns the next block, beyond all numbers when there is none.
-    fn run(&mut self, from: u64, most: u64, threads: Option<usize>) -> Result<u64> {
+    /// Seals up to `most` bytes from the next block on; returns the one behind them, beyond all numbers when there is none.
+    fn run(&mut self, progress: &mut Progress, most: u64, threads: Option<usize>) -> Result<u64> {
+        let from = progress.next;
         let new = self.file.sealer();
         let Some(older) = new.older().filter(|_| from < self.slots) else { return Ok(u64::MAX) };
         // The slots up to SQLite's lock bytes follow each other, and so do those behind.
@@ -203,38 +212,44 @@ impl<'a> Walk<'a> {
             let slots = &sealed[first * slot_len..until];
             let first = from + first as u64;
             if !sabotage::is(Sabotage::Redo) {
-                redo::keep(self.path, self.file.keys(), &self.geometry, first, slots)?;
+                let (keys, named) = (self.file.keys(), &mut progress.named);
+                redo::keep(self.path, keys, &self.geometry, first, slots, named)?;
             }
+            progress.unsettled = true;
             self.base.write(slots, self.geometry.slot_offset(first))?;
             self.base.sync(SYNC_NORMAL)?;
             // From here on others may write newer blocks in their places.
             redo::discard(self.path)?;
+            progress.unsettled = false;
             self.file.lock_taken(self.base, false);
         }
         Ok(if end == self.slots { u64::MAX } else { end })
     }
 
-    /// Writes block `index` into its place if it is torn there and whole beside the database.
-    fn put_back(&mut self, index: u64) -> Result<()> {
-        if index >= self.slots {
-            return Ok(());
-        }
+    /// Writes block `index` to its place again: what is there, if it is under the new key, since others may have written
+    /// there later; what was kept, if it is torn there. Under the older key it was not written yet, and what was kept may
+    /// not be durable.
+    fn put_back(&mut self, kept: &mut Kept, index: u64) -> Result<()> {
         let offset = self.geometry.slot_offset(index);
         let there = self.geometry.physical_size(self.size) - offset;
         let len = self.geometry.slot_len().min(there as usize);
-        let (mut slot, mut kept) = (memory::zeroed(len)?, memory::zeroed(self.geometry.slot_len())?);
-        self.base.read(&mut slot, offset)?;
+        let mut slot = memory::zeroed(self.geometry.slot_len())?;
+        self.base.read(&mut slot[..len], offset)?;
         let sealer = self.file.sealer();
         let Some(plain) = len.checked_sub(sealer.overhead()).map(|len| &mut self.plain[..len]) else {
             return Ok(());
         };
-        if sealer.open(index, &NO_CONTEXT, &slot, plain).is_ok()
-            || redo::find(self.path, self.file.keys(), &self.geometry, index, &mut kept) != Some(len)
-            || sealer.open_new(index, &NO_CONTEXT, &kept[..len], plain).is_err()
+        if sealer.open_new(index, &NO_CONTEXT, &slot[..len], plain).is_ok() {
+            if sabotage::is(Sabotage::KeptTrust) {
+                return Ok(());
+            }
+        } else if sealer.open(index, &NO_CONTEXT, &slot[..len], plain).is_ok()
+            || kept.read(index, &mut slot)? != Some(len)
+            || sealer.open_new(index, &NO_CONTEXT, &slot[..len], plain).is_err()
         {
             return Ok(());
         }
-        self.base.write(&kept[..len], offset)
+        self.base.write(&slot[..len], offset)
     }
 
     /// What does not open has to be a hole.

@@ -304,8 +304,9 @@ unsafe fn log_content_of(
         return Ok(Content::Plain);
     };
     // A journal's keys are the database's, so a new database comes into being with its first journal; that
-    // one has nothing to roll back.
-    if matches!(database.phase, Phase::New) && flags & SQLITE_OPEN_READONLY == 0 {
+    // one has nothing to roll back. One whose creation failed is there durably before a journal says that it is.
+    let writes = flags & SQLITE_OPEN_READONLY == 0;
+    if writes && (matches!(database.phase, Phase::New) || flags & SQLITE_OPEN_MAIN_JOURNAL != 0) {
         database.create(main_base)?;
     }
     let (discard_wal, partial_journal) = (database.discard_wal, database.partial_journal);
