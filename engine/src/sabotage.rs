@@ -38,8 +38,6 @@ pub enum Sabotage {
     Redo,
     /// A change of the data key that is taken up again trusts what it can read of the blocks that were being written.
     KeptTrust,
-    /// The name of the file that they are kept in is made durable by whoever made it, and by nobody after.
-    KeptName,
     /// A writer does not look whether the data key was changed.
     StaleKey,
     /// Nobody waits for the thread that writes a batch.
@@ -97,7 +95,6 @@ fn named(name: &str) -> Option<Sabotage> {
         "stale-size" => Sabotage::StaleSize,
         "redo" => Sabotage::Redo,
         "kept-trust" => Sabotage::KeptTrust,
-        "kept-name" => Sabotage::KeptName,
         "stale-key" => Sabotage::StaleKey,
         "batch-wait" => Sabotage::BatchWait,
         "missing-end" => Sabotage::MissingEnd,

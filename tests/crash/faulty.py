@@ -39,7 +39,6 @@ FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
     "copy-once": (("key_changes-delete-full", "of the database"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
-    "kept-name": (("rekeying-delete-full", "of the folder"),),
 }
 
 

@@ -14,7 +14,6 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::format::geometry::Geometry;
 use crate::format::redo_header::{LogPreamble, REDO_HEADER_LEN, REDO_SLOTS_OFFSET, RedoHeader};
 use crate::keys::file_keys::FileKeys;
-use crate::sabotage::{self, Sabotage};
 
 /// What the file's name ends in.
 pub const REDO_SUFFIX: &str = "-lumo-rekey";
@@ -139,7 +138,7 @@ pub fn keep(
     file.write(&header.encode(keys), 0)?;
     file.sync(0)?;
     // That it is there says nothing: whoever made it may have failed to make its name durable.
-    if created || !*named && !sabotage::is(Sabotage::KeptName) {
+    if created || !*named {
         *named = false;
         sync_folder(&name)?;
     }
