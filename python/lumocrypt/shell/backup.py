@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sqlite3
+from typing import Any
 
 from ..connection import CHECKSUM
 from ..folder import Original, moved
@@ -29,7 +30,7 @@ def backup(connection: sqlite3.Connection, database: str, file: str) -> None:
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     row = connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
-    status = json.loads(row[0]) if row else {}
+    status: dict[str, Any] = json.loads(row[0]) if row else {}
     # A database that is only checksummed has no keys to hand on.
     clear = status.get("cipher") in (None, CHECKSUM)
     option = f"?lumo_cipher={CHECKSUM}" if status.get("cipher") == CHECKSUM else ""
