@@ -78,6 +78,10 @@ print(json.dumps(costs))
 """
 
 
+#: Writes of a checkpoint that copies frames: both copies of the length cell say how many.
+LENGTH_CELL = 2
+
+
 def costs(folder: Path, kind: str, io: str = "map") -> dict[str, tuple[int, int]]:
     """Reads and writes for each kind of work."""
     command = [sys.executable, "-c", CHILD, str(folder / f"{kind}-{io}.db"), kind, io]
@@ -91,7 +95,9 @@ def test_no_work_takes_more_calls_than_in_clear(tmp_path: Path, io: str) -> None
     for name, (reads, writes) in ours.items():
         # A few of them look at the header.
         assert reads <= plain[name][0] + 20, name
-        assert writes <= plain[name][1], name
+        # A checkpoint first says in the length cell, which is in two copies, how many frames it copies, and one that
+        # makes the file longer says so afterwards.
+        assert writes <= plain[name][1] + (4 if "checkpoint" in name else 0), name
 
 
 def test_a_transaction_is_one_write_and_a_checkpoint_few(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_a_transaction_is_one_write_and_a_checkpoint_few(tmp_path: Path) -> None
 def test_a_checkpoint_that_writers_may_overtake_writes_block_by_block(tmp_path: Path) -> None:
     """If the log grows meanwhile SQLite makes no call after the last block that could fail."""
     plain, ours = costs(tmp_path, "plain"), costs(tmp_path, "encrypted")
-    assert ours["passive checkpoint"][1] == plain["passive checkpoint"][1] > 10
+    assert ours["passive checkpoint"][1] == plain["passive checkpoint"][1] + LENGTH_CELL > 10
 
 
 def test_nothing_waits_where_the_journal_is_in_memory(tmp_path: Path) -> None:

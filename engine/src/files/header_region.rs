@@ -49,17 +49,21 @@ pub fn write_new_cells(file: &mut dyn Storage, keys: &FileKeys, slots: u64) -> R
 
 /// Writes both copies of both cells, and makes them durable.
 pub fn write_cells(file: &mut dyn Storage, keys: &FileKeys, cell: Cell, length: Length) -> Result<()> {
-    write_cell(file, CELL_A_OFFSET, &cell.encode(keys))?;
-    write_cell(file, LENGTH_A_OFFSET, &length.encode(keys))?;
+    write_cell(file, CELL_A_OFFSET, &cell.encode(keys), true)?;
+    write_cell(file, LENGTH_A_OFFSET, &length.encode(keys), true)?;
     file.sync(SYNC_NORMAL)
 }
 
-/// Writes both copies of a cell, of which the first is at `offset`. Each is within a sector, and alone in what is written
+/// Writes both copies of a cell, of which copy A is at `offset`. Each is within a sector, and alone in what is written
 /// to it: a power cut leaves a copy as it was or as it is now. At rest both say the same, so one that is damaged is made
-/// up for by the other, and never by something older.
-pub fn write_cell(file: &mut dyn Storage, offset: u64, cell: &[u8; CELL_LEN]) -> Result<()> {
-    file.write(cell, offset)?;
-    file.write(cell, offset + COPY_B_BEHIND)
+/// up for by the other, and never by something older. `a_counts`: copy A is the one that counts now, and goes last: a
+/// write that fails halfway leaves the other.
+pub fn write_cell(file: &mut dyn Storage, offset: u64, cell: &[u8; CELL_LEN], a_counts: bool) -> Result<()> {
+    let (a, b) = (offset, offset + COPY_B_BEHIND);
+    for copy in if a_counts { [b, a] } else { [a, b] } {
+        file.write(cell, copy)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

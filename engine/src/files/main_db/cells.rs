@@ -167,9 +167,16 @@ impl MainFile {
 
     /// The current WAL cell.
     pub fn read_cell(&self, storage: &mut dyn Storage) -> Result<Cell> {
+        self.find_cell(storage).map(|(cell, _)| cell)
+    }
+
+    /// The same, and whether copy A is the one that counts.
+    fn find_cell(&self, storage: &mut dyn Storage) -> Result<(Cell, bool)> {
         let mut bytes = [0; PAIR_LEN];
         storage.read(&mut bytes, CELL_A_OFFSET)?;
-        wal_cell(wal_copies(&bytes, &self.keys), self.keeps_length).ok_or_else(|| damaged("WAL"))
+        let copies = wal_copies(&bytes, &self.keys);
+        let cell = wal_cell(copies, self.keeps_length).ok_or_else(|| damaged("WAL"))?;
+        Ok((cell, copies[0] == Some(cell)))
     }
 
     /// Writes a successor of the current WAL cell, synced if `flags` says how.
@@ -179,10 +186,10 @@ impl MainFile {
         change: impl FnOnce(&mut Cell),
         flags: Option<i32>,
     ) -> Result<()> {
-        let mut cell = self.read_cell(storage)?;
+        let (mut cell, a_counts) = self.find_cell(storage)?;
         cell.sequence = self.next(cell.sequence)?;
         change(&mut cell);
-        write_cell(storage, CELL_A_OFFSET, &cell.encode(&self.keys))?;
+        write_cell(storage, CELL_A_OFFSET, &cell.encode(&self.keys), a_counts)?;
         flags.map_or(Ok(()), |flags| self.sync_cells(storage, flags))
     }
 
@@ -191,10 +198,16 @@ impl MainFile {
         if !self.keeps_length {
             return self.read_cell(storage).map(Length::before);
         }
+        self.find_length(storage).map(|(length, _)| length)
+    }
+
+    /// The length cell, and whether copy A is the one that counts.
+    fn find_length(&self, storage: &mut dyn Storage) -> Result<(Length, bool)> {
         let mut bytes = [0; PAIR_LEN];
         storage.read(&mut bytes, LENGTH_A_OFFSET)?;
         let [a, b] = length_copies(&bytes, &self.keys);
-        choose(a, b).ok_or_else(|| damaged("length"))
+        let length = choose(a, b).ok_or_else(|| damaged("length"))?;
+        Ok((length, a == Some(length)))
     }
 
     /// Writes a successor of the current length cell, synced if `flags` says how. The first of a generation takes over what
@@ -206,14 +219,14 @@ impl MainFile {
         change: impl FnOnce(&mut Length),
         flags: Option<i32>,
     ) -> Result<()> {
-        let mut length = self.read_length(storage)?;
+        let (mut length, a_counts) = self.find_length(storage)?;
         length.sequence = self.next(length.sequence)?;
         if let Some(log) = log.filter(|log| log.generation != length.generation) {
             length.slots = length.slots_under(&log.generation, log.main_slots);
             (length.generation, length.frames) = (log.generation, 0);
         }
         change(&mut length);
-        write_cell(storage, LENGTH_A_OFFSET, &length.encode(&self.keys))?;
+        write_cell(storage, LENGTH_A_OFFSET, &length.encode(&self.keys), a_counts)?;
         flags.map_or(Ok(()), |flags| self.sync_cells(storage, flags))
     }
 

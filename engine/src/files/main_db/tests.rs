@@ -237,6 +237,43 @@ fn cells_say_the_same_twice_and_one_copy_is_enough() {
     }
 }
 
+#[test]
+fn a_cell_that_is_half_written_leaves_the_copy_that_counts() {
+    let (mut file, mut storage) = default_file(512);
+    for round in 1..6u8 {
+        let before = file.read_cell(&mut storage).unwrap();
+        // Somebody's write of one copy ended halfway; the next one meets the damage first.
+        let damaged = if round % 2 == 0 { CELL_A_OFFSET } else { CELL_B_OFFSET };
+        storage.bytes[damaged as usize + 30] ^= 1;
+        let mut failing = HalfWrites(storage.clone());
+        assert!(file.write_cell(&mut failing, |cell| cell.previous = [round; 16], None).is_err());
+        assert_eq!(file.read_cell(&mut failing.0).unwrap(), before);
+        file.write_cell(&mut storage, |cell| cell.previous = [round; 16], None).unwrap();
+    }
+}
+
+/// Writes half of what it is given, and says so.
+struct HalfWrites(MemoryFile);
+
+impl Storage for HalfWrites {
+    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
+        self.0.read(buf, offset)
+    }
+    fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
+        self.0.write(&data[..data.len() / 2], offset)?;
+        Err(Fault::new(FaultClass::Io, "half of it"))
+    }
+    fn truncate(&mut self, size: u64) -> Result<()> {
+        self.0.truncate(size)
+    }
+    fn sync(&mut self, flags: i32) -> Result<()> {
+        self.0.sync(flags)
+    }
+    fn size(&mut self) -> Result<u64> {
+        self.0.size()
+    }
+}
+
 /// Trap 9 in the last block, of which the file has a part only: what has to be rewritten ends with the file, or
 /// where playback cut it before.
 #[test]
