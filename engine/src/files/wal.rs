@@ -13,13 +13,13 @@ use super::main_db::CurrentLog;
 use super::memory;
 use super::outbox::{Outbox, Slot, Unwritten};
 use super::readahead::Readahead;
-use super::storage::{SYNC_NORMAL, Storage, rewrite};
+use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::cell::Cell;
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
-use generation::{SECTOR, header_offset, salts_of};
+use generation::salts_of;
 use transaction::Transaction;
 
 /// SQLite's WAL header (wal.c, WAL_HDRSIZE).
@@ -101,8 +101,6 @@ pub struct WalFile {
     ahead: Readahead,
     /// A checkpoint is reading: every frame once, mostly in order.
     checkpoint: bool,
-    /// Failed syncs of the log after which it was written again; see [`Storage::failed_syncs`].
-    failed_syncs: u64,
 }
 
 impl WalFile {
@@ -126,7 +124,6 @@ impl WalFile {
             scratch: Vec::new(),
             ahead: Readahead::default(),
             checkpoint: false,
-            failed_syncs: 0,
         })
     }
 
@@ -565,29 +562,14 @@ impl WalFile {
         storage.truncate(self.slot_offset(frames))
     }
 
-    /// Makes the log durable. `committed`: so many frames are known to be committed, whoever wrote them.
-    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32, committed: u64) -> Result<()> {
+    /// Makes the log durable. After a sync that failed SQLite gives up the transaction that it was for, and writes its frames
+    /// anew with the next; the header is written again in [`begin_generation`](Self::begin_generation).
+    pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.outbox.flush(storage)?;
         if sabotage::is(Sabotage::WalSync) {
             return Ok(());
         }
-        let failed = storage.failed_syncs();
-        if failed != self.failed_syncs && !sabotage::is(Sabotage::WalOnce) {
-            self.write_again(storage, committed.max(self.transaction.end()))?;
-        }
-        storage.sync(flags)?;
-        self.failed_syncs = failed;
-        Ok(())
-    }
-
-    /// A sync of the log has failed: what can be read of it need not be on the disk, and the next sync would not bring it
-    /// there. The header that counts and the first `frames` frames are written again, as they are. Nobody else writes
-    /// any of these: they are committed, or this connection's own.
-    fn write_again(&mut self, storage: &mut dyn Storage, frames: u64) -> Result<()> {
-        let Some(log) = &self.log else { return Ok(()) };
-        rewrite(storage, header_offset(log.sequence), SECTOR as u64)?;
-        let end = self.slot_offset(frames).min(storage.size()?);
-        rewrite(storage, WAL_FRAMES_OFFSET, end.saturating_sub(WAL_FRAMES_OFFSET))
+        storage.sync(flags)
     }
 
     /// Sequence number of the header last seen, for reports.

@@ -420,7 +420,7 @@ impl OpenFile {
             .and_then(WalIndex::salts_and_last_frame)
             .filter(|(salts, _)| file.salts() == Some(*salts))
             .map(|(_, last)| last);
-        file.sync(&mut self.base, flags, committed.map_or(0, u64::from))?;
+        file.sync(&mut self.base, flags)?;
         if let Some(main) = main {
             main.durable_frames = committed;
         }

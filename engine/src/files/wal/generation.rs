@@ -12,7 +12,7 @@ use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
 
 /// A header copy lies within one sector. It is read with room for every suite's overhead.
-pub(super) const SECTOR: usize = 512;
+const SECTOR: usize = 512;
 
 impl WalFile {
     /// Finds the generation that counts, unless it is known.
@@ -181,9 +181,7 @@ impl WalFile {
             if header.sqlite == sqlite {
                 // The first transaction of a generation was rolled back: the next one writes the same header. It may be
                 // there to read and not be on the disk, if that transaction ended in a sync that failed.
-                if !sabotage::is(Sabotage::WalOnce) {
-                    rewrite(storage, header_offset(header.preamble.sequence), SECTOR as u64)?;
-                }
+                self.write_header_again(storage, header)?;
                 self.log = None;
                 return self.load(storage, main);
             }
@@ -193,7 +191,10 @@ impl WalFile {
                 main_slots = header.main_slots;
                 (sealer, key_id) = (self.sealer_of(&header.preamble)?, header.preamble.key_id);
             } else if cell.active && header.previous == cell.current {
-                // A crash lost the cell's last change. The new header must follow a named generation.
+                // A crash lost the cell's last change, or a sync of the log has failed since. The new header must follow a
+                // named generation, and a generation that is named must be on the disk.
+                self.write_header_again(storage, header)?;
+                storage.sync(SYNC_NORMAL)?;
                 main.set_cell(true, header.preamble.generation, cell.current, Some(SYNC_NORMAL))?;
                 latest = header.preamble.generation;
             } else if !follows(&header.sqlite, &sqlite) {
@@ -235,6 +236,16 @@ impl WalFile {
         Ok(())
     }
 
+    /// A header that can be read need not be on the disk.
+    fn write_header_again(&self, storage: &mut dyn Storage, header: &WalHeader) -> Result<()> {
+        if sabotage::is(Sabotage::WalOnce) {
+            return Ok(());
+        }
+        // Not all of its sector, in which it is alone: a power cut leaves it as it was or as it is, and so the same.
+        let len = WalHeader::stored_len(self.sealer.overhead());
+        rewrite(storage, header_offset(header.preamble.sequence), len as u64)
+    }
+
     /// The log is about to be deleted or emptied, everything in it being in the synced main file: clears the
     /// cell first, durably, or a crash would leave a database that misses its log. The cell remembers the last
     /// generation there was, or that one could be put back and would count again.
@@ -257,7 +268,7 @@ impl WalFile {
 
 /// Where the header with this sequence number is. Odd numbers in copy A, even in B: the copy follows from the number, and never
 /// hits the current one.
-pub(super) fn header_offset(sequence: u64) -> u64 {
+fn header_offset(sequence: u64) -> u64 {
     if sequence % 2 == 1 { 0 } else { WAL_HEADER_B_OFFSET }
 }
 

@@ -378,7 +378,7 @@ fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
     let mut wal = bench.open();
     bench.begin(&mut wal, 5);
     first_frames(&mut bench, &mut wal, 0..3, 9);
-    wal.sync(&mut bench.storage, 2, 0).unwrap();
+    wal.sync(&mut bench.storage, 2).unwrap();
     bench.storage.bytes[WAL_FRAMES_OFFSET as usize + 100] ^= 1;
     assert!(loss_in_recovery(&mut bench).is_none());
 }
@@ -601,7 +601,7 @@ fn what_waits_goes_with_its_transaction() {
     first_frames(&mut bench, &mut wal, 1..4, 2);
     wal.transaction_boundary(&mut bench.storage);
     let size = bench.storage.bytes.len();
-    wal.sync(&mut bench.storage, 2, 0).unwrap();
+    wal.sync(&mut bench.storage, 2).unwrap();
     assert_eq!(bench.storage.bytes.len(), size);
     // A commit that cannot be written is given up, and must not turn up later.
     bench.storage.limit = Some(size);
@@ -609,7 +609,7 @@ fn what_waits_goes_with_its_transaction() {
     let frame = [3; FRAME_HEADER + PAGE];
     assert!(wal.write(&mut bench.storage, &mut bench.main, &frame, 32 + 3 * FRAME).is_err());
     bench.storage.limit = None;
-    wal.sync(&mut bench.storage, 2, 0).unwrap();
+    wal.sync(&mut bench.storage, 2).unwrap();
     assert_eq!(bench.storage.bytes.len(), size);
     bench.frame(&mut wal, 1, 4);
     let mut other = bench.open();

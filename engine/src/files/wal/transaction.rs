@@ -22,11 +22,6 @@ impl Transaction {
         (self.first..self.end).contains(&index)
     }
 
-    /// The frame behind its last one; 0 if it has none.
-    pub fn end(&self) -> u64 {
-        self.end
-    }
-
     /// Frame `index` was written.
     ///
     /// Errors: no memory.
