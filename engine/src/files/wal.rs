@@ -569,7 +569,12 @@ impl WalFile {
         if sabotage::is(Sabotage::WalSync) {
             return Ok(());
         }
-        storage.sync(flags)
+        let synced = storage.sync(flags);
+        if synced.is_err() {
+            // In exclusive locking mode no lock that goes says that the transaction is given up.
+            self.transaction_boundary(storage);
+        }
+        synced
     }
 
     /// Sequence number of the header last seen, for reports.
