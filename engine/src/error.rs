@@ -78,6 +78,8 @@ pub enum FaultClass {
     NoMemory = 10,
     /// A bug in the engine.
     Internal = 11,
+    /// Another database than the one that was asked for.
+    WrongDatabase = 13,
 }
 
 impl FaultClass {
@@ -95,6 +97,7 @@ impl FaultClass {
             FaultClass::Io => "io",
             FaultClass::NoMemory => "no_memory",
             FaultClass::Internal => "internal",
+            FaultClass::WrongDatabase => "wrong_database",
         }
     }
 }

@@ -171,6 +171,12 @@ class UnsupportedFormatError(CryptError):
     _default_code = SQLITE_NOTADB
 
 
+class WrongDatabaseError(CryptError):
+    """Another database than the one that was asked for, by its UUID or by a path that was unlocked."""
+
+    _default_code = SQLITE_NOTADB
+
+
 class InUseError(CryptError, sqlite3.OperationalError):
     """Other connections use the file in a way that forbids the operation."""
 
@@ -186,6 +192,7 @@ CLASSES: dict[int, type[CryptError]] = {
     5: HeaderDamagedError,
     6: UnsupportedFormatError,
     7: InUseError,
+    13: WrongDatabaseError,
 }
 _INVALID_ARGUMENT, _IO, _NO_MEMORY = 8, 9, 10
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from . import native
-from .connection import CHECKSUM
-from .errors import CryptError
-from .info import inspect
-from .kdf import KdfLimit, resolve_limit
-from .keys import Hidden, Key, KeyLike
+from .identity import UuidLike, inspect_as, resolve_uuid
+from .kdf import KdfLimit
+from .keys import Hidden, KeyLike
 from .newfile import NewFileBeside, rename_to_new_name
 from .paths import StrPath, absolute, existing_file, size, sync_directory
 from .registration import stdlib_host
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +34,19 @@ class RestoredHeader:
     new_cells: bool
 
 
-def backup_header(path: StrPath, destination: StrPath) -> str:
+def backup_header(path: StrPath, destination: StrPath, *, uuid: UuidLike | None = None) -> str:
     """Copies the header of a database, 64 KiB, to a new file that only its owner may read; returns its name.
 
     No key is needed. The keys that open the database now open the copy, also after they have been removed:
     keep it as you keep the keys, and make a new one whenever keys or the data key have changed. It holds no
-    rows.
+    rows. ``uuid`` says which database is meant.
 
     Raises FileExistsError, and what :func:`lumocrypt.info` raises.
     """
     name = existing_file(path)
-    target = absolute(destination)
+    wanted, target = resolve_uuid(uuid), absolute(destination)
+    if wanted is not None:
+        inspect_as(name, wanted)
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
     with NewFileBeside(target) as new:
@@ -55,8 +55,14 @@ def backup_header(path: StrPath, destination: StrPath) -> str:
     return target
 
 
+@forgetful
 def restore_header(
-    path: StrPath, source: StrPath, *, key: KeyLike | None, kdf_limit: KdfLimit | None = None
+    path: StrPath,
+    source: StrPath,
+    *,
+    key: KeyLike | None,
+    kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
 ) -> RestoredHeader:
     """Puts a header back that :func:`backup_header` has copied from this database.
 
@@ -64,26 +70,27 @@ def restore_header(
     or ``LUMO_KEY``. The keys of the backup open the database afterwards, and those that were added since do
     not. A header of another database or data key is refused: blocks of the file have to open under it. What
     is there now is copied to ``<path>.lumo-header-<time>`` first.
+    ``uuid`` is that of the backup, and says which database is meant.
 
-    Raises WrongKeyError, KeyRequiredError, KeySourceError, InUseError, ValueError for a backup of another
-    database or another data key, TamperedError if no block opens although the backup is the right one,
-    HeaderDamagedError if the backup is damaged or there is a log that nothing names, FileNotFoundError,
-    PermissionError.
+    Raises WrongKeyError, NotEncryptedError, WrongDatabaseError, KeyRequiredError, KeySourceError,
+    InUseError, ValueError for a backup of another database or another data key, TamperedError if no block
+    opens although the backup is the right one, HeaderDamagedError if the backup is damaged or there is a
+    log that nothing names, FileNotFoundError, PermissionError.
     """
     hidden = Hidden(key)
     del key
     name, backup = existing_file(path), existing_file(source)
     if not os.access(name, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-    given = _key_for(name, backup, hidden)
-    number = 0 if given is None else given.number
-    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    opened = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid, key_path=backup)
     saved = f"{name}.lumo-header-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     # It has its name before the header is written: no crash may take the only copy of what was there.
     os.close(os.open(saved, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
         sync_directory(saved)
-        answer = native.header_restore(stdlib_host().number, name, backup, number, options, saved)
+        answer = native.header_restore(
+            stdlib_host().number, name, backup, opened.number, opened.options, saved
+        )
     finally:
         if not size(saved):
             os.unlink(saved)
@@ -95,14 +102,3 @@ def restore_header(
         opened=answer["opened"],
         new_cells=answer["new_cells"],
     )
-
-
-def _key_for(path: str, backup: str, hidden: Hidden) -> Key | None:
-    given = hidden.key(backup)
-    if given is not None:
-        return given
-    # A damaged one the engine has better words for.
-    with contextlib.suppress(CryptError):
-        if inspect(backup).cipher == CHECKSUM:
-            return None
-    return resolve_key(path, None)

@@ -11,7 +11,7 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, final
+from typing import Any, Final, NoReturn, final
 
 from . import keyring, native
 from .errors import KeyRequiredError, make
@@ -44,7 +44,8 @@ class Key:
         return cls._make(native.key_parse, hidden)
 
     @classmethod
-    def _own(cls, number: int, kind: str) -> Key:
+    def own(cls, number: int, kind: str) -> Key:
+        """The key that the engine knows by a number, which nobody else frees."""
         self = object.__new__(cls)
         self._number = number
         self._kind = kind
@@ -57,7 +58,7 @@ class Key:
         status, number = function(hidden.utf8())
         if status:
             raise native.key_failure(status)
-        return cls._own(number, kind)
+        return cls.own(number, kind)
 
     @classmethod
     def parse(cls, text: str) -> Key:
@@ -92,12 +93,12 @@ class Key:
         status, number = native.key_raw(hidden.raw())
         if status:
             raise native.key_failure(status)
-        return cls._own(number, "raw")
+        return cls.own(number, "raw")
 
     @classmethod
     def random(cls) -> Key:
         """A random raw key that nobody can read: for databases that need not outlive the process."""
-        return cls._own(native.key_random(), "raw")
+        return cls.own(native.key_random(), "raw")
 
     @classmethod
     def from_env(cls, name: str = ENVIRONMENT_VARIABLE) -> Key:
@@ -178,8 +179,21 @@ class RemoteKey(ABC):
         """
 
 
+@final
+class NoKey:
+    """The type of :data:`NO_KEY`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "lumocrypt.NO_KEY"
+
+
+#: For ``key=``: no key is meant, whatever the process knows. For databases that are only checksummed.
+NO_KEY: Final = NoKey()
+
 #: What ``key=`` takes.
-KeyLike = str | Key | RemoteKey
+KeyLike = str | Key | RemoteKey | NoKey
 
 
 @final
@@ -205,6 +219,8 @@ class Hidden:
         bytes (a passphrase or a raw key? say which) and for other types, ValueError for a malformed text, and
         what :meth:`RemoteKey.unwrap` raises.
         """
+        if self.none_is_meant:
+            return None
         if self._value is None or isinstance(self._value, Key):
             return self._value
         if isinstance(self._value, RemoteKey):
@@ -215,7 +231,12 @@ class Hidden:
 
     def is_given(self) -> bool:
         """Whether there is any."""
-        return self._value is not None
+        return self._value is not None and not self.none_is_meant
+
+    @property
+    def none_is_meant(self) -> bool:
+        """Whether the caller said that no key is meant."""
+        return isinstance(self._value, NoKey)
 
     def remote(self) -> RemoteKey | None:
         """The key if it is kept elsewhere."""

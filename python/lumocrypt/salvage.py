@@ -13,21 +13,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import native, orphans
-from .connection import CHECKSUM, connect
+from .connection import connect
 from .errors import HeaderDamagedError, InUseError, make
+from .identity import UuidLike
 from .image import Image
-from .info import inspect
-from .kdf import KdfLimit, resolve_limit
-from .keys import Hidden, Key, KeyLike
+from .kdf import KdfLimit
+from .keys import NO_KEY, Hidden, Key, KeyLike
 from .native import Progress
 from .newfile import NewFileBeside, copy_attributes, rename_to_new_name
 from .pagemap import PageMap, Tree
-from .paths import StrPath, absolute, existing_file, refuse_existing
+from .paths import StrPath, absolute, refuse_existing
 from .rebuild import Rebuild
 from .registration import stdlib_host
 from .rows import OverflowPages, Row, SchemaRow
 from .shape import Shape
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 from .verify import database_state
 
 # Kept by SQLite itself: they exist once the tables do, or after ANALYZE.
@@ -77,12 +78,14 @@ class SalvageResult:
     warnings: list[str]
 
 
+@forgetful
 def salvage(
     source: StrPath,
     destination: StrPath,
     *,
     key: KeyLike | None,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
     plain: bool = False,
     progress: Progress | None = None,
 ) -> SalvageResult:
@@ -92,32 +95,30 @@ def salvage(
     their rowids; indexes, views and triggers are created anew. The source and its logs are only read: commits
     in the write-ahead log count, an unfinished transaction does not. ``key=None`` takes the key of
     :func:`lumocrypt.unlock` or ``LUMO_KEY``. ``kdf_limit`` and ``progress`` are as for
-    :func:`lumocrypt.encrypt`.
+    :func:`lumocrypt.encrypt`, ``uuid`` as for :func:`lumocrypt.connect`.
 
     Loss does not raise: it is in the result.
 
-    Raises WrongKeyError, KeyRequiredError, NotEncryptedError, UnsupportedFormatError, FileExistsError;
+    Raises WrongKeyError, KeyRequiredError, NotEncryptedError, WrongDatabaseError,
+    UnsupportedFormatError, FileExistsError;
     InUseError if somebody writes to the source meanwhile; HeaderDamagedError if neither copy of the header
     can be used, because the data key is wrapped in there: nothing can be decrypted without it.
     """
     hidden = Hidden(key)
     del key
-    path, target = existing_file(source), absolute(destination)
-    given = hidden.key(path)
+    opened, target = Source.open(source, hidden, kdf_limit=kdf_limit, uuid=uuid), absolute(destination)
     refuse_existing(target)
-    given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
-    number = 0 if given is None else given.number
-    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    path, number, options = opened.path, opened.number, opened.options
     before = database_state(path)
     with _open(path, number, options) as image, NewFileBeside(target) as new:
         image.relative(new)
-        work = _Salvage(image, _connection(new, given, image, kdf_limit), progress)
+        work = _Salvage(image, _connection(new, opened.key, image, kdf_limit), progress)
         result = work.run(path, target, "" if plain else image.cipher)
         if database_state(path) != before:
             raise make(InUseError, "the database was written to while it was read; try again", path=path)
         if plain:
             with NewFileBeside(target) as clear:
-                native.decrypt_file(stdlib_host().number, new, clear, number, options, None)
+                native.decrypt_file(stdlib_host().number, new, clear, number, {**options, "uuid": None}, None)
                 _publish(path, clear, target)
         else:
             _publish(path, new, target)
@@ -137,7 +138,9 @@ def _open(path: str, key: int, options: dict[str, Any]) -> Image:
 
 def _connection(new: str, key: Key | None, image: Image, kdf_limit: KdfLimit | None) -> Callable[[], Rebuild]:
     return lambda: Rebuild(
-        connect(new, key, kdf_limit=kdf_limit, isolation_level=None), image.page(1), image.page_size
+        connect(new, NO_KEY if key is None else key, kdf_limit=kdf_limit, isolation_level=None),
+        image.page(1),
+        image.page_size,
     )
 
 

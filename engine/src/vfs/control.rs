@@ -9,7 +9,9 @@ use super::database::{Database, Phase};
 use super::file::{Content, OpenFile};
 use super::header_edit;
 use super::host::is_our_vfs;
+use super::given::Origin;
 use super::passphrase;
+use super::sharing;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
@@ -157,6 +159,9 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
     if !matches!(open.content, Content::Main(_) | Content::Gosqlite(_)) {
         return Ok(());
     }
+    if sharing::somebody_joined(open) {
+        return Ok(());
+    }
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
     let connection = unsafe { *connection };
     let host = open.shim.host();
@@ -228,7 +233,11 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         );
         return Ok(());
     }
-    if database.options.key.is_none() || database.key_from_environment {
+    if matches!(database.origin, Origin::Nobody | Origin::Environment) {
+        if database.shares_cache && !open.shim.shared {
+            database.phase = Phase::Refused(sharing::refused().at_path(&database.path));
+            return Ok(());
+        }
         // Never in clear beside an encrypted main database: VACUUM INTO and ATTACH of a new file take
         // over its keys.
         database.may_stay_plain = false;
@@ -263,6 +272,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
         "lumo_key" => key_pragma(open, value.as_deref()),
         "lumo_rekey" => passphrase::change(open, value.as_deref()),
         "lumo_command" => command::pragma(open, value.as_deref()),
+        "lumo_proof" => sharing::proof(open, value.as_deref()),
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
         "lumo_status" => Ok(match &open.content {
             Content::Main(database) => database.status(),
@@ -343,8 +353,8 @@ fn cipher_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
 fn choose_suite(database: &mut Database, suite: SuiteId) -> Result<()> {
     match (&database.phase, &database.superblock) {
         (Phase::New, _) => {
-            database.options.suite = Some(suite);
-            Ok(())
+            let before = database.options.suite.replace(suite);
+            database.check_new().inspect_err(|_| database.options.suite = before)
         }
         (_, Some(superblock)) if superblock.suite == suite => Ok(()),
         _ => Err(Fault::new(

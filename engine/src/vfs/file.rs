@@ -12,6 +12,7 @@ use super::evidence;
 use super::gosqlite::GosqliteContent;
 use super::host::Shim;
 use super::observe::tally_of;
+use super::sharing::Sharing;
 use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
@@ -57,6 +58,8 @@ pub struct OpenFile {
     level: c_int,
     /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
     pub(super) busy: bool,
+    /// For a main database: who uses its cache.
+    pub(super) sharing: Sharing,
     /// Its counters; none of what was passed through from the beginning.
     pub(super) tally: Option<Tally>,
 }
@@ -101,6 +104,7 @@ impl OpenFile {
             read_only: false,
             level: SQLITE_LOCK_NONE,
             busy: false,
+            sharing: Sharing::default(),
             tally,
         })
     }
@@ -399,6 +403,7 @@ impl OpenFile {
     }
 
     pub(super) fn lock(&mut self, level: c_int) -> Result<c_int> {
+        self.sharing.check()?;
         let Some(lock) = self.base.methods().lock else { return Ok(SQLITE_OK) };
         // SAFETY: an open file below.
         let code = unsafe { lock(self.base.as_ptr(), level) };

@@ -10,7 +10,7 @@ use super::base::BaseFile;
 use super::callbacks::ours_of;
 use super::evidence;
 use super::file::{Content, OpenFile};
-use super::host::{Host, OwnFile, Shim};
+use super::host::{Flavour, Host, OwnFile, Shim};
 use super::observe::Recorder;
 use crate::crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -91,7 +91,7 @@ pub fn register(
     let id = u64::from_ne_bytes(random);
     let name = format!("{NAME}{id:016x}");
     let gosqlite = Gosqlite { id, options, files: AtomicUsize::new(0) };
-    let shim = host.register(below, &name, false, Some(gosqlite))?;
+    let shim = host.register(below, &name, Flavour::Gosqlite, Some(gosqlite))?;
     registered().push(Registered { id, shim, cipher });
     Ok((id, name))
 }

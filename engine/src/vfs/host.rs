@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::abi::*;
@@ -11,6 +12,7 @@ use super::database::{Database, Link, Phase};
 use super::file::{Content, OpenFile};
 use super::gosqlite::{self, Gosqlite};
 use super::shim;
+use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::redo::REDO_SUFFIX;
@@ -39,6 +41,10 @@ pub struct Shim {
     name: CString,
     /// Plaintext databases pass through (`lumocrypt.install`).
     pub pass_through: bool,
+    /// Not where the process knows a key.
+    strict: AtomicBool,
+    /// Connections share caches here, and each of them shows its key first. The name is a secret of the process.
+    pub shared: bool,
     /// Files are of the gosqlite format.
     pub(super) gosqlite: Option<Gosqlite>,
 }
@@ -64,6 +70,19 @@ struct LogNames {
     wal: usize,
     journal: usize,
     main: usize,
+}
+
+/// What a VFS of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flavour {
+    /// Encrypted databases.
+    Native,
+    /// These, and plaintext ones that exist.
+    PassThrough,
+    /// Encrypted databases whose connections share their caches.
+    Shared,
+    /// Databases of the gosqlite format.
+    Gosqlite,
 }
 
 /// The name of the VFS over a library's default one.
@@ -94,14 +113,14 @@ pub fn serve(api: Api) -> Result<&'static Host> {
     if default.is_null() {
         return Err(Fault::new(FaultClass::InvalidArgument, "this SQLite has no VFS to build on"));
     }
-    host.add(default, VFS_NAME, false)?;
+    host.add(default, VFS_NAME, Flavour::Native)?;
     let mut next = default;
     while !next.is_null() {
         // SAFETY: SQLite's list of registered VFSs, whose members have names.
         let name = unsafe { CStr::from_ptr((*next).name) }.to_string_lossy().into_owned();
         // SAFETY: as above.
         if !unsafe { is_our_vfs(next) } && name != "memdb" {
-            host.add(next, &format!("{VFS_NAME}-{name}"), false)?;
+            host.add(next, &format!("{VFS_NAME}-{name}"), Flavour::Native)?;
         }
         // SAFETY: as above.
         next = unsafe { (*next).next };
@@ -156,7 +175,7 @@ fn pin_in_memory() {
 impl Host {
     /// The names of the VFSs registered in this library.
     pub fn vfs_names(&self) -> Vec<String> {
-        locked(&self.shims).iter().map(|shim| shim.name().to_owned()).collect()
+        locked(&self.shims).iter().filter(|shim| !shim.shared).map(|shim| shim.name().to_owned()).collect()
     }
 
     /// Registers a VFS over the one called `base`; returns its name, `lumocrypt-<base>`.
@@ -165,7 +184,7 @@ impl Host {
         if self.vfs_names().contains(&name) {
             return Ok(name);
         }
-        self.add(self.find_base(base)?, &name, false)?;
+        self.add(self.find_base(base)?, &name, Flavour::Native)?;
         Ok(name)
     }
 
@@ -193,22 +212,44 @@ impl Host {
     /// A VFS of ours over `base`.
     #[cfg(test)]
     pub(super) fn add_for_tests(&'static self, base: *mut sqlite3_vfs) -> *mut sqlite3_vfs {
-        let shim = self.add(base, VFS_NAME, false).expect("registered");
+        let shim = self.add(base, VFS_NAME, Flavour::Native).expect("registered");
         std::ptr::from_ref(&*shim.vfs).cast_mut()
     }
 
-    /// Makes the pass-through VFS this library's default, or restores the default that was there before.
-    pub fn set_default(&'static self, on: bool) -> Result<()> {
+    /// The name of a VFS over that of the VFS called `name`, one of ours, on which connections share caches. Nothing that
+    /// SQL says can lead to it: the name is random, and whoever knows it has the connections prove their keys.
+    pub fn shared_vfs(&'static self, name: &str) -> Result<String> {
+        let base = locked(&self.shims).iter().find(|shim| shim.name() == name).map(|shim| shim.base);
+        let base = base.ok_or_else(|| {
+            Fault::new(FaultClass::InvalidArgument, format!("there is no VFS of lumocrypt called {name:?}"))
+        })?;
+        let known = |shim: &&&Shim| shim.shared && std::ptr::eq(shim.base, base);
+        if let Some(shim) = locked(&self.shims).iter().find(known) {
+            return Ok(shim.name().to_owned());
+        }
+        let mut id = [0; 16];
+        nonce::random(&mut id)?;
+        let name = format!("{VFS_NAME}-shared-{:032x}", u128::from_be_bytes(id));
+        self.add(base, &name, Flavour::Shared).map(|shim| shim.name().to_owned())
+    }
+
+    /// Makes the pass-through VFS this library's default, or restores the default that was there before. `strict`: where
+    /// the process knows a key, no plaintext database passes; that stays until the default is restored.
+    pub fn set_default(&'static self, on: bool, strict: bool) -> Result<()> {
         let plain = locked(&self.shims).iter().find(|shim| shim.pass_through).copied();
         let target = match (plain, on) {
             (Some(shim), true) => std::ptr::from_ref(&*shim.vfs).cast_mut(),
             (None, true) => {
                 let below = self.base_of_default();
-                let shim = self.add(below, PASS_THROUGH_NAME, true)?;
+                let shim = self.add(below, PASS_THROUGH_NAME, Flavour::PassThrough)?;
                 std::ptr::from_ref(&*shim.vfs).cast_mut()
             }
             (_, false) => self.base_of_default(),
         };
+        for shim in locked(&self.shims).iter().filter(|shim| shim.pass_through) {
+            let before = shim.strict.load(Ordering::Acquire);
+            shim.strict.store(on && (strict || before), Ordering::Release);
+        }
         // SAFETY: a registered VFS; registering it again only moves it.
         let code = unsafe { (self.api.vfs_register)(target, c_int::from(true)) };
         if code != SQLITE_OK {
@@ -222,8 +263,8 @@ impl Host {
         locked(&self.shims).first().map_or(std::ptr::null_mut(), |shim| shim.base)
     }
 
-    fn add(&'static self, base: *mut sqlite3_vfs, name: &str, pass_through: bool) -> Result<&'static Shim> {
-        let shim = self.register(base, name, pass_through, None)?;
+    fn add(&'static self, base: *mut sqlite3_vfs, name: &str, flavour: Flavour) -> Result<&'static Shim> {
+        let shim = self.register(base, name, flavour, None)?;
         locked(&self.shims).push(shim);
         Ok(shim)
     }
@@ -233,7 +274,7 @@ impl Host {
         &'static self,
         base: *mut sqlite3_vfs,
         name: &str,
-        pass_through: bool,
+        flavour: Flavour,
         gosqlite: Option<Gosqlite>,
     ) -> Result<&'static Shim> {
         let c_name = CString::new(name)
@@ -245,7 +286,9 @@ impl Host {
             base,
             vfs: Box::new(vfs),
             name: c_name,
-            pass_through,
+            pass_through: flavour == Flavour::PassThrough,
+            strict: AtomicBool::new(false),
+            shared: flavour == Flavour::Shared,
             gosqlite,
         }));
         shim.vfs.name = shim.name.as_ptr();
@@ -261,6 +304,11 @@ impl Host {
 }
 
 impl Shim {
+    /// Whether plaintext databases stay out where the process knows a key.
+    pub fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Acquire)
+    }
+
     /// The library this VFS is registered in.
     pub fn host(&self) -> &'static Host {
         self.host
