@@ -96,10 +96,11 @@ def connect(
             raise ValueError("a database in memory, or a temporary one, has no UUID")
         return sqlite3.connect(_keyless_uri(target), uri=True, **sqlite3_arguments)
     vfs = vfs_over(stdlib_host(), target.vfs)
-    once = handle(given, options)
     if not target.shares_cache:
+        once = handle(given, options)
         return sqlite3.connect(target.build(vfs, lumo_handle=once), uri=True, **sqlite3_arguments)
-    return _sharing(target, vfs, once, sqlite3_arguments)
+    options["uuid"] = None if target.uuid is None else target.uuid.hex
+    return _sharing(target, vfs, handle(given, options), sqlite3_arguments)
 
 
 def open_options(
@@ -134,7 +135,11 @@ def _sharing(target: Target, vfs: str, once: str, arguments: dict[str, Any]) -> 
     SQLite opens no file for it then, so that nobody looks at its key: it shows the handle once it is there.
     """
     shared = native.shared_vfs(stdlib_host().number, vfs)
-    connection = sqlite3.connect(target.build(shared, lumo_handle=once), uri=True, **arguments)
+    native.expect_sharing(True)
+    try:
+        connection = sqlite3.connect(target.build(shared, lumo_handle=once), uri=True, **arguments)
+    finally:
+        native.expect_sharing(False)
     try:
         # Not a method that a factory may have put in its place.
         sqlite3.Connection.execute(connection, f"PRAGMA lumo_proof='{once}'").close()

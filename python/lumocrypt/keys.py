@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, final
 
 from . import keyring, native
 from .errors import KeyRequiredError, make
+from .tracebacks import forgetful
 
 #: The environment variable that holds a key of last resort.
 ENVIRONMENT_VARIABLE = "LUMO_KEY"
@@ -37,6 +38,7 @@ class Key:
     _kind: str
     _number: int
 
+    @forgetful
     def __new__(cls, text: str) -> Key:
         """As :meth:`parse`."""
         hidden = Hidden(text)
@@ -61,6 +63,7 @@ class Key:
         return cls.own(number, kind)
 
     @classmethod
+    @forgetful
     def parse(cls, text: str) -> Key:
         """A key from text: ``x'<64 hex digits>'`` is a raw key, anything else a passphrase.
 
@@ -72,6 +75,7 @@ class Key:
         return cls._make(native.key_parse, hidden)
 
     @classmethod
+    @forgetful
     def passphrase(cls, text: str) -> Key:
         """A passphrase, also one that looks like ``x'...'``.
 
@@ -82,6 +86,7 @@ class Key:
         return cls._make(native.key_passphrase, hidden)
 
     @classmethod
+    @forgetful
     def raw(cls, key: bytes | bytearray | memoryview) -> Key:
         """A raw key of 32 bytes, such as a key-management service hands out; no key derivation is run.
 
@@ -101,6 +106,7 @@ class Key:
         return cls.own(native.key_random(), "raw")
 
     @classmethod
+    @forgetful
     def from_env(cls, name: str = ENVIRONMENT_VARIABLE) -> Key:
         """A key from an environment variable, read as by :meth:`parse`.
 
@@ -115,6 +121,7 @@ class Key:
         return cls._make(native.key_parse, Hidden(os.environ[name]))
 
     @classmethod
+    @forgetful
     def from_keyring(cls, service: str, user: str = KEYRING_USER) -> Key:
         """A key from the system's keyring, read as by :meth:`parse`; needs ``lumocrypt[keyring]``.
 

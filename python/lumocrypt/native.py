@@ -175,6 +175,11 @@ def shared_vfs(host: int, vfs: str) -> str:
     return _take_string(answer[0]) or ""
 
 
+def expect_sharing(expected: bool) -> None:
+    """Says whether this thread is opening a connection that may join a cache, and will prove its key then."""
+    _lib.lumo_expect_sharing(int(expected))
+
+
 def set_default(host: int, on: bool, strict: bool) -> None:
     """Makes the pass-through flavour SQLite's default VFS, or restores the one before."""
     _check(_lib.lumo_set_default(host, (2 if strict else 1) if on else 0))

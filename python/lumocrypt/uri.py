@@ -108,8 +108,8 @@ def _encode_name(vfs: str) -> str:
     return quote(vfs)
 
 
-#: Parameters that SQLite, or the engine, would take one of where there are two.
-_ONCE = frozenset({"lumo_key", "lumo_uuid", "vfs", "mode", "cache", "immutable"})
+#: Parameters of which SQLite would take one where there are two. Of ours the engine takes none.
+_ONCE = frozenset({"vfs", "mode", "cache", "immutable"})
 
 
 def _parse_uri(name: str) -> Target:
@@ -124,7 +124,7 @@ def _parse_uri(name: str) -> Target:
         decoded = _decoded(raw_name)
         if decoded == "lumo_handle":
             raise ValueError("lumo_handle is set by lumocrypt itself")
-        if decoded in _ONCE:
+        if decoded in _ONCE or decoded.startswith("lumo_"):
             if decoded in taken:
                 raise ValueError(f"{decoded} is twice in the URI; give it once")
             taken[decoded] = raw_value

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fork;
 use crate::vfs::api::Api;
 use crate::vfs::host::{self, Host};
+use crate::vfs::sharing;
 
 fn describe(host: &Host) -> serde_json::Value {
     serde_json::json!({
@@ -73,6 +74,12 @@ pub unsafe extern "C" fn lumo_shared_vfs(host: u32, vfs: *const c_char, vfs_name
         // SAFETY: as the caller promises.
         unsafe { give(vfs_name, &name) }
     })
+}
+
+/// Says whether the calling thread is opening a connection that may join another one's cache, and will prove its key then.
+#[unsafe(no_mangle)]
+pub extern "C" fn lumo_expect_sharing(expected: c_int) {
+    sharing::expect(expected != 0);
 }
 
 /// Makes the pass-through VFS the library's default (`on` not zero; 2: strictly), or restores the former default.

@@ -70,6 +70,8 @@ struct LogNames {
     wal: usize,
     journal: usize,
     main: usize,
+    /// The database, where connections share caches.
+    shared: Option<(usize, String)>,
 }
 
 /// What a VFS of ours is for.
@@ -365,12 +367,25 @@ impl Shim {
     }
 
     /// Remembers that these names belong to the main database `main`.
-    pub fn remember_log_names(&self, wal: *const c_char, journal: *const c_char, main: *mut OpenFile) {
+    pub fn remember_log_names(
+        &self,
+        wal: *const c_char,
+        journal: *const c_char,
+        main: *mut OpenFile,
+        path: &str,
+    ) {
         locked(&LOG_NAMES).push(LogNames {
             wal: wal as usize,
             journal: journal as usize,
             main: main as usize,
+            shared: self.shared.then(|| (std::ptr::from_ref(self) as usize, path.to_owned())),
         });
+    }
+
+    /// Whether this VFS has the database at `path` open, and connections share caches here.
+    pub fn shares(&self, path: &str) -> bool {
+        let same = |(shim, known): &(usize, String)| std::ptr::eq(self, *shim as *const Shim) && known == path;
+        self.shared && locked(&LOG_NAMES).iter().filter_map(|names| names.shared.as_ref()).any(same)
     }
 
     /// The main database is closing.

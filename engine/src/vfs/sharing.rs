@@ -5,6 +5,7 @@
 //! nobody knows but `lumocrypt.connect`, which has each of its connections run `PRAGMA lumo_proof`. Where the process knows
 //! the key (`lumocrypt.unlock`, `LUMO_KEY`), everybody in it might have opened the file.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::database::Phase;
@@ -37,10 +38,24 @@ impl Sharing {
     }
 }
 
+thread_local! {
+    static EXPECTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread is opening a connection that may join a cache and will prove its key then, or is done with that.
+pub fn expect(expected: bool) {
+    let _ = EXPECTED.try_with(|cell| cell.set(expected));
+}
+
+/// Is this thread doing that?
+pub fn is_expected() -> bool {
+    EXPECTED.try_with(Cell::get).unwrap_or(false)
+}
+
 /// SQLite says whose database this is: once for each connection that uses its cache. Whether the one it says it of is kept
 /// out.
 pub(super) fn somebody_joined(open: &mut OpenFile) -> bool {
-    if !std::mem::replace(&mut open.sharing.known, true) || open.shim.shared {
+    if !std::mem::replace(&mut open.sharing.known, true) || (open.shim.shared && is_expected()) {
         return false;
     }
     let Content::Main(database) = &open.content else { return false };
@@ -73,6 +88,15 @@ pub(super) fn proof(open: &mut OpenFile, handle: Option<&[u8]>) -> Result<String
         None => {}
     }
     Ok("ok".to_owned())
+}
+
+/// The fault for an ATTACH that could join a cache, where nobody would ask it for a key.
+pub(super) fn joining() -> Fault {
+    Fault::new(
+        FaultClass::KeyRequired,
+        "the database is open in a shared cache, which SQL cannot join because SQLite asks it for no key; use \
+         lumocrypt.attach with the key",
+    )
 }
 
 /// The fault for a key that would open a cache that others may share.

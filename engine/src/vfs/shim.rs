@@ -164,7 +164,8 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
         match &(*open).content {
             Content::Main(_) => {
                 let api = &shim.host().api;
-                shim.remember_log_names((api.filename_wal)(name), (api.filename_journal)(name), open);
+                let names = ((api.filename_wal)(name), (api.filename_journal)(name));
+                shim.remember_log_names(names.0, names.1, open, &(*open).path);
             }
             Content::Journal(_, main) => {
                 if let Some(main) = main.as_mut() {
@@ -403,16 +404,28 @@ unsafe extern "C" fn x_full_pathname(
     len: c_int,
     out: *mut c_char,
 ) -> c_int {
+    // SAFETY: SQLite calls a registered VFS of ours.
+    let shim = unsafe { shim_of(vfs) };
     // SAFETY: passing on what SQLite passed.
-    unsafe {
-        let base = shim_of(vfs).base;
-        let code =
-            (*base).full_pathname.map_or(SQLITE_ERROR, |full_pathname| full_pathname(base, name, len, out));
-        if code & 0xff == SQLITE_OK {
-            given::full_name_was_made(name, out);
-        }
-        code
+    let code = unsafe {
+        (*shim.base)
+            .full_pathname
+            .map_or(SQLITE_ERROR, |full_pathname| full_pathname(shim.base, name, len, out))
+    };
+    if code & 0xff != SQLITE_OK || out.is_null() {
+        return code;
     }
+    // SAFETY: what SQLite passed, and the string that the VFS below has made of it.
+    unsafe { given::full_name_was_made(name, out) };
+    if shim.shared && !sharing::is_expected() {
+        // SAFETY: as above.
+        let path = unsafe { CStr::from_ptr(out) }.to_string_lossy();
+        if shim.shares(&path) {
+            // Nobody but an ATTACH comes here, and it would join a cache without a question.
+            return guard(&shim.host().api, &path, || Err(sharing::joining()));
+        }
+    }
+    code
 }
 
 unsafe extern "C" fn x_dl_open(vfs: *mut sqlite3_vfs, name: *const c_char) -> *mut c_void {
