@@ -155,7 +155,7 @@ OPENS: dict[str, Callable[[Path], object]] = {
     "with a key": lambda path: read(lumocrypt.connect(path, KEY)),
     "raw": lambda path: read(sqlite3.connect(f"{path.as_uri()}?vfs=lumocrypt", uri=True)),
     "shared": lambda path: read(lumocrypt.connect(f"{path.as_uri()}?cache=shared", KEY, uri=True)),
-    "verify": lambda path: lumocrypt.verify(path),
+    "verify": lumocrypt.verify,
     "verify with a key": lambda path: lumocrypt.verify(path, key=KEY),
     "add_key": lambda path: lumocrypt.add_key(path, key=None, new_key=lumocrypt.Key.raw(bytes(32))),
     "rekey": lambda path: lumocrypt.rekey(path, key=None),

@@ -340,8 +340,11 @@ def swapped(name: str, folder: Path, kind: str) -> Place:
     return place
 
 
-@pytest.mark.parametrize("kind", ["plaintext", "checksum"])
-@pytest.mark.parametrize("source", [*TEXT_SOURCES, "kms"])
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("checksum", source) for source in (*TEXT_SOURCES, "kms")]
+    + [("plaintext", source) for source in ("key-file", "environment")],
+)
 @pytest.mark.parametrize("name", [name for name in OPENERS if name not in FOREIGN])
 def test_a_key_for_a_file_that_takes_none(
     sources: Sources, tmp_path: Path, name: str, source: str, kind: str

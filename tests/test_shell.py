@@ -658,6 +658,11 @@ def test_signals_end_a_script(path: Path, number: signal.Signals) -> None:
         f"SELECT {HEX}",
         f"PRAGMA cipher = \"X'{RAW.hex()}'\"",
         f"SELECT x'{RAW.hex()}00'",
+        "ATTACH 'file:x?lumo%5fkey=secret' AS a",
+        "ATTACH 'file:x?l%75mo_k%65y=secret' AS a",
+        "ATTACH 'file:x?lumo%255fkey=secret' AS a",
+        "ATTACH 'file:x?lumo_' || 'key=secret' AS a",
+        ".open file:x?lumo%5Fkey=secret",
     ],
 )
 def test_what_may_hold_a_key(text: str) -> None:

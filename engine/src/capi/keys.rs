@@ -160,7 +160,8 @@ fn known_at(name: &str, path: &str, options: &mut OpenOptions) -> Result<Arc<Key
     let known = unlocked::find(Path::new(path), Some(Path::new(name)));
     *options = known.map(|known| known.options).unwrap_or_default();
     options.uuid = None;
-    let none = || Fault::new(FaultClass::InvalidArgument, "the path is not unlocked, so there is no key for it");
+    let none =
+        || Fault::new(FaultClass::InvalidArgument, "the path is not unlocked, so there is no key for it");
     options.key.clone().ok_or_else(none)
 }
 

@@ -243,7 +243,8 @@ mod tests {
     #[test]
     fn a_uuid_may_have_dashes() {
         for text in ["00112233-4455-6677-8899-aabbccddeeff", "00112233445566778899AABBCCDDEEFF"] {
-            let options = OpenOptions::from_json(&format!(r#"{{"uuid": "{text}", "no_key": true}}"#)).unwrap();
+            let options =
+                OpenOptions::from_json(&format!(r#"{{"uuid": "{text}", "no_key": true}}"#)).unwrap();
             assert_eq!(options.uuid.unwrap()[..3], [0, 0x11, 0x22]);
             assert!(options.no_key);
         }

@@ -48,12 +48,7 @@ impl<T> Handles<T> {
 
 impl Registry {
     const fn new() -> Registry {
-        Registry {
-            keys: BTreeMap::new(),
-            last_key: 0,
-            opens: Handles::new(),
-            commands: Handles::new(),
-        }
+        Registry { keys: BTreeMap::new(), last_key: 0, opens: Handles::new(), commands: Handles::new() }
     }
 }
 

@@ -61,8 +61,7 @@ impl Unlocked {
             return Err(header::unfinished().at_path(path));
         }
         let header = header::parse(&region).map_err(|fault| fault.at_path(path))?;
-        let (keys, superblock) =
-            unlock::unlock_as(&header, options.key.as_deref(), options, path)?;
+        let (keys, superblock) = unlock::unlock_as(&header, options.key.as_deref(), options, path)?;
         let sealer = keys.sealer(FileKind::MainDb)?;
         let geometry = Geometry::new(superblock.block_size, sealer.overhead());
         Ok(Unlocked {

@@ -390,7 +390,8 @@ impl Database {
         match &self.phase {
             Phase::Refused(fault) if fault.class != FaultClass::WrongKey => Err(fault.clone()),
             Phase::New if base.size()? == 0 || header::is_unfinished(&read_header(base)?, base.size()?) => {
-                let before = (self.options.key.replace(key), std::mem::replace(&mut self.origin, Origin::Caller));
+                let before =
+                    (self.options.key.replace(key), std::mem::replace(&mut self.origin, Origin::Caller));
                 let result = self.check_new();
                 if result.is_err() {
                     (self.options.key, self.origin) = before;
@@ -407,7 +408,8 @@ impl Database {
                 Ok(())
             }
             Phase::New | Phase::Locked | Phase::Refused(_) => {
-                let before = (self.options.key.replace(key), std::mem::replace(&mut self.origin, Origin::Caller));
+                let before =
+                    (self.options.key.replace(key), std::mem::replace(&mut self.origin, Origin::Caller));
                 let result = self.unlock(base).and_then(|()| self.check_sector(base));
                 if result.is_err() {
                     (self.options.key, self.origin) = before;

@@ -128,7 +128,9 @@ pub fn read(parameters: Parameters<'_>, path: &str) -> Result<Given> {
     open.no_key |= parameters.is_set(c"lumo_no_key");
     if let Some(text) = parameters.get(c"lumo_key") {
         if open.key.is_some() {
-            return Err(invalid("two keys were given, by a handle and as lumo_key in the URI; give one".to_owned()));
+            return Err(invalid(
+                "two keys were given, by a handle and as lumo_key in the URI; give one".to_owned(),
+            ));
         }
         parameters.api.write_log(
             SQLITE_WARNING,

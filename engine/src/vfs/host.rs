@@ -384,7 +384,8 @@ impl Shim {
 
     /// Whether this VFS has the database at `path` open, and connections share caches here.
     pub fn shares(&self, path: &str) -> bool {
-        let same = |(shim, known): &(usize, String)| std::ptr::eq(self, *shim as *const Shim) && known == path;
+        let same =
+            |(shim, known): &(usize, String)| std::ptr::eq(self, *shim as *const Shim) && known == path;
         self.shared && locked(&LOG_NAMES).iter().filter_map(|names| names.shared.as_ref()).any(same)
     }
 

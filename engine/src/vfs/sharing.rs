@@ -59,7 +59,8 @@ pub(super) fn somebody_joined(open: &mut OpenFile) -> bool {
         return false;
     }
     let Content::Main(database) = &open.content else { return false };
-    let needs_none = database.superblock.as_ref().map_or(database.may_stay_plain, |own| !own.suite.is_keyed());
+    let needs_none =
+        database.superblock.as_ref().map_or(database.may_stay_plain, |own| !own.suite.is_keyed());
     let opened_anyway = || match (database.origin, &database.options.key) {
         (Origin::Unlocked | Origin::Environment, Some(key)) => {
             given::complete(OpenOptions::default(), &database.path, None)
@@ -78,7 +79,10 @@ pub(super) fn somebody_joined(open: &mut OpenFile) -> bool {
 /// connection has joined another one's cache; it is as good as one that opened the file only if the handle opens it.
 pub(super) fn proof(open: &mut OpenFile, handle: Option<&[u8]>) -> Result<String> {
     let OpenFile { content: Content::Main(database), base, .. } = open else {
-        return Err(Fault::new(FaultClass::NotEncrypted, "this database is plaintext: there is no key to show"));
+        return Err(Fault::new(
+            FaultClass::NotEncrypted,
+            "this database is plaintext: there is no key to show",
+        ));
     };
     let options = handle.and_then(|handle| std::str::from_utf8(handle).ok()).and_then(registry::take_handle);
     match options {

@@ -284,7 +284,8 @@ unsafe fn main_content(
     }
     let size = base.size()?;
     // LUMO_KEY is for whatever is encrypted; unless that was ruled out, a plaintext database that exists stays what it is.
-    let may_be_plain = shim.pass_through && !named && !(shim.is_strict() && !open.no_key && given::any_key_is_known());
+    let may_be_plain =
+        shim.pass_through && !named && !(shim.is_strict() && !open.no_key && given::any_key_is_known());
     if size > 0 && may_be_plain && is_plaintext(base)? {
         return Ok(Content::Plain);
     }

@@ -20,7 +20,7 @@ use crate::failure;
 use crate::files::storage::{MemoryFile, Storage};
 use crate::keys::cache;
 use crate::keys::material::Key;
-use crate::keys::registry::OpenOptions;
+use crate::keys::registry::{self, OpenOptions};
 use crate::keys::unlocked;
 
 const MAIN: c_int = SQLITE_OPEN_MAIN_DB | 0x6; // SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
