@@ -364,7 +364,11 @@ def test_backup(path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "m.db").exists() or (tmp_path / "m.db").stat().st_size == 0
     plain = make_plain(tmp_path / "checked.db", rows=5)
     lumocrypt.encrypt(plain, cipher="checksum", key=None)
-    assert answer(plain, f".backup {tmp_path}/c.db") == ""
+    done = run(plain, f".backup {tmp_path}/c.db")
+    assert done.returncode == 1, "LUMO_KEY is set, and the file takes no key"
+    assert "--no-key" in errors(done)[0]
+    done = run(plain, f".backup {tmp_path}/c.db", "--no-key")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert lumocrypt.info(tmp_path / "c.db").cipher == "checksum"
 
 

@@ -218,14 +218,15 @@ impl Unlock<'_> {
             (Some(_), false) => {
                 return Err(Fault::new(
                     FaultClass::NotEncrypted,
-                    "A key was given, but this file is checksum-only and not encrypted; open it without a key if \
-                     that is expected.",
+                    "a key was given, but this file is only checksummed and not encrypted; if that is \
+                     expected, say that no key is meant (key=lumocrypt.NO_KEY, lumo_no_key=1 in the URI, --no-key)",
                 ));
             }
             (None, true) => {
                 return Err(Fault::new(
                     FaultClass::KeyRequired,
-                    "The database is encrypted and no key was given; pass key= or set LUMO_KEY.",
+                    "the database is encrypted and no key was given; give key=, call lumocrypt.unlock(path, key) first, or \
+                     set LUMO_KEY",
                 ));
             }
             (Some(key), true) => match self.data_key(superblock, key) {
