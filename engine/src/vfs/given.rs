@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::api::Api;
+use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
 use crate::keys::material::Key;
 use crate::keys::options;
-use crate::keys::registry::{self, OpenOptions};
+use crate::keys::registry::{self, IoMode, OpenOptions};
 use crate::keys::unlocked;
 
 /// The environment variable of last resort.
@@ -58,13 +59,6 @@ pub struct Given {
     pub pinned: bool,
 }
 
-impl Given {
-    /// Whether somebody said of this very file that it is a certain encrypted database.
-    pub fn names_file(&self) -> bool {
-        self.origin == Origin::Caller || self.entry.is_some() || self.pinned
-    }
-}
-
 /// The parameters behind a name that SQLite passed to `xOpen`.
 #[derive(Clone, Copy)]
 pub struct Parameters<'a> {
@@ -105,6 +99,23 @@ impl<'a> Parameters<'a> {
     /// Is it switched on?
     pub fn is_set(&self, parameter: &CStr) -> bool {
         self.get(parameter).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "no" | "off"))
+    }
+
+    /// Takes over what they say about how the file is read and what a new one is to be like.
+    pub fn apply(&self, open: &mut OpenOptions) -> Result<()> {
+        if let Some(io) = self.get(c"lumo_io") {
+            open.io = Some(match io.as_str() {
+                "map" => IoMode::Map,
+                "pread" => IoMode::Pread,
+                other => return Err(bad_parameter("lumo_io", other, "map or pread")),
+            });
+        }
+        if let Some(cipher) = self.get(c"lumo_cipher") {
+            let suite = SuiteId::from_name(&cipher);
+            open.suite =
+                Some(suite.ok_or_else(|| bad_parameter("lumo_cipher", &cipher, "the name of a cipher"))?);
+        }
+        Ok(())
     }
 
     /// Does the connection share its cache with others that ask for the same file? (SQLite can be told so in other ways,
@@ -221,7 +232,7 @@ fn asked_for(path: &str) -> Option<PathBuf> {
 }
 
 /// The fault for a malformed parameter.
-pub fn bad_parameter(name: &str, value: &str, wanted: &str) -> Fault {
+fn bad_parameter(name: &str, value: &str, wanted: &str) -> Fault {
     invalid(format!("{name}={value:?} in the URI: it must be {wanted}"))
 }
 

@@ -354,25 +354,12 @@ unsafe fn main_content(
     if size > 0 && may_be_plain && is_plaintext(base)? {
         return Ok(Content::Plain);
     }
-    if let Some(io) = parameters.get(c"lumo_io") {
-        open.io = Some(match io.as_str() {
-            "map" => IoMode::Map,
-            "pread" => IoMode::Pread,
-            other => return Err(given::bad_parameter("lumo_io", other, "map or pread")),
-        });
-    }
-    let cipher = parameters.get(c"lumo_cipher");
-    if let Some(cipher) = &cipher {
-        let suite = SuiteId::from_name(cipher);
-        open.suite =
-            Some(suite.ok_or_else(|| given::bad_parameter("lumo_cipher", cipher, "the name of a cipher"))?);
-    }
+    parameters.apply(&mut open)?;
     if open.io != Some(IoMode::Pread) {
         base.enable_map(path);
     }
     allow_writer(shim, base);
-    let shares_cache = parameters.shares_cache() && !shim.shared;
-    if shares_cache && origin == Origin::Caller {
+    if parameters.shares_cache() && !shim.shared && origin == Origin::Caller {
         return Err(sharing::refused().at_path(path));
     }
     let mut database = Database {
@@ -388,7 +375,7 @@ unsafe fn main_content(
         superblock: None,
         discard_wal: parameters.is_set(c"lumo_discard_wal"),
         partial_journal: parameters.is_set(c"lumo_partial_journal"),
-        cipher_named: cipher.is_some(),
+        cipher_named: parameters.get(c"lumo_cipher").is_some(),
         sector_told: 0,
         empty_when_read: false,
         header_confirmed: false,
