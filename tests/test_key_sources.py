@@ -26,6 +26,7 @@ from conftest import FAST, make_plain
 from lumocrypt import Key, KeySourceError, KmsKey, WrongKeyError
 from lumocrypt.cli import cli, main
 from support.keystores import Kms, MemoryKeyring, kms, memory_keyring
+from support.operations import digest
 from support.terminal import on_terminal
 
 __all__ = ["kms", "memory_keyring"]
@@ -319,6 +320,93 @@ def test_a_wrong_key_at_a_source(sources: Sources, tmp_path: Path, name: str, so
     code, errors = sources.run([*row.arguments(place), *given])
     assert code == 3, errors
     assert place.database.read_bytes() == before
+
+
+def make_checksum(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    make_plain(path, rows=5)
+    lumocrypt.encrypt(path, key=None, cipher="checksum")
+
+
+def swapped(name: str, folder: Path, kind: str) -> Place:
+    """A database as the row wants it, in whose place somebody put one that takes no key."""
+    place = place_for(name, folder)
+    for path in [place.database, *([place.header] if place.header.exists() else [])]:
+        path.unlink()
+        if kind == "checksum":
+            make_checksum(path)
+        else:
+            make_plain(path, rows=5)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("checksum", source) for source in (*TEXT_SOURCES, "kms")]
+    + [("plaintext", source) for source in ("key-file", "environment")],
+)
+@pytest.mark.parametrize("name", [name for name in OPENERS if name not in FOREIGN])
+def test_a_key_for_a_file_that_takes_none(
+    sources: Sources, tmp_path: Path, name: str, source: str, kind: str
+) -> None:
+    """From every source, in every command: an error, and nothing is read or written."""
+    row = COMMANDS[name]
+    place = swapped(name, tmp_path, kind)
+    before = digest(tmp_path)
+    if source == "kms":
+        given: list[object] = ["--kms", sources.service.arn]
+    else:
+        given = sources.give(source, EXISTING_ROLE, OLD)
+    if NEW_ROLE in row.roles:
+        given += sources.give("key-file", NEW_ROLE, NEW)
+    code, errors = sources.run([*row.arguments(place), *given])
+    assert code == 1, errors
+    assert "encrypt" in errors or "takes none" in errors or "checksum" in errors
+    assert digest(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", [name for name in OPENERS if name not in FOREIGN])
+def test_nobody_is_asked_for_the_key_of_a_file_that_takes_none(tmp_path: Path, name: str) -> None:
+    """On a terminal somebody would type it. ``--no-key`` says that none is meant."""
+    place = swapped(name, tmp_path, "checksum")
+    before = digest(tmp_path)
+    code, seen = on_terminal(COMMANDS[name].arguments(place), [], stdin=b"")
+    assert code == 1, seen
+    assert "--no-key" in seen
+    assert digest(tmp_path) == before
+    if name in ("verify", "salvage", "decrypt", "shell"):
+        code, seen = on_terminal([*COMMANDS[name].arguments(place), "--no-key"], [], stdin=b"")
+        assert code == 0, seen
+
+
+@pytest.mark.parametrize("source", [*TEXT_SOURCES, "kms"])
+@pytest.mark.parametrize("name", ["encrypt", "shell", "convert"])
+def test_a_key_for_a_new_file_that_takes_none(
+    sources: Sources, tmp_path: Path, name: str, source: str
+) -> None:
+    place = place_for(name, tmp_path)
+    if name == "shell":
+        place.database.unlink()
+    before = digest(tmp_path)
+    role = NEW_ROLE if name == "convert" else EXISTING_ROLE
+    if source == "kms":
+        given: list[object] = [f"--{role}kms", sources.service.arn]
+    else:
+        given = sources.give(source, role, NEW)
+    if name == "convert":
+        given += [*sources.give("key-file", EXISTING_ROLE, OLD), "--new-cipher", "checksum"]
+    else:
+        given += ["--cipher", "checksum"]
+    code, errors = sources.run([*COMMANDS[name].arguments(place), *given])
+    assert code == (1 if source == "environment" else 2), errors
+    left = digest(tmp_path)
+    left.pop("keys"), before.pop("keys")
+    assert left == before
+    if source == "environment" and name != "convert":
+        os.environ["LUMO_KEY"] = OLD
+        code, errors = sources.run([*COMMANDS[name].arguments(place), "--cipher", "checksum", "--no-key"])
+        assert code == 0, errors
+        assert lumocrypt.info(place.database).cipher == "checksum"
 
 
 @pytest.mark.parametrize("name", sorted(FOREIGN))

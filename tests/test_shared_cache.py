@@ -1,83 +1,215 @@
-"""Connections that share SQLite's cache of an encrypted database."""
+"""SQLite's shared caches: who reads and writes through somebody else's has shown the key."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
+from conftest import RAW
 
-ROWS = 500
+KEY = lumocrypt.Key.raw(RAW)
+TEXT = f"x'{RAW.hex()}'"
+WRONG = f"x'{'11' * 32}'"
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Iterator[Path]:
-    path = tmp_path / "app.db"
-    with contextlib.closing(lumocrypt.connect(path, key=lumocrypt.Key.raw(RAW))) as connection:
-        fill(connection, ROWS)
-    lumocrypt.unlock(path, lumocrypt.Key.raw(RAW))
-    yield path
-    lumocrypt.lock(path)
+Open = Callable[[Path], sqlite3.Connection]
 
 
-def _shared(path: Path) -> str:
-    return f"file:{path}?vfs=lumocrypt&cache=shared"
+def uri(path: Path, parameters: str = "") -> str:
+    return f"file:{quote(str(path))}?cache=shared{parameters}"
 
 
-def _count(connection: sqlite3.Connection, schema: str = "main") -> int:
-    return connection.execute(f"SELECT count(*) FROM {schema}.t").fetchone()[0]
+def raw(path: Path, parameters: str = "") -> sqlite3.Connection:
+    return sqlite3.connect(uri(path, "&vfs=lumocrypt" + parameters), uri=True)
 
 
-def _attach_and_count(connection: sqlite3.Connection, path: Path) -> int:
-    connection.execute("ATTACH ? AS x", (_shared(path),))
-    return _count(connection, "x")
+def attach(path: Path, parameters: str = "") -> sqlite3.Connection:
+    connection = lumocrypt.connect(":memory:")
+    connection.execute("ATTACH ? AS other", (uri(path, parameters),))
+    return connection
 
 
-def test_a_connection_on_another_vfs_may_not_use_the_cache_and_disturbs_nobody(path: Path) -> None:
-    """It would sort the rows into clear files."""
+def attach_to_shared(path: Path) -> sqlite3.Connection:
+    """A connection whose own database is on a shared cache, and with it what it attaches."""
+    connection = lumocrypt.connect(uri(path.with_name("mine.db")), WRONG, uri=True)
+    connection.execute("CREATE TABLE IF NOT EXISTS mine (a)")
+    connection.execute("ATTACH ? AS other", (uri(path),))
+    return connection
+
+
+#: Somebody who has no key, or another one.
+STRANGERS: dict[str, Open] = {
+    "lumocrypt without": lambda path: lumocrypt.connect(uri(path), uri=True),
+    "lumocrypt with another": lambda path: lumocrypt.connect(uri(path), WRONG, uri=True),
+    "escaped": lambda path: lumocrypt.connect(f"file:{quote(str(path))}?c%61che=sh%61red", WRONG, uri=True),
+    "sqlite3": raw,
+    "sqlite3 with another": lambda path: raw(path, f"&lumo_key={WRONG}"),
+    "sqlite3 as install has it": lambda path: sqlite3.connect(uri(path, "&vfs=lumocrypt%2Bplain"), uri=True),
+    "attach": attach,
+    "attach with another": lambda path: attach(path, f"&lumo_key={WRONG}"),
+    "attach to a shared one": attach_to_shared,
+    "read only": lambda path: lumocrypt.connect(uri(path, "&mode=ro&immutable=1"), WRONG, uri=True),
+}
+
+
+def owner_connects(path: Path) -> sqlite3.Connection:
+    return lumocrypt.connect(uri(path), KEY, uri=True, isolation_level=None)
+
+
+def owner_is_private(path: Path) -> sqlite3.Connection:
+    return lumocrypt.connect(path, KEY, isolation_level=None)
+
+
+OWNERS: dict[str, Open] = {"shared": owner_connects, "private": owner_is_private}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _installed() -> None:
+    lumocrypt.install()
+    lumocrypt.install(default=False)
+
+
+def look(opened: Open, path: Path) -> int:
+    with contextlib.closing(opened(path)) as connection:
+        connection.execute("PRAGMA read_uncommitted = 1")
+        return len(connection.execute(f"SELECT * FROM {table(connection)}").fetchall())
+
+
+def table(connection: sqlite3.Connection) -> str:
+    names = [row[1] for row in connection.execute("PRAGMA database_list")]
+    return "other.t" if "other" in names else "main.t"
+
+
+@pytest.mark.parametrize("state", ["idle", "reading", "writing"])
+@pytest.mark.parametrize("how", STRANGERS)
+@pytest.mark.parametrize("owner", OWNERS)
+def test_strangers_are_kept_out(encrypted: Path, owner: str, how: str, state: str) -> None:
+    """Also while its pages are cached, so that nothing has to be read; and the owner does not notice."""
+    with contextlib.closing(OWNERS[owner](encrypted)) as mine:
+        mine.execute("SELECT count(*) FROM t").fetchall()
+        if state != "idle":
+            mine.execute("BEGIN")
+            mine.execute("SELECT * FROM t").fetchall()
+        if state == "writing":
+            mine.execute("UPDATE t SET name = 'mine' WHERE id = 1")
+        before = encrypted.read_bytes()
+        with pytest.raises((lumocrypt.KeyRequiredError, lumocrypt.WrongKeyError, lumocrypt.InUseError)):
+            look(STRANGERS[how], encrypted)
+        assert encrypted.read_bytes() == before
+        assert len(mine.execute("SELECT * FROM t").fetchall()) == 500
+        if state == "writing":
+            mine.execute("COMMIT")
+    assert lumocrypt.verify(encrypted, key=KEY).ok
+
+
+def test_who_has_the_key_shares(encrypted: Path) -> None:
+    """In one cache: what the other has not committed is seen, and the file is opened once."""
+    opened = lumocrypt.stats()["open"]
     with (
-        contextlib.closing(sqlite3.connect(_shared(path), uri=True)) as first,
-        contextlib.closing(sqlite3.connect(path.with_name("clear.db"), uri=True)) as foreign,
+        contextlib.closing(owner_connects(encrypted)) as one,
+        contextlib.closing(lumocrypt.connect(uri(encrypted), TEXT, uri=True)) as other,
     ):
-        assert _count(first) == ROWS
-        with pytest.raises(lumocrypt.InUseError, match="main database is on another VFS"):
-            _attach_and_count(foreign, path)
-        assert _count(first) == ROWS
-        first.execute("DELETE FROM t WHERE id = 1")
-        first.commit()
-        with contextlib.closing(sqlite3.connect(_shared(path), uri=True)) as second:
-            assert _count(second) == ROWS - 1
+        assert lumocrypt.stats()["open"] == opened + 1
+        one.execute("BEGIN")
+        one.execute("UPDATE t SET name = 'half' WHERE id = 1")
+        other.execute("PRAGMA read_uncommitted = 1")
+        assert other.execute("SELECT name FROM t WHERE id = 1").fetchone() == ("half",)
+        one.execute("ROLLBACK")
+    lumocrypt.unlock(encrypted, KEY)
+    try:
+        with (
+            contextlib.closing(owner_connects(encrypted)),
+            contextlib.closing(lumocrypt.connect(uri(encrypted), uri=True)) as other,
+        ):
+            assert other.execute("SELECT count(*) FROM t").fetchone() == (500,)
+            lumocrypt.lock(encrypted)
+            with pytest.raises(lumocrypt.KeyRequiredError):
+                lumocrypt.connect(uri(encrypted), uri=True)
+    finally:
+        lumocrypt.lock(encrypted)
 
 
-def test_the_first_to_come_may_be_the_first_to_go(path: Path) -> None:
-    first = sqlite3.connect(_shared(path), uri=True)
-    second = sqlite3.connect(_shared(path), uri=True)
-    assert _count(first) == _count(second) == ROWS
-    first.close()
-    second.execute("PRAGMA cache_size=5")
-    second.execute("UPDATE t SET data = randomblob(300)")
-    second.commit()
-    with contextlib.closing(sqlite3.connect(_shared(path), uri=True)) as third:
-        assert _count(third) == ROWS
-        assert third.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    second.close()
+def test_a_new_database(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with contextlib.closing(owner_connects(path)) as mine:
+        for how in ("lumocrypt without", "lumocrypt with another"):
+            with pytest.raises((lumocrypt.KeyRequiredError, lumocrypt.WrongKeyError)):
+                STRANGERS[how](path)
+        with contextlib.closing(owner_connects(path)) as other:
+            mine.execute("CREATE TABLE t (a)")
+            assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
+    assert lumocrypt.info(path).cipher != "checksum"
 
 
-def test_one_database_is_main_here_and_attached_there(path: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other.db"
-    lumocrypt.unlock(other, lumocrypt.Key.raw(RAW))
+def test_another_identity_is_asked_for(encrypted: Path) -> None:
+    with contextlib.closing(owner_connects(encrypted)):
+        with pytest.raises(lumocrypt.WrongDatabaseError):
+            lumocrypt.connect(uri(encrypted), KEY, uri=True, uuid="0" * 32)
+        lumocrypt.connect(uri(encrypted), KEY, uri=True, uuid=lumocrypt.info(encrypted).uuid).close()
+
+
+@pytest.mark.parametrize("parameters", ["", f"&lumo_key={TEXT}"])
+def test_a_key_is_not_shown_where_others_would_not_be_asked(encrypted: Path, parameters: str) -> None:
+    """Neither in the URI nor by the pragma; who joined before would be let in with it."""
+    with pytest.raises(lumocrypt.InUseError, match=r"lumocrypt\.connect"):
+        raw(encrypted, parameters).execute(f'PRAGMA lumo_key = "{TEXT}"')
     with (
-        contextlib.closing(sqlite3.connect(_shared(path), uri=True)) as one,
-        contextlib.closing(sqlite3.connect(_shared(other), uri=True)) as two,
+        contextlib.closing(lumocrypt.connect(encrypted, KEY)) as connection,
+        pytest.raises(lumocrypt.InUseError, match=r"lumocrypt\.connect"),
     ):
-        fill(two, 10)
-        one.execute("ATTACH ? AS x", (_shared(other),))
-        two.execute("ATTACH ? AS x", (_shared(path),))
-        assert (_count(one), _count(one, "x")) == (ROWS, 10)
-        assert (_count(two), _count(two, "x")) == (10, ROWS)
-    lumocrypt.lock(other)
+        connection.execute("ATTACH ? AS heir", (uri(encrypted.with_name("heir.db")),))
+
+
+_SHARED_BY_ALL = """
+import sqlite3, sys, warnings
+warnings.simplefilter("ignore")
+import lumocrypt
+path, owner, joiner = sys.argv[1:]
+lumocrypt.connect(":memory:").close()
+TEXT = "x'" + bytes(range(32)).hex() + "'"
+sqlite3.enable_shared_cache(True)
+raw = "file:" + path + "?vfs=lumocrypt"
+if owner == "connect":
+    one = lumocrypt.connect(path, TEXT)
+elif owner == "uri":
+    one = sqlite3.connect(raw + "&lumo_key=" + TEXT, uri=True)
+elif owner == "pragma":
+    one = sqlite3.connect(raw, uri=True)
+    one.execute('PRAGMA lumo_key = "' + TEXT + '"')
+elif owner == "unlock":
+    lumocrypt.unlock(path, TEXT)
+    one = sqlite3.connect(raw, uri=True)
+one.execute("SELECT * FROM t").fetchall()
+try:
+    if joiner == "open":
+        two = sqlite3.connect(raw, uri=True)
+    else:
+        two = sqlite3.connect("file::memory:?vfs=lumocrypt", uri=True)
+        two.execute("ATTACH ? AS other", (raw,))
+    print(len(two.execute("SELECT * FROM t").fetchall()))
+except sqlite3.Error as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.skipif(not hasattr(sqlite3, "enable_shared_cache"), reason="went with Python 3.12")
+@pytest.mark.parametrize("joiner", ["open", "attach"])
+@pytest.mark.parametrize("owner", ["connect", "uri", "pragma", "unlock"])
+def test_where_sqlite_shares_everything(encrypted: Path, owner: str, joiner: str) -> None:
+    """A connection that was told nothing, in a process where all caches are shared."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SHARED_BY_ALL, encrypted, owner, joiner],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": ""},
+    )
+    # Who unlocks a path lets all of the process in.
+    assert done.stdout.strip() == ("500" if owner == "unlock" else "KeyRequiredError"), done.stderr

@@ -364,7 +364,11 @@ def test_backup(path: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "m.db").exists() or (tmp_path / "m.db").stat().st_size == 0
     plain = make_plain(tmp_path / "checked.db", rows=5)
     lumocrypt.encrypt(plain, cipher="checksum", key=None)
-    assert answer(plain, f".backup {tmp_path}/c.db") == ""
+    done = run(plain, f".backup {tmp_path}/c.db")
+    assert done.returncode == 1, "LUMO_KEY is set, and the file takes no key"
+    assert "--no-key" in errors(done)[0]
+    done = run(plain, f".backup {tmp_path}/c.db", "--no-key")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
     assert lumocrypt.info(tmp_path / "c.db").cipher == "checksum"
 
 
@@ -658,6 +662,11 @@ def test_signals_end_a_script(path: Path, number: signal.Signals) -> None:
         f"SELECT {HEX}",
         f"PRAGMA cipher = \"X'{RAW.hex()}'\"",
         f"SELECT x'{RAW.hex()}00'",
+        "ATTACH 'file:x?lumo%5fkey=secret' AS a",
+        "ATTACH 'file:x?l%75mo_k%65y=secret' AS a",
+        "ATTACH 'file:x?lumo%255fkey=secret' AS a",
+        "ATTACH 'file:x?lumo_' || 'key=secret' AS a",
+        ".open file:x?lumo%5Fkey=secret",
     ],
 )
 def test_what_may_hold_a_key(text: str) -> None:

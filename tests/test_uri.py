@@ -98,7 +98,10 @@ def test_a_callers_uri_is_kept() -> None:
     assert target.build("V", more="2") == (
         "file:a%20b.db?mode=ro&immutable=1&cache=private&my%20own=1&more=2&vfs=V"
     )
-    assert target.private().parameters == (("mode", "ro"), ("immutable", "1"), ("my%20own", "1"))
+    # Unless asked otherwise a cache is nobody else's, whatever SQLite was told.
+    assert parse("file:a?mode=ro", uri=True).build("V") == "file:a?mode=ro&cache=private&vfs=V"
+    assert parse("file:a?c%61che=sh%61red", uri=True).build("V") == "file:a?c%61che=sh%61red&vfs=V"
+    assert parse("file:a?c%61che=sh%61red", uri=True).shares_cache
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,8 @@ pub enum FaultClass {
     Internal = 11,
     /// A header that no key has authenticated yet asks for more key derivation than its reader allows.
     KdfLimit = 12,
+    /// Another database than the one that was asked for.
+    WrongDatabase = 13,
 }
 
 impl FaultClass {
@@ -98,6 +100,7 @@ impl FaultClass {
             FaultClass::NoMemory => "no_memory",
             FaultClass::Internal => "internal",
             FaultClass::KdfLimit => "kdf_limit",
+            FaultClass::WrongDatabase => "wrong_database",
         }
     }
 }

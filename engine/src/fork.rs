@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::crypto::nonce;
 use crate::format::recent;
-use crate::keys::{cache, registry};
+use crate::keys::{cache, registry, unlocked};
 use crate::stats;
 use crate::vfs::{host, map};
 
 thread_local! {
     /// What the thread that is forking holds.
-    static HELD: RefCell<Option<[Box<dyn Any>; 6]>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<[Box<dyn Any>; 7]>> = const { RefCell::new(None) };
 }
 
 /// Has the C library call the handlers below. Every way into the engine that takes a lock comes by here first.
@@ -44,6 +44,7 @@ extern "C" fn before() {
         {
             *held = Some([
                 registry::hold(),
+                unlocked::hold(),
                 cache::hold(),
                 recent::hold(),
                 host::hold(),

@@ -21,6 +21,8 @@ pub enum Rank {
     Derivation,
     /// Keys, handles and commands by number (`keys/registry.rs`).
     Registry,
+    /// Paths that were unlocked (`keys/unlocked.rs`).
+    Unlocked,
     /// Where the cache of data keys is.
     Cache,
     /// What is in it.
@@ -41,6 +43,8 @@ pub enum Rank {
     Maps,
     /// Counters of open files (`stats.rs`).
     Counters,
+    /// Who joined the cache of one file (`vfs/users.rs`); not held for `fork`.
+    Joiners,
     /// What the threads of one call share: batches, pieces, findings. Of one call only, so not held for `fork`.
     Work,
 }

@@ -67,6 +67,7 @@ from .errors import (
     NotEncryptedError,
     TamperedError,
     UnsupportedFormatError,
+    WrongDatabaseError,
     WrongKeyError,
 )
 from .gosqlite import CryptoVFS, crypto_vfs
@@ -74,7 +75,7 @@ from .header import RestoredHeader, backup_header, restore_header
 from .importing import Import, import_sqlcipher
 from .info import DatabaseInfo, Keyslot, info
 from .kdf import PROFILES, Argon2id
-from .keys import Key
+from .keys import NO_KEY, Key
 from .keyslots import add_key, change_key, keyslots, label_key, remove_key
 from .kms import KmsKey
 from .metrics import stats, stats_prometheus
@@ -99,6 +100,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "NO_KEY",
     "PARSE_COLNAMES",
     "PARSE_DECLTYPES",
     "PROFILES",
@@ -153,6 +155,7 @@ __all__ = [
     "UnsupportedFormatError",
     "VerifyResult",
     "Warning",
+    "WrongDatabaseError",
     "WrongKeyError",
     "__version__",
     "adapt",

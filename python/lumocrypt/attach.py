@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from .connection import handle_uri, open_options
+from .connection import handle, open_options
 from .creation import opening_key
+from .identity import UuidLike, inspect_as, resolve_uuid
 from .kdf import DEFAULT, Kdf, KdfLimit
 from .keys import Hidden, KeyLike
 from .paths import StrPath, absolute
 from .registration import stdlib_host
+from .tracebacks import forgetful
+from .unlocking import options_of
+from .uri import VFS, parse
 
 
+@forgetful
 def attach(
     connection: Any,
     path: StrPath,
@@ -21,11 +27,12 @@ def attach(
     cipher: str | None = None,
     kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
 ) -> None:
     """Attaches the encrypted database at ``path`` as ``name``; it is created if the file is absent.
 
     ``connection`` is an sqlite3 or APSW connection; one that :func:`lumocrypt.connect` did not make must
-    have been opened with ``uri=True``. ``key``, ``cipher``, ``kdf`` and ``kdf_limit`` are as for
+    have been opened with ``uri=True``. ``key``, ``cipher``, ``kdf``, ``kdf_limit`` and ``uuid`` are as for
     :func:`lumocrypt.connect`.
 
     SQLite writes the temporary files of a connection through the VFS of its main database, and would sort
@@ -37,9 +44,15 @@ def attach(
     hidden = Hidden(key)
     del key
     stdlib_host()
-    options = open_options(hidden.remote() or hidden.key(), cipher, kdf, kdf_limit)
-    given = opening_key(hidden, absolute(path), options)
+    wanted, location = resolve_uuid(uuid), absolute(path)
+    options = open_options(
+        hidden.remote() or hidden.key(), cipher, kdf, kdf_limit, **options_of(None, hidden)
+    )
+    if hidden.remote() and wanted is not None:
+        inspect_as(location, wanted)
+    given = opening_key(hidden, location, options, create=wanted is None)
     # An absolute path: were the URI taken for a plain name, it would lead to a directory "file:" that does
     # not exist, instead of creating a plaintext file with a strange name.
-    uri = handle_uri(absolute(path), given, options)
+    target = replace(parse(location, uri=False), uuid=wanted)
+    uri = target.build(VFS, lumo_handle=handle(given, options))
     connection.execute("ATTACH DATABASE ? AS ?", (uri, name)).close()

@@ -15,6 +15,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, Self, final
+from uuid import UUID
 
 from . import native
 from .connection import handle_uri
@@ -38,10 +39,19 @@ class Commander:
     """
 
     def __init__(
-        self, path: str, key: Key | None, kdf_limit: KdfLimit | None = None, *, wait: float = LOCK_WAIT
+        self,
+        path: str,
+        key: Key | None,
+        kdf_limit: KdfLimit | None = None,
+        *,
+        uuid: UUID | None = None,
+        wait: float = LOCK_WAIT,
     ) -> None:
         self._path, self._key, self._wait = path, key, wait
-        self._options = {"kdf_limit": resolve_limit(kdf_limit)}
+        self._options = {
+            "kdf_limit": resolve_limit(kdf_limit),
+            "uuid": None if uuid is None else uuid.hex,
+        }
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import warnings
+from dataclasses import replace
 from typing import Any, Literal
 
 from . import factory, native, pragmas
 from .creation import opening_key
+from .identity import UuidLike, inspect_as, resolve_uuid
 from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
-from .keys import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike, RemoteKey
+from .keys import Hidden, Key, KeyLike, RemoteKey
 from .registration import stdlib_host, vfs_over
+from .tracebacks import forgetful
+from .unlocking import environment_key, options_of
 from .uri import VFS, Database, Target, parse
 
 Io = Literal["map", "pread"]
@@ -21,10 +24,12 @@ Io = Literal["map", "pread"]
 CHECKSUM = "checksum"
 
 
+@forgetful
 def connect(
     database: Database,
     key: KeyLike | None = None,
     *,
+    uuid: UuidLike | None = None,
     cipher: str | None = None,
     kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
@@ -39,10 +44,16 @@ def connect(
     database, uses a random one.
 
     ``key`` is a passphrase, ``"x'<64 hex digits>'"`` for a raw key, a :class:`lumocrypt.Key`, or a
-    :class:`lumocrypt.KmsKey`, with which a new database gets its header at once. Without one
-    the key is that of ``lumo_key=`` in the URI (with a UserWarning), of :func:`lumocrypt.unlock`, or of the
+    :class:`lumocrypt.KmsKey`, with which a new database gets its header at once. Without one the key is
+    that of ``lumo_key=`` in the URI (with a UserWarning), of :func:`lumocrypt.unlock`, or of the
     environment variable ``LUMO_KEY``; without any, the connection opens, and fails with KeyRequiredError
-    unless its first statement is ``PRAGMA lumo_key``.
+    unless its first statement is ``PRAGMA lumo_key``. A key from any of these and a file that takes none,
+    because it is plaintext, of another format or only checksummed, is a NotEncryptedError before anything
+    is read or written. :data:`lumocrypt.NO_KEY` says that no key is meant, whatever the process knows.
+
+    ``uuid`` says which database is meant, by the UUID that :func:`lumocrypt.info` shows, with or without
+    dashes (``lumo_uuid=`` in a URI): another one, or none, is an error, and none is made. A path that
+    :func:`lumocrypt.unlock` was called for is as good, and holds whatever key is given.
 
     ``cipher`` and ``kdf`` (see :data:`lumocrypt.PROFILES`) are for a new database and ignored for an
     existing one. ``kdf_limit`` is how much key derivation the header may ask for, of which nothing is
@@ -53,15 +64,17 @@ def connect(
     arguments given here; another callable, and a class that calls
     ``sqlite3.Connection.__init__`` by that name, with the URI that SQLite gets.
 
+    The cache is private, also where SQLite was told to share all; with ``cache=shared`` in the URI it is
+    shared with other connections of this function that ask for that and have the key, and with nobody else.
+
     Because parameters reach the engine in a URI, SQLite reads the names that this connection ATTACHes as
     URIs too if they begin with ``file:``.
 
     Raises WrongKeyError, NotEncryptedError (a plaintext database is refused with and without a key),
-    HeaderDamagedError, UnsupportedFormatError, KdfLimitError, TamperedError, KeySourceError; what
-    sqlite3.connect raises for a directory or a missing permission; ValueError or TypeError for bad arguments.
+    WrongDatabaseError, HeaderDamagedError, UnsupportedFormatError, KdfLimitError, TamperedError,
+    KeySourceError; what sqlite3.connect raises for a directory or a missing permission; ValueError or
+    TypeError for bad arguments.
     """
-    if engine != "sqlite":
-        raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
     hidden = Hidden(key)
     del key
     as_given = {name: sqlite3_arguments[name] for name in ("uri",) if name in sqlite3_arguments}
@@ -69,22 +82,31 @@ def connect(
     # It may hold a key, too; what a factory is called with does not.
     name: Any = database if target.key_text is None else target.build(target.vfs)
     del database
+    if engine != "sqlite":
+        raise ValueError(f"engine {engine!r} is not available; the only one in this version is 'sqlite'")
+    target = _with_uuid(target, uuid)
     remote = hidden.remote()
     target, given = _take_uri_key(target, None if remote else hidden.key())
-    options = open_options(remote or given, cipher, kdf, kdf_limit, io=io)
+    options = open_options(remote or given, cipher, kdf, kdf_limit, io=io, **options_of(None, hidden))
     if remote is not None and target.kind == "file":
+        if target.uuid is not None:
+            # Before the service is asked for the key of another one.
+            inspect_as(target.path, target.uuid)
         given = opening_key(hidden, target.path, options, create=target.creates)
-    if given is None and os.environ.get(ENVIRONMENT_VARIABLE):
+    if given is None and not hidden.none_is_meant:
         # The engine reads it when the file is opened; here a malformed one can be the ValueError that it is.
-        Key.from_env()
+        environment_key()
+    if target.kind != "file" and target.uuid is not None:
+        raise ValueError("a database in memory, or a temporary one, has no UUID")
 
     def opened_as(database: Any, uri: bool) -> str:
-        chosen = parse(database, uri=uri)
+        chosen = _with_uuid(parse(database, uri=uri), uuid)
         if chosen.kind != "file":
             return _keyless_uri(chosen)
-        return chosen.build(vfs_over(stdlib_host(), chosen.vfs), lumo_handle=_handle(given, options))
+        chosen, shown = _take_uri_key(chosen, given)
+        return chosen.build(vfs_over(stdlib_host(), chosen.vfs), lumo_handle=handle(shown, options))
 
-    if factory.is_class(sqlite3_arguments.get("factory")) and not target.shared_cache:
+    if factory.is_class(sqlite3_arguments.get("factory")) and not target.shares_cache:
         stdlib_host()
         made = factory.connect(name, opened_as, {**sqlite3_arguments, **as_given})
         if made is not None:
@@ -96,13 +118,11 @@ def connect(
         pragmas.guard(connection)
         return connection
     vfs = vfs_over(stdlib_host(), target.vfs)
-    if target.shared_cache:
-        # SQLite may take the cache of another connection, and then opens no file and checks no key.
-        probe = target.private().build(vfs, lumo_handle=_handle(given, options))
-        sqlite3.connect(probe, uri=True).close()
-    return sqlite3.connect(
-        target.build(vfs, lumo_handle=_handle(given, options)), uri=True, **sqlite3_arguments
-    )
+    if not target.shares_cache:
+        once = handle(given, options)
+        return sqlite3.connect(target.build(vfs, lumo_handle=once), uri=True, **sqlite3_arguments)
+    options["uuid"] = None if target.uuid is None else target.uuid.hex
+    return _sharing(target, vfs, handle(given, options), sqlite3_arguments)
 
 
 def open_options(
@@ -116,7 +136,8 @@ def open_options(
     return {"cipher": cipher, "kdf": costs, "kdf_limit": resolve_limit(kdf_limit), **more}
 
 
-def _handle(key: Key | None, options: dict[str, Any]) -> str:
+def handle(key: Key | None, options: dict[str, Any]) -> str:
+    """What stands in a URI for a key and options, once."""
     return native.handle_new(0 if key is None else key.number, options)
 
 
@@ -130,20 +151,50 @@ def _keyless_uri(target: Target) -> str:
     return target.build(vfs)
 
 
+def _sharing(target: Target, vfs: str, once: str, arguments: dict[str, Any]) -> sqlite3.Connection:
+    """A connection that may share the cache of others.
+
+    SQLite opens no file for it then, so that nobody looks at its key: it shows the handle once it is there.
+    """
+    shared = native.shared_vfs(stdlib_host().number, vfs)
+    native.expect_sharing(True)
+    try:
+        connection = sqlite3.connect(target.build(shared, lumo_handle=once), uri=True, **arguments)
+    finally:
+        native.expect_sharing(False)
+    try:
+        # Not a method that a factory may have put in its place.
+        sqlite3.Connection.execute(connection, f"PRAGMA lumo_proof='{once}'").close()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _with_uuid(target: Target, uuid: UuidLike | None) -> Target:
+    wanted = resolve_uuid(uuid)
+    if wanted is None:
+        return target
+    if target.uuid not in (None, wanted):
+        raise ValueError("uuid= and lumo_uuid= in the URI differ; give the one that is meant")
+    return replace(target, uuid=wanted)
+
+
 def _take_uri_key(target: Target, key: Key | None) -> tuple[Target, Key | None]:
     if target.key_text is None:
         return target, key
     warnings.warn(
         "a key in a URI is visible wherever the URI is logged; give key= to lumocrypt.connect() instead",
         UserWarning,
-        stacklevel=3,
+        stacklevel=4,
     )
     if key is None:
         key = Hidden(target.key_text).key()
-    return Target(target.kind, target.location, target.parameters, target.vfs), key
+    return replace(target, key_text=None), key
 
 
 def handle_uri(path: str, key: Key | None, options: dict[str, Any], **parameters: str) -> str:
-    """The URI that opens ``path`` once, with ``key``, through the default VFS."""
+    """The URI that opens ``path`` once, with ``key``, through the default VFS, and with a cache of its
+    own."""
     target = parse(path, uri=False)
-    return target.build(VFS, lumo_handle=_handle(key, options), **parameters)
+    return target.build(VFS, lumo_handle=handle(key, options), **parameters)

@@ -15,15 +15,18 @@ from .creation import new_key as new_key_of
 from .errors import CryptError, InUseError, NotEncryptedError, make, quoting_files
 from .folder import Original
 from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
+from .identity import UuidLike
 from .info import inspect
-from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
-from .keys import Hidden, Key, KeyLike
+from .kdf import DEFAULT, Kdf, KdfLimit
+from .keys import Hidden, KeyLike
 from .native import Progress
 from .newfile import NewFile
 from .paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links
 from .quiesce import Open, Snapshot, Takeover
 from .registration import stdlib_host
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
+from .unlocking import key_of_new, unlock_again
 
 #: A key of lumocrypt's own format, or the bytes of one of gosqlite's.
 AnyKey = KeyLike | native.Material
@@ -42,6 +45,7 @@ class Conversion:
     destination_size: int
 
 
+@forgetful
 def encrypt(
     source: StrPath,
     destination: StrPath | None = None,
@@ -58,10 +62,11 @@ def encrypt(
     """Encrypts a plaintext database, in place if there is no ``destination``.
 
     ``key``, ``cipher``, ``kdf`` and ``kdf_limit`` are as for :func:`lumocrypt.connect`;
-    ``cipher="checksum"`` takes no key and only detects damage. ``block_size`` is in bytes, a power of two
-    from 512 to 65536; the default is the source's page size. ``progress(done_bytes, total_bytes)`` is
-    called about ten times a second; an exception that it raises stops the work and comes through. All cores
-    work; ``LUMO_THREADS`` limits that.
+    ``cipher="checksum"`` takes no key and only detects damage: with ``key=None`` it is refused where the
+    process knows one for this path, and ``key=lumocrypt.NO_KEY`` says that none is meant. ``block_size``
+    is in bytes, a power of two from 512 to 65536; the default is the source's page size.
+    ``progress(done_bytes, total_bytes)`` is called about ten times a second; an exception that it raises
+    stops the work and comes through. All cores work; ``LUMO_THREADS`` limits that.
 
     In place, the encrypted file is written beside the source and renamed over it; nobody else may
     have the database open. Owner, permissions, access control list, extended attributes and the time of the
@@ -96,8 +101,7 @@ def encrypt(
     if hidden.remote():
         given, identity = new_key_of(hidden)
         options |= identity
-    if cipher != CHECKSUM:
-        given = resolve_key(path, given)
+    given = key_of_new(path, hidden, given, takes_none=cipher == CHECKSUM)
     number = 0 if given is None else given.number
     host = stdlib_host()
 
@@ -105,15 +109,17 @@ def encrypt(
         return native.encrypt_file(host.number, _held(old), new.descriptor, number, options, progress)
 
     with Plain().opener(path) as opener:
-        return _convert(path, destination, opener, write, clear=cipher == CHECKSUM)
+        return _convert(path, destination, opener, write, clear=cipher == CHECKSUM, encrypts=True)
 
 
+@forgetful
 def decrypt(
     source: StrPath,
     destination: StrPath | None = None,
     *,
     key: AnyKey | None,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
     format: Format = NATIVE,
     cipher: str | None = None,
     page_size: int | None = None,
@@ -123,32 +129,32 @@ def decrypt(
 
     The result is the database as SQLite sees it; of a file made by :func:`encrypt` and not written to
     since, it is the original bit for bit. ``key=None`` takes the key of :func:`lumocrypt.unlock` or
-    ``LUMO_KEY``. ``kdf_limit``, ``progress``, locks and failures are as for :func:`encrypt`.
-    With ``format="gosqlite"`` ``key`` and ``cipher`` are as for :func:`encrypt`, and ``page_size`` is found
-    out if it is not given.
+    ``LUMO_KEY``. ``uuid`` is as for :func:`lumocrypt.connect`; ``kdf_limit``, ``progress``, locks and
+    failures are as for :func:`encrypt`. With ``format="gosqlite"`` ``key`` and ``cipher`` are as for
+    :func:`encrypt`, and ``page_size`` is found out if it is not given.
 
     Raises WrongKeyError, KeyRequiredError, NotEncryptedError, TamperedError, HeaderDamagedError,
     UnsupportedFormatError, and what encrypt raises.
     """
     hidden = Hidden(key)
     del key
-    path = existing_file(source)
     if _is_gosqlite(format, page_size):
-        _refuse_options(kdf_limit=kdf_limit)
+        _refuse_options(kdf_limit=kdf_limit, uuid=uuid)
+        path = existing_file(source)
         return _transcode(path, destination, Gosqlite(hidden, cipher, page_size), Plain(), progress)
     _refuse_options(cipher=cipher)
-    given = _existing_key(path, hidden)
-    number = 0 if given is None else given.number
-    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    old = Source.open(source, hidden, kdf_limit=kdf_limit, uuid=uuid)
     host = stdlib_host()
 
-    def write(old: Original, new: NewFile) -> dict[str, Any]:
-        return native.decrypt_file(host.number, _held(old), new.descriptor, number, options, progress)
+    def write(original: Original, new: NewFile) -> dict[str, Any]:
+        held = _held(original)
+        return native.decrypt_file(host.number, held, new.descriptor, old.number, old.options, progress)
 
-    with Native(given, options).opener(path) as opener:
-        return _convert(path, destination, opener, write, clear=True)
+    with Native(old.key, old.options).opener(old.path) as opener:
+        return _convert(old.path, destination, opener, write, clear=True)
 
 
+@forgetful
 def convert(
     source: StrPath,
     destination: StrPath | None = None,
@@ -160,6 +166,7 @@ def convert(
     cipher: str | None = None,
     page_size: int | None = None,
     new_cipher: str | None = None,
+    uuid: UuidLike | None = None,
     kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     block_size: int | None = None,
@@ -169,9 +176,10 @@ def convert(
 
     ``format`` and ``key`` are those of the source, ``new_format`` and ``new_key`` of the result:
     ``"lumocrypt"`` with a key as for :func:`lumocrypt.connect`, or ``"gosqlite"`` with the bytes of one.
-    ``cipher`` and ``page_size`` are the source's if it is in the gosqlite format; the page size is found out
-    if it is not given. ``new_cipher`` is for both formats, ``kdf``, ``kdf_limit`` and ``block_size`` as for
-    :func:`encrypt`. Within the gosqlite format this is how a key is replaced.
+    ``cipher`` and ``page_size`` are the source's if it is in the gosqlite format; the page size is found
+    out if it is not given, and ``uuid``, for lumocrypt's own, as for :func:`lumocrypt.connect`.
+    ``new_cipher`` is for both formats, ``kdf``, ``kdf_limit`` and ``block_size`` as for :func:`encrypt`.
+    Within the gosqlite format this is how a key is replaced.
 
     Nothing is on disk in clear. The result is read back, compared byte by byte with the source as SQLite sees
     it, and checked by SQLite's quick_check before it gets its name; the rest is as for :func:`encrypt`.
@@ -184,10 +192,12 @@ def convert(
     path = existing_file(source)
     old: Side
     if _is_gosqlite(format, page_size):
+        _refuse_options(uuid=uuid)
         old = Gosqlite(hidden, cipher, page_size)
     else:
         _refuse_options(cipher=cipher)
-        old = Native(_existing_key(path, hidden), {"kdf_limit": resolve_limit(kdf_limit)})
+        opened = Source.open(source, hidden, kdf_limit=kdf_limit, uuid=uuid)
+        old = Native(opened.key, opened.options)
     new: Side
     if _is_gosqlite(new_format, None):
         _refuse_options(block_size=block_size)
@@ -199,11 +209,6 @@ def convert(
         options = open_options(given, new_cipher, kdf, kdf_limit, block_size=block_size)
         new = Native(given, options | identity)
     return _transcode(path, destination, old, new, progress)
-
-
-def _existing_key(path: str, hidden: Hidden) -> Key | None:
-    given = hidden.key(path)
-    return None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
 
 
 def _is_gosqlite(format: str, page_size: int | None) -> bool:
@@ -239,7 +244,8 @@ def _transcode(
         return {"cipher": new.cipher_of(target.path)}
 
     with old.opener(path) as opener:
-        return _convert(path, destination, opener, write, clear=new.clear)
+        encrypts = isinstance(new, Native)
+        return _convert(path, destination, opener, write, clear=new.clear, encrypts=encrypts)
 
 
 def _held(original: Original) -> native.Held:
@@ -254,6 +260,7 @@ def _convert(
     write: Callable[[Original, NewFile], dict[str, Any]],
     *,
     clear: bool,
+    encrypts: bool = False,
 ) -> Conversion:
     with Original(path) as original:
         source_size = original.status().st_size
@@ -269,6 +276,10 @@ def _convert(
                 size = os.fstat(new.descriptor).st_size
                 attributes.give_all(new.descriptor, path)
                 held.replace_by(new)
+            if encrypts:
+                with contextlib.suppress(CryptError):
+                    # Its key may be another one now.
+                    unlock_again(path)
         else:
             target = absolute(destination)
             refuse_existing(target)

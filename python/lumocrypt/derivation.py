@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import native
 from .gosqlite import KEY_BYTES
 from .keys import Hidden
+from .tracebacks import forgetful
 
 #: The shortest salt in bytes; RFC 9106 recommends 16 (section 3.1).
 MIN_SALT_BYTES = 16
@@ -18,6 +19,7 @@ def key_length(cipher: str) -> int:
     return KEY_BYTES[cipher]
 
 
+@forgetful
 def derive_key(passphrase: str | native.Material, salt: native.Material, cipher: str = "adiantum") -> bytes:
     """A key for :func:`lumocrypt.crypto_vfs`, the same that gosqlite's ``DeriveKey`` makes.
 

@@ -186,6 +186,12 @@ class KdfLimitError(CryptError, sqlite3.OperationalError):
     _default_code = SQLITE_AUTH
 
 
+class WrongDatabaseError(CryptError):
+    """Another database than the one that was asked for, by its UUID or by a path that was unlocked."""
+
+    _default_code = SQLITE_NOTADB
+
+
 class InUseError(CryptError, sqlite3.OperationalError):
     """Other connections use the file in a way that forbids the operation."""
 
@@ -202,6 +208,7 @@ CLASSES: dict[int, type[CryptError]] = {
     6: UnsupportedFormatError,
     7: InUseError,
     12: KdfLimitError,
+    13: WrongDatabaseError,
 }
 _INVALID_ARGUMENT, _IO, _NO_MEMORY = 8, 9, 10
 

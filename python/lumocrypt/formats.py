@@ -97,8 +97,10 @@ class Native(Side):
 
     @contextlib.contextmanager
     def _uris(self, path: str, **parameters: str) -> Generator[Callable[[], str], None, None]:
-        limit = {"kdf_limit": self._open_options.get("kdf_limit")}
-        yield lambda: handle_uri(path, self._key, limit, **parameters)
+        wanted = {name: self._open_options.get(name) for name in ("kdf_limit", "uuid")}
+        # What the process knows was looked for already, and a result takes what it was given.
+        wanted["no_key"] = self._key is None or None
+        yield lambda: handle_uri(path, self._key, wanted, **parameters)
 
 
 class Gosqlite(Side):

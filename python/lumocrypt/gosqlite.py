@@ -12,6 +12,7 @@ from .errors import InUseError
 from .keys import Hidden
 from .recorder import Recorder
 from .registration import stdlib_host
+from .tracebacks import forgetful
 
 #: The ciphers of the format and the bytes of their keys.
 KEY_BYTES = {"adiantum": 32, "aes-256-xts": 64}
@@ -74,6 +75,7 @@ class CryptoVFS:
         return f"<lumocrypt.CryptoVFS {self._name} {state}>"
 
 
+@forgetful
 def crypto_vfs(
     key: bytes | bytearray | memoryview,
     cipher: str = "adiantum",

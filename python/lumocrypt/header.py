@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from . import native
-from .connection import CHECKSUM
-from .errors import CryptError
 from .folder import Folder, Identity, Original
-from .info import inspect
-from .kdf import KdfLimit, resolve_limit
-from .keys import Hidden, Key, KeyLike
+from .identity import UuidLike, inspect_as, resolve_uuid
+from .kdf import KdfLimit
+from .keys import Hidden, KeyLike
 from .newfile import NewFile, temporary_name
 from .paths import StrPath, absolute, existing_file
 from .registration import stdlib_host
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 
 # Bytes in a name, on the usual file systems (limits.h, NAME_MAX).
 _LONGEST_NAME = 255
@@ -40,17 +38,19 @@ class RestoredHeader:
     new_cells: bool
 
 
-def backup_header(path: StrPath, destination: StrPath) -> str:
+def backup_header(path: StrPath, destination: StrPath, *, uuid: UuidLike | None = None) -> str:
     """Copies the header of a database, 64 KiB, to a new file that only its owner may read; returns its name.
 
     No key is needed. The keys that open the database now open the copy, also after they have been removed:
     keep it as you keep the keys, and make a new one whenever keys or the data key have changed. It holds no
-    rows.
+    rows. ``uuid`` says which database is meant.
 
     Raises FileExistsError, and what :func:`lumocrypt.info` raises.
     """
     name = existing_file(path)
-    target = absolute(destination)
+    wanted, target = resolve_uuid(uuid), absolute(destination)
+    if wanted is not None:
+        inspect_as(name, wanted)
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), target)
     with NewFile(target) as new:
@@ -59,8 +59,14 @@ def backup_header(path: StrPath, destination: StrPath) -> str:
     return target
 
 
+@forgetful
 def restore_header(
-    path: StrPath, source: StrPath, *, key: KeyLike | None, kdf_limit: KdfLimit | None = None
+    path: StrPath,
+    source: StrPath,
+    *,
+    key: KeyLike | None,
+    kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
 ) -> RestoredHeader:
     """Puts a header back that :func:`backup_header` has copied from this database.
 
@@ -68,20 +74,20 @@ def restore_header(
     or ``LUMO_KEY``. The keys of the backup open the database afterwards, and those that were added since do
     not. A header of another database or data key is refused: blocks of the file have to open under it. What
     is there now is copied to ``<path>.lumo-header-<time>`` first.
+    ``uuid`` is that of the backup, and says which database is meant.
 
-    Raises WrongKeyError, KeyRequiredError, KeySourceError, InUseError, ValueError for a backup of another
-    database or another data key, TamperedError if no block opens although the backup is the right one,
-    HeaderDamagedError if the backup is damaged or there is a log that nothing names, FileNotFoundError,
-    PermissionError.
+    Raises WrongKeyError, NotEncryptedError, WrongDatabaseError, KeyRequiredError, KeySourceError,
+    InUseError, ValueError for a backup of another database or another data key, TamperedError if no block
+    opens although the backup is the right one, HeaderDamagedError if the backup is damaged or there is a
+    log that nothing names, FileNotFoundError, PermissionError.
     """
     hidden = Hidden(key)
     del key
     name, backup = existing_file(path), existing_file(source)
     if not os.access(name, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-    given = _key_for(name, backup, hidden)
-    number = 0 if given is None else given.number
-    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    opened = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid, key_path=backup)
+    host, number, options = stdlib_host().number, opened.number, opened.options
     with Original(name) as original:
         saved = _name_for_saved(original)
         held = (name, original.folder.descriptor)
@@ -92,7 +98,7 @@ def restore_header(
             replace(original.attributes(), mode=0o600, access_list=None).limit(descriptor, clear=False)
             original.folder.sync()
             original.check()
-            answer = native.header_restore(stdlib_host().number, held, backup, number, options, descriptor)
+            answer = native.header_restore(host, held, backup, number, options, descriptor)
         finally:
             _close_or_remove(original.folder, saved, descriptor)
     return RestoredHeader(
@@ -118,14 +124,3 @@ def _close_or_remove(folder: Folder, name: str, descriptor: int) -> None:
     os.close(descriptor)
     if not status.st_size and folder.identity(name) == Identity.of(status):
         folder.remove(name)
-
-
-def _key_for(path: str, backup: str, hidden: Hidden) -> Key | None:
-    given = hidden.key(backup)
-    if given is not None:
-        return given
-    # A damaged one the engine has better words for.
-    with contextlib.suppress(CryptError):
-        if inspect(backup).cipher == CHECKSUM:
-            return None
-    return resolve_key(path, None)

@@ -17,6 +17,7 @@ from .newfile import NewFile
 from .paths import StrPath, absolute, refuse_existing
 from .registration import stdlib_host
 from .sqlcipher import PAGE_BYTES, SqlcipherFile, SqlcipherKey
+from .tracebacks import forgetful
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Import:
     destination_size: int
 
 
+@forgetful
 def import_sqlcipher(
     source: StrPath,
     destination: StrPath,

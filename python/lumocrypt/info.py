@@ -57,13 +57,18 @@ class DatabaseInfo:
     keyslots: tuple[Keyslot, ...]
 
 
-def info(path: StrPath) -> DatabaseInfo:
+def info(path: StrPath, *, uuid: UUID | str | None = None) -> DatabaseInfo:
     """What the header of a database says. No key is needed, and so nothing of it is authenticated.
 
-    Raises NotEncryptedError for another kind of file, HeaderDamagedError, UnsupportedFormatError,
-    FileNotFoundError, IsADirectoryError, PermissionError.
+    ``uuid`` says which database is meant, as for :func:`lumocrypt.connect`.
+
+    Raises WrongDatabaseError, NotEncryptedError for another kind of file, HeaderDamagedError,
+    UnsupportedFormatError, FileNotFoundError, IsADirectoryError, PermissionError.
     """
-    return inspect(existing_file(path))
+    # Which needs what is here.
+    from .identity import inspect_as, resolve_uuid
+
+    return inspect_as(existing_file(path), resolve_uuid(uuid))
 
 
 def inspect(path: str) -> DatabaseInfo:

@@ -11,10 +11,11 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, final
+from typing import Any, Final, NoReturn, final
 
 from . import keyring, native
 from .errors import KeyRequiredError, make
+from .tracebacks import forgetful
 
 #: The environment variable that holds a key of last resort.
 ENVIRONMENT_VARIABLE = "LUMO_KEY"
@@ -37,6 +38,7 @@ class Key:
     _kind: str
     _number: int
 
+    @forgetful
     def __new__(cls, text: str) -> Key:
         """As :meth:`parse`."""
         hidden = Hidden(text)
@@ -44,7 +46,8 @@ class Key:
         return cls._make(native.key_parse, hidden)
 
     @classmethod
-    def _own(cls, number: int, kind: str) -> Key:
+    def own(cls, number: int, kind: str) -> Key:
+        """The key that the engine knows by a number, which nobody else frees."""
         self = object.__new__(cls)
         self._number = number
         self._kind = kind
@@ -57,9 +60,10 @@ class Key:
         status, number = function(hidden.utf8())
         if status:
             raise native.key_failure(status)
-        return cls._own(number, kind)
+        return cls.own(number, kind)
 
     @classmethod
+    @forgetful
     def parse(cls, text: str) -> Key:
         """A key from text: ``x'<64 hex digits>'`` is a raw key, anything else a passphrase.
 
@@ -71,6 +75,7 @@ class Key:
         return cls._make(native.key_parse, hidden)
 
     @classmethod
+    @forgetful
     def passphrase(cls, text: str) -> Key:
         """A passphrase, also one that looks like ``x'...'``.
 
@@ -81,6 +86,7 @@ class Key:
         return cls._make(native.key_passphrase, hidden)
 
     @classmethod
+    @forgetful
     def raw(cls, key: bytes | bytearray | memoryview) -> Key:
         """A raw key of 32 bytes, such as a key-management service hands out; no key derivation is run.
 
@@ -92,14 +98,15 @@ class Key:
         status, number = native.key_raw(hidden.raw())
         if status:
             raise native.key_failure(status)
-        return cls._own(number, "raw")
+        return cls.own(number, "raw")
 
     @classmethod
     def random(cls) -> Key:
         """A random raw key that nobody can read: for databases that need not outlive the process."""
-        return cls._own(native.key_random(), "raw")
+        return cls.own(native.key_random(), "raw")
 
     @classmethod
+    @forgetful
     def from_env(cls, name: str = ENVIRONMENT_VARIABLE) -> Key:
         """A key from an environment variable, read as by :meth:`parse`.
 
@@ -114,6 +121,7 @@ class Key:
         return cls._make(native.key_parse, Hidden(os.environ[name]))
 
     @classmethod
+    @forgetful
     def from_keyring(cls, service: str, user: str = KEYRING_USER) -> Key:
         """A key from the system's keyring, read as by :meth:`parse`; needs ``lumocrypt[keyring]``.
 
@@ -178,8 +186,21 @@ class RemoteKey(ABC):
         """
 
 
+@final
+class NoKey:
+    """The type of :data:`NO_KEY`."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "lumocrypt.NO_KEY"
+
+
+#: For ``key=``: no key is meant, whatever the process knows. For databases that are only checksummed.
+NO_KEY: Final = NoKey()
+
 #: What ``key=`` takes.
-KeyLike = str | Key | RemoteKey
+KeyLike = str | Key | RemoteKey | NoKey
 
 
 @final
@@ -205,6 +226,8 @@ class Hidden:
         bytes (a passphrase or a raw key? say which) and for other types, ValueError for a malformed text, and
         what :meth:`RemoteKey.unwrap` raises.
         """
+        if self.none_is_meant:
+            return None
         if self._value is None or isinstance(self._value, Key):
             return self._value
         if isinstance(self._value, RemoteKey):
@@ -215,7 +238,12 @@ class Hidden:
 
     def is_given(self) -> bool:
         """Whether there is any."""
-        return self._value is not None
+        return self._value is not None and not self.none_is_meant
+
+    @property
+    def none_is_meant(self) -> bool:
+        """Whether the caller said that no key is meant."""
+        return isinstance(self._value, NoKey)
 
     def remote(self) -> RemoteKey | None:
         """The key if it is kept elsewhere."""

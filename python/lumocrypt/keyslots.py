@@ -14,22 +14,25 @@ from typing import Any
 
 from .command import Commander
 from .errors import NotEncryptedError, make
+from .identity import UuidLike, inspect_as, resolve_uuid
 from .info import DatabaseInfo, Keyslot, inspect
 from .kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from .kdf import resolve as resolve_kdf
 from .keys import Hidden, Key, KeyLike
 from .paths import StrPath, existing_file
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 
 
-def keyslots(path: StrPath) -> list[Keyslot]:
+def keyslots(path: StrPath, *, uuid: UuidLike | None = None) -> list[Keyslot]:
     """The keyslots of a database, in their order. No key is needed, and so nothing of it is authenticated.
 
     Raises what :func:`lumocrypt.info` raises.
     """
-    return list(inspect(existing_file(path)).keyslots)
+    return list(inspect_as(existing_file(path), resolve_uuid(uuid)).keyslots)
 
 
+@forgetful
 def add_key(
     path: StrPath,
     *,
@@ -38,23 +41,25 @@ def add_key(
     kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     label: str | None = None,
+    uuid: UuidLike | None = None,
 ) -> Keyslot:
     """Lets ``new_key``, too, open the database; returns its keyslot.
 
     ``key`` is any key that opens it now; None takes that of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
-    ``kdf`` is the cost of a new passphrase (see :data:`lumocrypt.PROFILES`), ``kdf_limit`` as for
-    :func:`lumocrypt.connect`. ``label``, at most 64 bytes of UTF-8, is for people, and readable without a
-    key.
+    ``kdf`` is the cost of a new passphrase (see :data:`lumocrypt.PROFILES`), ``kdf_limit`` and ``uuid``
+    as for :func:`lumocrypt.connect`. ``label``, at most 64 bytes of UTF-8, is for people, and readable
+    without a key.
 
     Raises WrongKeyError, KeyRequiredError, KeySourceError, InUseError if a writer does not finish,
-    CryptError if all keyslots are in use, NotEncryptedError, HeaderDamagedError, UnsupportedFormatError,
-    PermissionError, ValueError or TypeError for bad arguments.
+    CryptError if all keyslots are in use, NotEncryptedError, WrongDatabaseError, HeaderDamagedError,
+    UnsupportedFormatError, PermissionError, ValueError or TypeError for bad arguments.
     """
     hidden, new_hidden = Hidden(key), Hidden(new_key)
     del key, new_key
-    return _put("add_slot", path, hidden, new_hidden, kdf, kdf_limit, label)
+    return _put("add_slot", path, hidden, new_hidden, kdf, kdf_limit, label, uuid)
 
 
+@forgetful
 def change_key(
     path: StrPath,
     *,
@@ -63,6 +68,7 @@ def change_key(
     kdf: Kdf = DEFAULT,
     kdf_limit: KdfLimit | None = None,
     label: str | None = None,
+    uuid: UuidLike | None = None,
 ) -> Keyslot:
     """Replaces ``key`` by ``new_key`` in the same keyslot, which is returned.
 
@@ -71,11 +77,17 @@ def change_key(
     """
     hidden, new_hidden = Hidden(key), Hidden(new_key)
     del key, new_key
-    return _put("change_slot", path, hidden, new_hidden, kdf, kdf_limit, label)
+    return _put("change_slot", path, hidden, new_hidden, kdf, kdf_limit, label, uuid)
 
 
+@forgetful
 def remove_key(
-    path: StrPath, *, key: KeyLike | None, slot: int | None = None, kdf_limit: KdfLimit | None = None
+    path: StrPath,
+    *,
+    key: KeyLike | None,
+    slot: int | None = None,
+    kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
 ) -> int:
     """Removes a keyslot: number ``slot``, or the one that ``key`` opens; returns its number.
 
@@ -86,11 +98,13 @@ def remove_key(
     """
     hidden = Hidden(key)
     del key
-    found, given = _unlocked_by(path, hidden)
-    with Commander(found.path, given, kdf_limit) as commander:
+    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    _, given = _with_keys(source)
+    with Commander(source.path, given, kdf_limit, uuid=source.uuid) as commander:
         return int(commander.run({"command": "remove_slot", "slot": slot}, _which(given, slot))["slot"])
 
 
+@forgetful
 def label_key(
     path: StrPath,
     label: str,
@@ -98,6 +112,7 @@ def label_key(
     key: KeyLike | None,
     slot: int | None = None,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
 ) -> Keyslot:
     """Names keyslot number ``slot``, or the one that ``key`` opens, which is returned.
 
@@ -105,9 +120,10 @@ def label_key(
     """
     hidden = Hidden(key)
     del key
-    found, given = _unlocked_by(path, hidden)
+    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    found, given = _with_keys(source)
     command = {"command": "label_slot", "slot": slot, "label": label}
-    with Commander(found.path, given, kdf_limit) as commander:
+    with Commander(source.path, given, kdf_limit, uuid=source.uuid) as commander:
         return _slot(found.path, commander.run(command, _which(given, slot)))
 
 
@@ -119,11 +135,13 @@ def _put(
     kdf: Kdf,
     kdf_limit: KdfLimit | None,
     label: str | None,
+    uuid: UuidLike | None,
 ) -> Keyslot:
     command: dict[str, Any] = {"command": name, "label": label}
     costs, remote = resolve_kdf(kdf), new_hidden.remote()
     new = None if remote is not None else new_hidden.key()
-    found, given = _unlocked_by(path, hidden)
+    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    found, given = _with_keys(source)
     if remote is not None:
         wrapped = remote.wrap(found.uuid.bytes, bytes.fromhex(found.key_id))
         new, command["provider"] = wrapped.key, wrapped.provider.hex()
@@ -132,17 +150,15 @@ def _put(
     else:
         raise TypeError("a new key is needed")
     keys = [new] if name == "add_slot" else [given, new]
-    with Commander(found.path, given, kdf_limit) as commander:
+    with Commander(source.path, given, kdf_limit, uuid=source.uuid) as commander:
         return _slot(found.path, commander.run(command, keys))
 
 
-def _unlocked_by(path: StrPath, hidden: Hidden) -> tuple[DatabaseInfo, Key]:
-    name = existing_file(path)
-    given = hidden.key(name)
-    found = inspect(name)
+def _with_keys(source: Source) -> tuple[DatabaseInfo, Key]:
+    found = inspect_as(source.path, source.uuid)
     if not found.keyslots:
-        raise make(NotEncryptedError, "the database is only checksummed: it has no keys", path=name)
-    return found, resolve_key(name, given)
+        raise make(NotEncryptedError, "the database is only checksummed: it has no keys", path=source.path)
+    return found, source.required_key()
 
 
 def _which(key: Key, slot: int | None) -> list[Key]:

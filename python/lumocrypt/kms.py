@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, final
 from uuid import UUID
 
-from .errors import KeySourceError, WrongKeyError, make
+from .errors import KeySourceError, NotEncryptedError, WrongKeyError, make
 from .info import inspect
 from .keys import RAW_KEY_BYTES, Hidden, Key, RemoteKey, Wrapped
 
@@ -133,7 +133,14 @@ class KmsKey(RemoteKey):
         Raises WrongKeyError if no keyslot names it; KeySourceError, with what boto3 raised as its cause, if
         the service does not unwrap it; NotEncryptedError, HeaderDamagedError, UnsupportedFormatError.
         """
-        envelopes = (Envelope.decode(slot.provider) for slot in inspect(path).keyslots if slot.type == "kms")
+        slots = inspect(path).keyslots
+        if not slots:
+            raise make(
+                NotEncryptedError,
+                "a key was given, and this file is only checksummed: it takes none",
+                path=path,
+            )
+        envelopes = (Envelope.decode(slot.provider) for slot in slots if slot.type == "kms")
         mine = [envelope for envelope in envelopes if envelope is not None and envelope.arn == self._arn]
         if not mine:
             raise make(

@@ -195,9 +195,21 @@ def register_over(host: int, base_vfs: str) -> str:
     return _take_string(answer[0]) or f"lumocrypt-{base_vfs}"
 
 
-def set_default(host: int, on: bool) -> None:
+def shared_vfs(host: int, vfs: str) -> str:
+    """Names a VFS over that of ``vfs``, one of ours, on which connections share their caches."""
+    answer = _ffi.new("char **")
+    _check(_lib.lumo_shared_vfs(host, vfs.encode(), answer))
+    return _take_string(answer[0]) or ""
+
+
+def expect_sharing(expected: bool) -> None:
+    """Says whether this thread is opening a connection that may join a cache, and will prove its key then."""
+    _lib.lumo_expect_sharing(int(expected))
+
+
+def set_default(host: int, on: bool, strict: bool) -> None:
     """Makes the pass-through flavour SQLite's default VFS, or restores the one before."""
-    _check(_lib.lumo_set_default(host, int(on)))
+    _check(_lib.lumo_set_default(host, (2 if strict else 1) if on else 0))
 
 
 # Keys: the callers drop their references to the text before they raise; see keys.py.
@@ -261,8 +273,16 @@ def handle_new(key: int, options: dict[str, Any]) -> str:
 
 
 def unlock(path: str, key: int, options: dict[str, Any]) -> None:
-    """Keeps a key for every later open of a path in this process."""
+    """Keeps a key for every later open of a path in this process; 0: the key that it has, for the
+    database there now."""
     _check(_lib.lumo_unlock(_path(path), key, _options(options)))
+
+
+def unlocked(path: str) -> tuple[int, dict[str, Any]]:
+    """What is kept for a path: the number of its key, 0 for none, and what else is known of it."""
+    number, answer = _ffi.new("uint64_t *"), _ffi.new("char **")
+    _check(_lib.lumo_unlocked(_path(path), number, answer))
+    return int(number[0]), _json(answer)
 
 
 def lock(path: str) -> bool:

@@ -137,13 +137,20 @@ def vfs_over(host: Host, base: str | None) -> str:
         raise sqlite3.OperationalError(f"no such vfs: {base}") from None
 
 
-def install(default: bool = True) -> None:
+def install(default: bool = True, *, strict: bool = False) -> None:
     """Makes lumocrypt the process's default VFS, so that ``sqlite3.connect("app.db")`` opens encrypted files.
 
-    Plaintext databases pass through unchanged; encrypted ones take the key of :func:`lumocrypt.unlock` or
-    ``LUMO_KEY``. ``install(default=False)`` registers the VFSs and makes SQLite's own the default again.
+    Encrypted databases take the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``. Plaintext databases that
+    exist pass through unchanged, also where ``LUMO_KEY`` is set, and one is made where there is no file
+    and no key; but never at a path that was unlocked. So somebody who may replace a file that has only
+    ``LUMO_KEY`` to open it can have its program write in clear.
+
+    ``strict`` ends that: as long as the process knows any key, because ``LUMO_KEY`` is set or a path is
+    unlocked, a plaintext database is a NotEncryptedError, and none is made. ``lumo_plain=1`` or
+    ``lumo_no_key=1`` in a URI say of one database that it is meant to be clear. It stays strict until
+    ``install(default=False)``, which registers the VFSs and makes SQLite's own the default again.
     """
-    native.set_default(stdlib_host().number, default)
+    native.set_default(stdlib_host().number, default, strict)
 
 
 def loadable_path() -> str:

@@ -11,14 +11,16 @@ from typing import Any
 from . import native
 from .command import Commander
 from .connection import CHECKSUM
-from .errors import CryptError, InUseError, TamperedError, WrongKeyError, make
+from .errors import InUseError, NotEncryptedError, TamperedError, WrongKeyError, make
+from .identity import UuidLike, inspect_as, resolve_uuid
 from .info import DatabaseInfo, inspect
 from .kdf import Kdf, KdfLimit, resolve, resolve_limit
 from .keys import Hidden, Key, KeyLike
 from .native import Progress
 from .paths import StrPath, existing_file
 from .registration import stdlib_host
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 
 #: Seconds to wait, at each step, for others to let us write.
 LOCK_WAIT = 30.0
@@ -43,6 +45,7 @@ class Rekeying:
     seconds: float
 
 
+@forgetful
 def rekey(
     path: StrPath,
     *,
@@ -51,6 +54,7 @@ def rekey(
     cipher: str | None = None,
     kdf: Kdf | None = None,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
     other_keys: Sequence[KeyLike] = (),
     drop_other_slots: bool = False,
     wait: float = LOCK_WAIT,
@@ -58,10 +62,10 @@ def rekey(
 ) -> Rekeying:
     """Gives the database a new data key, and seals every block with it.
 
-    ``key`` opens the database; ``new_key``, if it is given, takes its place. Every other keyslot needs its
-    key in ``other_keys``, or goes with ``drop_other_slots=True``. ``cipher`` changes the suite, too; ``kdf``
-    what the passphrase costs; ``kdf_limit`` is as for :func:`lumocrypt.connect`. ``key=None`` takes the key
-    of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
+    ``key`` opens the database; ``new_key``, if it is given, takes its place. Every other keyslot needs
+    its key in ``other_keys``, or goes with ``drop_other_slots=True``. ``cipher`` changes the suite, too;
+    ``kdf`` what the passphrase costs; ``kdf_limit`` and ``uuid`` are as for :func:`lumocrypt.connect`.
+    ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``.
 
     It is done in place, a few megabytes at a time, by up to four threads (``LUMO_THREADS`` limits that).
     Other connections, of this and other processes, go on reading and writing, and find the new data key by
@@ -77,20 +81,20 @@ def rekey(
     A copy of the header from before still leads to the old data key, which opens copies of the database from
     before, and nothing that is written from now on.
 
-    Raises WrongKeyError, KeyRequiredError for a keyslot whose key is missing, InUseError if others keep the
-    database locked, TamperedError for a damaged block (nothing is lost; salvage or restore it first),
-    OSError(ENOSPC), CryptError for ``adiantum``, ``aes-256-xts`` and changes from and to them
-    (:func:`lumocrypt.convert` does those, while nobody uses the database), ValueError or TypeError for bad
-    arguments.
+    Raises WrongKeyError, NotEncryptedError, WrongDatabaseError, KeyRequiredError for a keyslot whose key
+    is missing, InUseError if others keep the database locked, TamperedError for a damaged block (nothing
+    is lost; salvage or restore it first), OSError(ENOSPC), CryptError for ``adiantum``, ``aes-256-xts``
+    and changes from and to them (:func:`lumocrypt.convert` does those, while nobody uses the database),
+    ValueError or TypeError for bad arguments.
     """
     hidden, new_hidden, others = Hidden(key), Hidden(new_key), [Hidden(other) for other in other_keys]
     del key, new_key, other_keys
     if cipher == CHECKSUM:
         raise ValueError("the checksum suite has no key: decrypt the database and encrypt it with that suite")
-    path = existing_file(path)
-    found = inspect(path)
+    asked, path = path, existing_file(path)
+    found = inspect_as(path, resolve_uuid(uuid))
     if found.cipher == CHECKSUM:
-        raise make(CryptError, "a database that is only checksummed has no key to change", path=path)
+        raise make(NotEncryptedError, "a database that is only checksummed has no key to change", path=path)
     stdlib_host()
     begun = time.monotonic()
     members: dict[str, Any] = {
@@ -103,7 +107,7 @@ def rekey(
     step: dict[str, Any] = {"command": "rekey_step", "bytes": STEP_BYTES, "threads": native.threads()}
     new = _successor(found, new_hidden if new_hidden.is_given() else hidden, new_hidden, members)
     kept = [_required(path, other) for other in others]
-    given, is_new = _opening(path, hidden, new_hidden, kdf_limit)
+    source, is_new = _opening(asked, hidden, new_hidden, kdf_limit, uuid)
     if is_new and not found.rekeying:
         raise make(
             WrongKeyError,
@@ -111,9 +115,9 @@ def rekey(
             "end, or the keys were mistaken for each other; nothing was changed",
             path=path,
         )
-    with Commander(path, given, kdf_limit, wait=wait) as commander:
+    with Commander(source.path, source.key, kdf_limit, uuid=source.uuid, wait=wait) as commander:
         members["new_key"] = new is not None
-        keys = [given, *([] if new is None else [new]), *kept]
+        keys = [source.required_key(), *([] if new is None else [new]), *kept]
         resumed = bool(_unless_busy(lambda: commander.run(members, keys), path, wait)["resumed"])
         _walk(commander, path, step, wait, progress)
         _finish(commander, path, wait)
@@ -140,19 +144,21 @@ def _required(path: str, hidden: Hidden) -> Key:
     return key
 
 
-def _opening(path: str, hidden: Hidden, new_hidden: Hidden, limit: KdfLimit | None) -> tuple[Key, bool]:
-    """The key that opens the database, and whether it is the new one, which an interrupted change has."""
+def _opening(
+    path: StrPath, hidden: Hidden, new_hidden: Hidden, limit: KdfLimit | None, uuid: UuidLike | None
+) -> tuple[Source, bool]:
+    """The database with the key that opens it, and whether that is the new one, which an interrupted
+    change has."""
     try:
-        given = resolve_key(path, hidden.key(path))
-        with Commander(path, given, limit):
-            return given, False
+        source = Source.open(path, hidden, kdf_limit=limit, uuid=uuid)
+        with Commander(source.path, source.required_key(), limit, uuid=source.uuid):
+            return source, False
     except WrongKeyError:
         if not new_hidden.is_given():
             raise
-    new = new_hidden.key(path)
-    assert new is not None
-    with Commander(path, new, limit):
-        return new, True
+    source = Source.open(path, new_hidden, kdf_limit=limit, uuid=uuid)
+    with Commander(source.path, source.key, limit, uuid=source.uuid):
+        return source, True
 
 
 def _walk(

@@ -15,22 +15,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import native, orphans
-from .connection import CHECKSUM, connect
+from .connection import connect
 from .errors import HeaderDamagedError, InUseError, make, quoting_files
 from .folder import Original, moved
+from .identity import UuidLike
 from .image import Image
-from .info import inspect
-from .kdf import KdfLimit, resolve_limit
-from .keys import Hidden, Key, KeyLike
+from .kdf import KdfLimit
+from .keys import NO_KEY, Hidden, Key, KeyLike
 from .native import Progress
 from .newfile import NewFile
 from .pagemap import PageMap, Tree
-from .paths import StrPath, absolute, existing_file, refuse_existing
+from .paths import StrPath, absolute, refuse_existing
 from .rebuild import Rebuild
 from .registration import stdlib_host
 from .rows import OverflowPages, Row, SchemaRow
 from .shape import Shape
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 from .verify import database_state
 
 # Kept by SQLite itself: they exist once the tables do, or after ANALYZE.
@@ -80,12 +81,14 @@ class SalvageResult:
     warnings: list[str]
 
 
+@forgetful
 def salvage(
     source: StrPath,
     destination: StrPath,
     *,
     key: KeyLike | None,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
     plain: bool = False,
     progress: Progress | None = None,
 ) -> SalvageResult:
@@ -95,22 +98,20 @@ def salvage(
     their rowids; indexes, views and triggers are created anew. The source and its logs are only read: commits
     in the write-ahead log count, an unfinished transaction does not. ``key=None`` takes the key of
     :func:`lumocrypt.unlock` or ``LUMO_KEY``. ``kdf_limit`` and ``progress`` are as for
-    :func:`lumocrypt.encrypt`.
+    :func:`lumocrypt.encrypt`, ``uuid`` as for :func:`lumocrypt.connect`.
 
     Loss does not raise: it is in the result.
 
-    Raises WrongKeyError, KeyRequiredError, NotEncryptedError, UnsupportedFormatError, FileExistsError;
+    Raises WrongKeyError, KeyRequiredError, NotEncryptedError, WrongDatabaseError,
+    UnsupportedFormatError, FileExistsError;
     InUseError if somebody writes to the source meanwhile; HeaderDamagedError if neither copy of the header
     can be used, because the data key is wrapped in there: nothing can be decrypted without it.
     """
     hidden = Hidden(key)
     del key
-    path, target = existing_file(source), absolute(destination)
-    given = hidden.key(path)
+    opened, target = Source.open(source, hidden, kdf_limit=kdf_limit, uuid=uuid), absolute(destination)
     refuse_existing(target)
-    given = None if inspect(path).cipher == CHECKSUM and given is None else resolve_key(path, given)
-    number = 0 if given is None else given.number
-    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    path, number, options = opened.path, opened.number, opened.options
     before = database_state(path)
     with (
         quoting_files(),
@@ -119,7 +120,7 @@ def salvage(
         NewFile(target) as new,
     ):
         image.relative(new.descriptor)
-        work = _Salvage(image, _connection(new, given, image, kdf_limit), progress)
+        work = _Salvage(image, _connection(new, opened.key, image, kdf_limit), progress)
         result = work.run(path, target, "" if plain else image.cipher)
         if database_state(path) != before:
             raise make(InUseError, "the database was written to while it was read; try again", path=path)
@@ -127,11 +128,12 @@ def salvage(
         if plain:
             with NewFile(target) as clear:
                 held = (new.path, new.folder.descriptor)
-                native.decrypt_file(stdlib_host().number, held, clear.descriptor, number, options, None)
+                host, anew = stdlib_host().number, {**options, "uuid": None}
+                native.decrypt_file(host, held, clear.descriptor, number, anew, None)
                 original.attributes().limit(clear.descriptor, clear=True)
                 clear.get_name()
         else:
-            original.attributes().limit(new.descriptor, clear=given is None)
+            original.attributes().limit(new.descriptor, clear=opened.key is None)
             new.get_name()
     return result
 
@@ -151,7 +153,9 @@ def _connection(
     new: NewFile, key: Key | None, image: Image, kdf_limit: KdfLimit | None
 ) -> Callable[[], Rebuild]:
     def rebuild() -> Rebuild:
-        connection = connect(new.path, key, kdf_limit=kdf_limit, isolation_level=None)
+        connection = connect(
+            new.path, NO_KEY if key is None else key, kdf_limit=kdf_limit, isolation_level=None
+        )
         # SQLite opens files by name. Nobody else knows what the UUID of the new one is.
         status = json.loads(connection.execute("PRAGMA lumo_status").fetchone()[0])
         held = f"/proc/self/fd/{new.folder.descriptor}/{os.path.basename(new.path)}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
+from uuid import UUID
 
 #: The name of our VFS over SQLite's default one, and the prefix of those over a named one.
 VFS = "lumocrypt"
@@ -29,6 +30,8 @@ class Target:
     parameters: tuple[tuple[str, str], ...] = ()
     #: The VFS that the caller named.
     vfs: str | None = None
+    #: That of the database that is meant (``lumo_uuid=``).
+    uuid: UUID | None = None
     #: The text of ``lumo_key=``. Never part of the URI that is built, nor of a repr.
     key_text: str | None = field(default=None, repr=False)
 
@@ -42,27 +45,32 @@ class Target:
         return os.fsdecode(unquote_to_bytes(location))
 
     @property
-    def shared_cache(self) -> bool:
+    def shares_cache(self) -> bool:
         """Whether SQLite may serve the connection from another one's cache, without opening a file."""
-        return ("cache", "shared") in self.parameters
+        return "shared" in self._values("cache")
 
     @property
     def creates(self) -> bool:
         """Whether SQLite would create a file that is absent."""
-        modes = {value for name, value in self.parameters if name == "mode"}
-        return modes <= {"rwc"}
+        return set(self._values("mode")) <= {"rwc"} and self.uuid is None
+
+    def _values(self, wanted: str) -> list[str]:
+        """The values of a parameter, as SQLite reads them."""
+        return [_decoded(value) for name, value in self.parameters if _decoded(name) == wanted]
 
     def build(self, vfs: str | None, **parameters: str) -> str:
-        """The URI, through ``vfs`` (None: SQLite's default), with more parameters."""
+        """The URI, through ``vfs`` (None: SQLite's default), with more parameters.
+
+        Unless it says otherwise, the connection's cache is its own, also where SQLite was told to share all.
+        """
         pairs = [*self.parameters, *parameters.items()]
+        if self.kind == "file" and "cache" not in parameters and not self._values("cache"):
+            pairs.append(("cache", "private"))
+        if self.uuid is not None:
+            pairs.append(("lumo_uuid", self.uuid.hex))
         if vfs is not None:
             pairs.append(("vfs", _encode_name(vfs)))
         return f"file:{self.location}?" + "&".join(f"{name}={value}" for name, value in pairs)
-
-    def private(self) -> Target:
-        """The same without ``cache=``."""
-        kept = tuple(pair for pair in self.parameters if pair[0] != "cache")
-        return Target(self.kind, self.location, kept, self.vfs, self.key_text)
 
 
 def parse(database: Database, *, uri: bool) -> Target:
@@ -100,41 +108,57 @@ def _encode_name(vfs: str) -> str:
     return quote(vfs)
 
 
+#: Parameters of which SQLite would take one where there are two. Of ours the engine takes none.
+_ONCE = frozenset({"vfs", "mode", "cache", "immutable"})
+
+
 def _parse_uri(name: str) -> Target:
     # The fragment ends the URI; everything before "?" is the path.
     location, _, query = name.removeprefix("file:").partition("#")[0].partition("?")
-    key_text: str | None = None
-    vfs: str | None = None
-    mode: str | None = None
+    taken: dict[str, str] = {}
     kept: list[tuple[str, str]] = []
     for part in query.split("&"):
         if not part:
             continue
         raw_name, _, raw_value = part.partition("=")
-        match unquote_to_bytes(raw_name):
-            case b"lumo_key":
-                key_text = _decode_key(raw_value)
-            case b"lumo_handle":
-                raise ValueError("lumo_handle is set by lumocrypt itself")
-            case b"vfs":
-                vfs = os.fsdecode(unquote_to_bytes(raw_value))
-            case b"mode":
-                mode = os.fsdecode(unquote_to_bytes(raw_value))
-                kept.append((raw_name, raw_value))
-            case _:
-                kept.append((raw_name, raw_value))
-    decoded = unquote_to_bytes(location)
+        decoded = _decoded(raw_name)
+        if decoded == "lumo_handle":
+            raise ValueError("lumo_handle is set by lumocrypt itself")
+        if decoded in _ONCE or decoded.startswith("lumo_"):
+            if decoded in taken:
+                raise ValueError(f"{decoded} is twice in the URI; give it once")
+            taken[decoded] = raw_value
+        if decoded not in ("lumo_key", "lumo_uuid", "vfs"):
+            kept.append((raw_name, raw_value))
+    vfs = _decoded(taken["vfs"]) if "vfs" in taken else None
+    uuid = _parse_uuid(_decoded(taken["lumo_uuid"])) if "lumo_uuid" in taken else None
+    key_text = _decode_key(taken["lumo_key"]) if "lumo_key" in taken else None
+    path = unquote_to_bytes(location)
     kind: Literal["file", "memory", "temporary"] = "file"
-    if decoded == b":memory:" or mode == "memory" or vfs == "memdb":
+    if path == b":memory:" or _decoded(taken.get("mode", "")) == "memory" or vfs == "memdb":
         kind = "memory"
-    elif decoded == b"":
+    elif path == b"":
         kind = "temporary"
-    return Target(kind, location, tuple(kept), vfs, key_text)
+    return Target(kind, location, tuple(kept), vfs, uuid, key_text)
+
+
+def _decoded(raw: str) -> str:
+    """A name or a value as SQLite reads it: up to a NUL, which it skips with what follows."""
+    return os.fsdecode(unquote_to_bytes(raw).partition(b"\0")[0])
+
+
+def _parse_uuid(text: str) -> UUID:
+    try:
+        return UUID(hex=text.replace("-", ""))
+    except ValueError:
+        raise ValueError(
+            f"lumo_uuid={text!r} is not a UUID: give its 32 hexadecimal digits, with or without dashes"
+        ) from None
 
 
 def _decode_key(raw: str) -> str:
     try:
-        return unquote_to_bytes(raw).decode("utf-8")
+        return unquote_to_bytes(raw).partition(b"\0")[0].decode("utf-8")
     except UnicodeDecodeError:
         pass
     # Raised out here because the original exception, which carries the text, would be this one's context.

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import native
-from .connection import CHECKSUM
 from .damage import DamagedPage, identify
-from .info import inspect
-from .kdf import KdfLimit, resolve_limit
+from .identity import UuidLike
+from .kdf import KdfLimit
 from .keys import Hidden, KeyLike
 from .native import Progress
-from .paths import DAMAGED_LOG, LOGS, StrPath, existing_file
+from .paths import DAMAGED_LOG, LOGS, StrPath
 from .registration import stdlib_host
-from .unlocking import resolve_key
+from .sources import Source
+from .tracebacks import forgetful
 
 # Checks of a database that is being written to, until one finds it whole.
 _ATTEMPTS = 3
@@ -43,32 +43,33 @@ class VerifyResult:
     warnings: list[str]
 
 
+@forgetful
 def verify(
     path: StrPath,
     *,
     key: KeyLike | None = None,
     kdf_limit: KdfLimit | None = None,
+    uuid: UuidLike | None = None,
     progress: Progress | None = None,
 ) -> VerifyResult:
     """Checks every block of a database and of its logs, without changing anything.
 
-    ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``; the ``checksum`` suite needs none.
-    ``kdf_limit`` is as for :func:`lumocrypt.connect`.
-    ``progress(done_bytes, total_bytes)`` is called about ten times a second; an exception that it raises
-    comes through. All cores work; ``LUMO_THREADS`` limits that.
+    ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``; the ``checksum`` suite takes
+    none, and where the process knows one ``key=lumocrypt.NO_KEY`` says that none is meant. ``kdf_limit``
+    and ``uuid`` are as for :func:`lumocrypt.connect`. ``progress(done_bytes, total_bytes)`` is called
+    about ten times a second; an exception that it raises comes through. All cores work; ``LUMO_THREADS``
+    limits that.
 
     Where blocks are damaged, what is still readable tells which tables and indexes they belonged to.
 
     Damaged blocks do not raise: they are in the result. Raises WrongKeyError, KeyRequiredError,
-    NotEncryptedError, HeaderDamagedError (nothing can be checked then), UnsupportedFormatError, InUseError.
+    NotEncryptedError, WrongDatabaseError, HeaderDamagedError (nothing can be checked then),
+    UnsupportedFormatError, InUseError.
     """
     hidden = Hidden(key)
     del key
-    real = existing_file(path)
-    given = hidden.key(real)
-    given = None if inspect(real).cipher == CHECKSUM and given is None else resolve_key(real, given)
-    number = 0 if given is None else given.number
-    options = {"kdf_limit": resolve_limit(kdf_limit)}
+    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    real, number, options = source.path, source.number, source.options
     found = _examine(real, number, options, progress)
     damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]
     warnings: list[str] = [*found["warnings"], *_kept_logs(real)]

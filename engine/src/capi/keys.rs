@@ -2,16 +2,19 @@
 
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{call, owned, required, text};
+use serde_json::json;
+
+use super::{call, give, owned, required, text};
 use crate::crypto::kdf::{Argon2Cost, argon2id};
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::header;
 use crate::keys::cache;
 use crate::keys::material::Key;
 use crate::keys::registry::{self, OpenOptions};
-use crate::keys::unlock;
+use crate::keys::{unlock, unlocked};
 use crate::vfs::probe;
 
 /// Stores a passphrase: not empty, no NUL, valid UTF-8.
@@ -123,7 +126,8 @@ pub unsafe extern "C" fn lumo_handle_new(
     })
 }
 
-/// Lets every later open of `path` in this process use `key`. If the file exists, the key is checked.
+/// Lets every later open of `path` in this process use `key`; 0: the one that it uses already, for the database that is
+/// there now. If the file exists, the key is checked.
 ///
 /// # Safety
 /// `path` is a C string, `options` is null or a C string.
@@ -131,16 +135,34 @@ pub unsafe extern "C" fn lumo_handle_new(
 pub unsafe extern "C" fn lumo_unlock(path: *const c_char, key: u64, options: *const c_char) -> c_int {
     call(|| {
         // SAFETY: passed on from the caller.
-        let (path, mut options) = unsafe { (path_from(path)?, options_from(options)?) };
-        let key = stored_key(key)?;
+        let (name, path, mut options) =
+            unsafe { (required(path)?, path_from(path)?, options_from(options)?) };
+        let key = match key {
+            0 => known_at(name, &path, &mut options)?,
+            key => stored_key(key)?,
+        };
         // Through SQLite's VFS: a descriptor of our own would, on closing, drop the process's locks.
-        if let Some(region) = probe::read_header(&path)? {
-            unlock::unlock(&region, Some(&key), &options.limits, &path)?;
-        }
+        let uuid = match probe::read_header(&path)? {
+            Some(region) => {
+                let header = header::parse(&region).map_err(|fault| fault.at_path(&path))?;
+                Some(unlock::unlock_as(&header, Some(&key), &options, &path)?.1.uuid)
+            }
+            None => options.uuid,
+        };
         options.key = Some(key);
-        registry::unlock_path(&path, options);
+        unlocked::insert(Path::new(name), options, uuid);
         Ok(())
     })
+}
+
+/// The key that a path was unlocked with, whose other options go to `options`.
+fn known_at(name: &str, path: &str, options: &mut OpenOptions) -> Result<Arc<Key>> {
+    let known = unlocked::find(Path::new(path), Some(Path::new(name)));
+    *options = known.map(|known| known.options).unwrap_or_default();
+    options.uuid = None;
+    let none =
+        || Fault::new(FaultClass::InvalidArgument, "the path is not unlocked, so there is no key for it");
+    options.key.clone().ok_or_else(none)
 }
 
 /// Takes back [`lumo_unlock`] and forgets the file's data key. Open connections stay open.
@@ -151,8 +173,8 @@ pub unsafe extern "C" fn lumo_unlock(path: *const c_char, key: u64, options: *co
 pub unsafe extern "C" fn lumo_lock(path: *const c_char, was_unlocked: *mut c_int) -> c_int {
     call(|| {
         // SAFETY: passed on from the caller.
-        let path = unsafe { path_from(path) }?;
-        let was = registry::lock_path(&path);
+        let (name, path) = unsafe { (required(path)?, path_from(path)?) };
+        let was = unlocked::remove(Path::new(name));
         match probe::read_header(&path).map(|region| region.map(|region| header::parse(&region))) {
             Ok(Some(Ok(header))) => header.newest().into_iter().for_each(|copy| cache::forget(&copy.uuid)),
             // Whose data key it was cannot be told any more, so all go; that costs others one derivation.
@@ -163,6 +185,27 @@ pub unsafe extern "C" fn lumo_lock(path: *const c_char, was_unlocked: *mut c_int
             *was_unlocked = c_int::from(was);
         }
         Ok(())
+    })
+}
+
+/// What `path` was unlocked with: a number for its key, 0 if it is not unlocked, and what else is known as JSON.
+///
+/// # Safety
+/// `path` is a C string; `key` and `json` are null or places for results.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_unlocked(path: *const c_char, key: *mut u64, json: *mut *mut c_char) -> c_int {
+    call(|| {
+        // SAFETY: passed on from the caller.
+        let (name, path, number) =
+            unsafe { (required(path)?, path_from(path)?, key.as_mut().ok_or_else(null_result)?) };
+        *number = 0;
+        let Some(known) = unlocked::find(Path::new(&path), Some(Path::new(name))) else { return Ok(()) };
+        let Some(kept) = known.options.key else { return Ok(()) };
+        let kind = if matches!(*kept, Key::Raw(_)) { "raw" } else { "passphrase" };
+        let uuid = known.uuid.as_ref().map(unlock::dashed);
+        *number = registry::store_key(kept);
+        // SAFETY: passed on from the caller.
+        unsafe { give(json, &json!({"kind": kind, "uuid": uuid}).to_string()) }
     })
 }
 

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fork;
 use crate::vfs::api::Api;
 use crate::vfs::host::{self, Host};
+use crate::vfs::sharing;
 
 fn describe(host: &Host) -> serde_json::Value {
     serde_json::json!({
@@ -61,8 +62,28 @@ pub unsafe extern "C" fn lumo_register_over(
     })
 }
 
-/// Makes the pass-through VFS the library's default (`on` not zero), or restores the former default.
+/// Names a VFS over that of `vfs`, one of ours, on which connections share their caches.
+///
+/// # Safety
+/// As for [`lumo_register_over`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_shared_vfs(host: u32, vfs: *const c_char, vfs_name: *mut *mut c_char) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let name = host::host(host)?.shared_vfs(unsafe { required(vfs) }?)?;
+        // SAFETY: as the caller promises.
+        unsafe { give(vfs_name, &name) }
+    })
+}
+
+/// Says whether the calling thread is opening a connection that may join another one's cache, and will prove its key then.
+#[unsafe(no_mangle)]
+pub extern "C" fn lumo_expect_sharing(expected: c_int) {
+    sharing::expect(expected != 0);
+}
+
+/// Makes the pass-through VFS the library's default (`on` not zero; 2: strictly), or restores the former default.
 #[unsafe(no_mangle)]
 pub extern "C" fn lumo_set_default(host: u32, on: c_int) -> c_int {
-    call(|| -> Result<()> { host::host(host)?.set_default(on != 0) })
+    call(|| -> Result<()> { host::host(host)?.set_default(on != 0, on == 2) })
 }

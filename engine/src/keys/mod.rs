@@ -10,3 +10,4 @@ pub mod registry;
 pub mod rekey;
 pub mod slots;
 pub mod unlock;
+pub mod unlocked;

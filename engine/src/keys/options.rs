@@ -44,6 +44,10 @@ pub struct OpenOptions {
     pub threads: Option<usize>,
     /// What a new database is to be called, whose key a key-management service has.
     pub kms: Option<ServiceKey>,
+    /// The UUID of the database that is meant; another one is refused.
+    pub uuid: Option<[u8; 16]>,
+    /// No key is meant: neither that of an unlocked path nor the environment's counts.
+    pub no_key: bool,
 }
 
 /// The keyslot of a new database whose raw key a key-management service wrapped, and what it wrapped it for.
@@ -77,6 +81,8 @@ impl OpenOptions {
                 "kdf_limit" => options.name_limits(limits(value)?),
                 "threads" => options.threads = Some(threads(value)?),
                 "kms" => options.kms = Some(service_key(value)?),
+                "uuid" => options.uuid = Some(uuid(value.as_str().unwrap_or_default())?),
+                "no_key" => options.no_key = value.as_bool().unwrap_or(false),
                 _ => return Err(unknown(name)),
             }
         }
@@ -183,6 +189,14 @@ fn service_key(value: &Value) -> Result<ServiceKey> {
     Ok(ServiceKey { uuid: id("uuid")?, key_id: id("key_id")?, provider: bytes("provider")? })
 }
 
+/// A UUID of 32 hexadecimal digits, with or without dashes.
+pub fn uuid(text: &str) -> Result<[u8; 16]> {
+    let digits = text.replace('-', "");
+    decode_hex(&digits).and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+        invalid(format!("{text:?} is not a UUID: give its 32 hexadecimal digits, with or without dashes"))
+    })
+}
+
 pub(super) fn label(value: &Value) -> Result<String> {
     let label = value.as_str().ok_or_else(|| invalid("A keyslot label is a string.".to_owned()))?;
     check_label(label)?;
@@ -273,6 +287,16 @@ mod tests {
     }
 
     #[test]
+    fn a_uuid_may_have_dashes() {
+        for text in ["00112233-4455-6677-8899-aabbccddeeff", "00112233445566778899AABBCCDDEEFF"] {
+            let options =
+                OpenOptions::from_json(&format!(r#"{{"uuid": "{text}", "no_key": true}}"#)).unwrap();
+            assert_eq!(options.uuid.unwrap()[..3], [0, 0x11, 0x22]);
+            assert!(options.no_key);
+        }
+    }
+
+    #[test]
     fn everything_else_is_refused() {
         for json in [
             "",
@@ -305,6 +329,9 @@ mod tests {
             r#"{"kms": {"colour": 1}}"#,
             r#"{"label": 7}"#,
             r#"{"label": "a\nb"}"#,
+            r#"{"uuid": 7}"#,
+            r#"{"uuid": "0011"}"#,
+            r#"{"uuid": "00112233-4455-6677-8899-aabbccddeefg"}"#,
         ] {
             let fault = OpenOptions::from_json(json).expect_err(json);
             assert_eq!(fault.class, FaultClass::InvalidArgument, "{json}");

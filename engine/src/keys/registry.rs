@@ -1,5 +1,4 @@
-//! What the process holds for others to fetch: keys by number, options and commands by single-use handle, options by
-//! path.
+//! What the process holds for others to fetch: keys by number, options and commands by single-use handle.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -25,7 +24,6 @@ struct Registry {
     last_key: u64,
     opens: Handles<OpenOptions>,
     commands: Handles<Command>,
-    unlocked: BTreeMap<String, OpenOptions>,
 }
 
 /// What single-use handles stand for, the oldest first.
@@ -51,13 +49,7 @@ impl<T> Handles<T> {
 
 impl Registry {
     const fn new() -> Registry {
-        Registry {
-            keys: BTreeMap::new(),
-            last_key: 0,
-            opens: Handles::new(),
-            commands: Handles::new(),
-            unlocked: BTreeMap::new(),
-        }
+        Registry { keys: BTreeMap::new(), last_key: 0, opens: Handles::new(), commands: Handles::new() }
     }
 }
 
@@ -108,27 +100,6 @@ pub fn take_handle(handle: &str) -> Option<OpenOptions> {
 /// Exchanges a handle of [`issue_command`]; the second time there is nothing to be had.
 pub fn take_command(handle: &str) -> Option<Command> {
     registry().commands.take(handle)
-}
-
-/// Lets every later open of `path` use `options`.
-pub fn unlock_path(path: &str, options: OpenOptions) {
-    let path = canonical(path);
-    registry().unlocked.insert(path, options);
-}
-
-/// Takes back [`unlock_path`]; whether there was anything to take back.
-pub fn lock_path(path: &str) -> bool {
-    let path = canonical(path);
-    registry().unlocked.remove(&path).is_some()
-}
-
-/// What `path` was unlocked with.
-pub fn unlocked(path: &str) -> Option<OpenOptions> {
-    if registry().unlocked.is_empty() {
-        return None; // the usual case needs no system call
-    }
-    let path = canonical(path);
-    registry().unlocked.get(&path).cloned()
 }
 
 /// The one name of a file, which need not exist yet: absolute and without symlinks. Never opens the file,
@@ -214,23 +185,6 @@ mod tests {
         assert!(handles.take("0").is_none());
         assert_eq!(handles.take("1"), Some(1));
         assert_eq!(handles.0.len(), HANDLE_CAPACITY - 1);
-    }
-
-    #[test]
-    fn paths_are_unlocked_by_their_one_name() {
-        let dir = scratch("paths");
-        std::fs::create_dir(dir.join("real")).unwrap();
-        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
-        let (direct, linked) = (dir.join("real/new.db"), dir.join("link/../link/new.db"));
-        let (direct, linked) = (direct.to_str().unwrap(), linked.to_str().unwrap());
-        assert!(unlocked(direct).is_none());
-        unlock_path(linked, labelled("path"));
-        assert_eq!(unlocked(direct).unwrap().label.as_deref(), Some("path"));
-        std::fs::write(direct, b"").unwrap();
-        assert!(unlocked(linked).is_some());
-        assert!(lock_path(direct));
-        assert!(!lock_path(linked));
-        std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]

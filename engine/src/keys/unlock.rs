@@ -7,6 +7,7 @@ use super::cache::{self, Cache};
 use super::file_keys::FileKeys;
 use super::limits::KdfLimits;
 use super::material::Key;
+use super::options::OpenOptions;
 use crate::crypto::kdf::Argon2Cost;
 use crate::crypto::secret::Secret;
 use crate::error::{Fault, FaultClass, Result};
@@ -39,6 +40,52 @@ pub fn unlock_parsed(
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     let unlock = || Unlock::new(key, limits)?.run(header);
     unlock().map_err(|fault| fault.at_path(path))
+}
+
+/// As [`unlock_parsed`], with what a connection or a whole-file operation was opened with: the identity counts, too.
+///
+/// Errors: `WrongDatabase` if another database was meant; before anything is derived from a passphrase.
+pub fn unlock_as(
+    header: &Header,
+    key: Option<&Key>,
+    options: &OpenOptions,
+    path: &str,
+) -> Result<(Arc<FileKeys>, Superblock)> {
+    if let Some(wanted) = &options.uuid {
+        let copies = header.newest_first();
+        if !copies.iter().any(|(superblock, _)| superblock.uuid == *wanted) {
+            // Whatever it is, a key was not given for something that takes none.
+            let unkeyed = |found: &&Superblock| key.is_some() && !found.suite.is_keyed();
+            if let Some(found) = header.newest().filter(|found| !unkeyed(found)) {
+                return Err(check_identity(found, Some(wanted)).expect_err("another UUID").at_path(path));
+            }
+        }
+    }
+    let (keys, superblock) = unlock_parsed(header, key, &options.limits, path)?;
+    check_identity(&superblock, options.uuid.as_ref()).map_err(|fault| fault.at_path(path))?;
+    Ok((keys, superblock))
+}
+
+/// Is this the database that was meant?
+pub fn check_identity(found: &Superblock, wanted: Option<&[u8; 16]>) -> Result<()> {
+    match wanted {
+        Some(wanted) if found.uuid != *wanted => Err(Fault::new(
+            FaultClass::WrongDatabase,
+            format!(
+                "this is another database than the one that was asked for: its UUID is {}, and not {}; find out who put \
+                 it here. If it is meant, ask for its UUID, or call lumocrypt.unlock for the path again",
+                dashed(&found.uuid),
+                dashed(wanted)
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// A UUID as people write it.
+pub fn dashed(uuid: &[u8; 16]) -> String {
+    let digits: String = uuid.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
 /// Opens the database whose header region is `region` with the data key of a relative, `known`: a copy made by
@@ -183,14 +230,15 @@ impl<'a> Unlock<'a> {
             (Some(_), false) => {
                 return Err(Fault::new(
                     FaultClass::NotEncrypted,
-                    "A key was given, but this file is checksum-only and not encrypted; open it without a key if \
-                     that is expected.",
+                    "a key was given, but this file is only checksummed and not encrypted; if that is \
+                     expected, say that no key is meant (key=lumocrypt.NO_KEY, lumo_no_key=1 in the URI, --no-key)",
                 ));
             }
             (None, true) => {
                 return Err(Fault::new(
                     FaultClass::KeyRequired,
-                    "The database is encrypted and no key was given; pass key= or set LUMO_KEY.",
+                    "the database is encrypted and no key was given; give key=, call lumocrypt.unlock(path, key) first, or \
+                     set LUMO_KEY",
                 ));
             }
             (Some(key), true) => match self.data_key(superblock, key) {

@@ -60,7 +60,8 @@ pub fn restore(
     saved: &mut dyn Storage,
     has_logs: bool,
 ) -> Result<Restored> {
-    let (keys, superblock) = unlock::unlock(backup, options.key.as_deref(), &options.limits, "")
+    let (keys, superblock) = header::parse(backup)
+        .and_then(|header| unlock::unlock_as(&header, options.key.as_deref(), options, ""))
         .map_err(|fault| Fault { message: format!("The backup: {}", fault.message), path: None, ..fault })?;
     let physical = file.size()?;
     if physical < HEADER_LEN {

@@ -15,6 +15,7 @@ pub mod verify;
 pub mod view;
 pub mod workers;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::error::{FileKind, Result};
@@ -24,8 +25,8 @@ use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, Header};
 use crate::format::superblock::Superblock;
 use crate::keys::file_keys::{FileKeys, Sealer};
-use crate::keys::registry::{self, OpenOptions};
-use crate::keys::unlock;
+use crate::keys::registry::OpenOptions;
+use crate::keys::{unlock, unlocked};
 use pieces::Pieces;
 
 /// Blocks of the main file have no context in their AAD.
@@ -62,10 +63,10 @@ impl Unlocked {
         }
         let header = header::parse(&region).map_err(|fault| fault.at_path(path))?;
         // Limits that the path was unlocked with hold for its whole-file operations, too.
-        let mut limits = options.clone();
-        limits.settle_limits(None, registry::unlocked(path).as_ref())?;
-        let (keys, superblock) =
-            unlock::unlock_parsed(&header, options.key.as_deref(), &limits.limits, path)?;
+        let mut limited = options.clone();
+        let known = unlocked::find(Path::new(path), None);
+        limited.settle_limits(None, known.as_ref().map(|known| &known.options))?;
+        let (keys, superblock) = unlock::unlock_as(&header, limited.key.as_deref(), &limited, path)?;
         let sealer = keys.sealer(FileKind::MainDb)?;
         let geometry = Geometry::new(superblock.block_size, sealer.overhead());
         Ok(Unlocked {

@@ -25,6 +25,7 @@ pub struct Api {
     pub(super) db_filename: unsafe extern "C" fn(*mut sqlite3, *const c_char) -> *const c_char,
     pub(super) file_control: unsafe extern "C" fn(*mut sqlite3, *const c_char, c_int, *mut c_void) -> c_int,
     pub(super) uri_parameter: unsafe extern "C" fn(*const c_char, *const c_char) -> *const c_char,
+    pub(super) uri_key: unsafe extern "C" fn(*const c_char, c_int) -> *const c_char,
     pub(super) filename_journal: unsafe extern "C" fn(*const c_char) -> *const c_char,
     pub(super) filename_wal: unsafe extern "C" fn(*const c_char) -> *const c_char,
     pub(super) open_v2: unsafe extern "C" fn(*const c_char, *mut *mut sqlite3, c_int, *const c_char) -> c_int,
@@ -78,6 +79,7 @@ const LOG: Symbol = Symbol { name: c"sqlite3_log", position: 167 };
 const DB_FILENAME: Symbol = Symbol { name: c"sqlite3_db_filename", position: 180 };
 const STMT_BUSY: Symbol = Symbol { name: c"sqlite3_stmt_busy", position: 184 };
 const URI_PARAMETER: Symbol = Symbol { name: c"sqlite3_uri_parameter", position: 189 };
+const URI_KEY: Symbol = Symbol { name: c"sqlite3_uri_key", position: 245 };
 const FILENAME_JOURNAL: Symbol = Symbol { name: c"sqlite3_filename_journal", position: 247 };
 const FILENAME_WAL: Symbol = Symbol { name: c"sqlite3_filename_wal", position: 248 };
 
@@ -151,6 +153,7 @@ impl Api {
                 db_filename: std::mem::transmute(find(&DB_FILENAME)?),
                 file_control: std::mem::transmute(find(&FILE_CONTROL)?),
                 uri_parameter: std::mem::transmute(find(&URI_PARAMETER)?),
+                uri_key: std::mem::transmute(find(&URI_KEY)?),
                 filename_journal: std::mem::transmute(find(&FILENAME_JOURNAL)?),
                 filename_wal: std::mem::transmute(find(&FILENAME_WAL)?),
                 open_v2: std::mem::transmute(find(&OPEN_V2)?),
@@ -237,6 +240,17 @@ impl Api {
         let value = unsafe { (self.uri_parameter)(name, parameter.as_ptr()) };
         // SAFETY: SQLite returns null or a string that lives as long as the name.
         (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned())
+    }
+
+    /// The name of URI parameter number `index` of a database name that SQLite passed to `xOpen`.
+    ///
+    /// # Safety
+    /// As for [`Api::uri_parameter`], of a main database.
+    pub unsafe fn uri_key(&self, name: *const c_char, index: usize) -> Option<String> {
+        // SAFETY: as the caller promises.
+        let key = unsafe { (self.uri_key)(name, c_int::try_from(index).ok()?) };
+        // SAFETY: SQLite returns null or a string that lives as long as the name.
+        (!key.is_null()).then(|| unsafe { CStr::from_ptr(key) }.to_string_lossy().into_owned())
     }
 }
 

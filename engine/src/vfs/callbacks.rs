@@ -9,7 +9,7 @@ use super::file::{OpenFile, ShimFile};
 use super::mains;
 use super::observe::Operation;
 use super::report::guard;
-use super::users;
+use super::users::{self, Users};
 use super::wal_index::WalIndex;
 use crate::error::{Fault, FaultClass, Result};
 
@@ -31,18 +31,21 @@ pub unsafe fn below_of(file: *mut sqlite3_file) -> *mut sqlite3_file {
     unsafe { file.cast::<u8>().add(size_of::<ShimFile>()).cast() }
 }
 
-/// Do several connections use the file?
+/// The connections of the file, if there are several.
 ///
 /// # Safety
 /// As for `open_of`.
-unsafe fn is_shared(file: *mut sqlite3_file) -> bool {
+unsafe fn sharers<'a>(file: *mut sqlite3_file) -> Option<&'a Users> {
     // SAFETY: as the caller promises.
-    unsafe { (*file.cast::<ShimFile>()).users.is_shared() }
+    let users = unsafe { &(*file.cast::<ShimFile>()).users };
+    users.is_shared().then_some(users)
 }
 
 unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
     // SAFETY: SQLite closes a file once; the box was leaked by xOpen.
     let mut open = unsafe { Box::from_raw((*file.cast::<ShimFile>()).open) };
+    // SAFETY: as above; xOpen put them there.
+    unsafe { std::ptr::drop_in_place(&raw mut (*file.cast::<ShimFile>()).users) };
     let (shim, path) = (open.shim, std::mem::take(&mut open.path));
     guard(&shim.host().api, &path, || {
         open.close();
@@ -57,11 +60,11 @@ unsafe extern "C" fn x_read(file: *mut sqlite3_file, buf: *mut c_void, len: c_in
     let buf = unsafe { std::slice::from_raw_parts_mut(buf.cast::<u8>(), len.max(0) as usize) };
     let (watch, len) = (open.operation_begins(), buf.len());
     // SAFETY: as above.
-    let shared = unsafe { is_shared(file) };
+    let sharers = unsafe { sharers(file) };
     let code = guard_state(open, |open| {
-        if shared {
+        if let Some(users) = sharers {
             // SAFETY: SQLite reads for a connection.
-            unsafe { users::check_user(open) }?;
+            unsafe { users::check_user(open, users) }?;
         }
         open.read(buf, offset as u64)
     });
@@ -132,12 +135,12 @@ unsafe extern "C" fn x_sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
 
 unsafe extern "C" fn x_lock(file: *mut sqlite3_file, level: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
-    let (open, shared) = unsafe { (open_of(file), is_shared(file)) };
+    let (open, sharers) = unsafe { (open_of(file), sharers(file)) };
     mains::used(open);
     guard_state(open, |open| {
-        if shared {
+        if let Some(users) = sharers {
             // SAFETY: SQLite locks for a connection.
-            unsafe { users::check_user(open) }?;
+            unsafe { users::check_user(open, users) }?;
         }
         open.lock(level)
     })

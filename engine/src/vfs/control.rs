@@ -10,8 +10,10 @@ use super::company::{self, Main, Statement};
 use super::database::{Database, Phase};
 use super::dialects;
 use super::file::{Content, OpenFile};
+use super::given::Origin;
 use super::mains;
 use super::passphrase;
+use super::sharing;
 use super::users;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, Result};
@@ -333,19 +335,28 @@ fn refuse_keyless(open: &mut OpenFile) {
 fn take_after(open: &mut OpenFile, parent: &OpenFile) -> Result<()> {
     let OpenFile { content: Content::Main(parent), shim, .. } = parent else { return Ok(()) };
     let OpenFile { content: Content::Main(database), base, .. } = &mut *open else { return Ok(()) };
-    let needs_key = database.options.key.is_none() || database.key_from_environment;
+    let needs_key = matches!(database.origin, Origin::Nobody | Origin::Environment);
+    let gives_keys = match &parent.phase {
+        Phase::New => parent.options.key.is_some(),
+        Phase::Ready(file) => file.keys().suite.is_keyed(),
+        Phase::Locked | Phase::Refused(_) => false,
+    };
+    if needs_key && gives_keys && database.shares_cache && !shim.shared {
+        let fault = sharing::refused();
+        refuse(open, fault);
+        return Ok(());
+    }
     if let Phase::New = parent.phase {
-        if needs_key && parent.options.key.is_some() && matches!(database.phase, Phase::New) {
+        if needs_key && gives_keys && matches!(database.phase, Phase::New) {
             database.may_stay_plain = false;
-            let io = database.options.io;
-            database.options = parent.options.clone();
-            database.options.io = io;
+            database.origin = parent.origin;
+            let own = std::mem::replace(&mut database.options, parent.options.clone());
+            (database.options.io, database.options.uuid) = (own.io, own.uuid);
             database.options.kms = None;
         }
         return if needs_key { try_key_of(parent, database, base) } else { Ok(()) };
     }
-    let Phase::Ready(file) = &parent.phase else { return Ok(()) };
-    if !file.keys().suite.is_keyed() {
+    if !gives_keys {
         return Ok(());
     }
     let unkeyed = database.superblock.as_ref().is_some_and(|own| !own.suite.is_keyed());
@@ -379,8 +390,8 @@ fn try_key_of(parent: &Database, database: &mut Database, base: &mut BaseFile) -
         Phase::Refused(fault) => fault.class == FaultClass::WrongKey,
         _ => false,
     };
-    if let (true, Some(key)) = (unopened, &parent.options.key) {
-        match database.offer_shared_key(base, key) {
+    if let (true, Some(key)) = (unopened && !database.options.no_key, &parent.options.key) {
+        match database.offer_key_of(parent.origin, base, key) {
             // It stays as it was: what is missing is a key.
             Err(fault) if fault.class == FaultClass::WrongKey => {}
             tried => tried?,
@@ -414,6 +425,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
         "lumo_key" => key_pragma(open, value.as_deref()),
         "lumo_rekey" => passphrase::change(open, value.as_deref()),
         "lumo_command" => command::pragma(open, value.as_deref()),
+        "lumo_proof" => sharing::proof(open, value.as_deref()),
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
         "lumo_status" => Ok(match &open.content {
             Content::Main(database) => database.status(),
@@ -506,8 +518,8 @@ fn cipher_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
 fn choose_suite(database: &mut Database, suite: SuiteId) -> Result<()> {
     match (&database.phase, &database.superblock) {
         (Phase::New, _) => {
-            database.options.suite = Some(suite);
-            Ok(())
+            let before = database.options.suite.replace(suite);
+            database.check_new().inspect_err(|_| database.options.suite = before)
         }
         (_, Some(superblock)) if superblock.suite == suite => Ok(()),
         _ => Err(Fault::new(

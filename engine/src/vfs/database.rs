@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::base::BaseFile;
+use super::given::{self, Given, Origin};
 use super::header_edit;
 use super::host::{OwnFile, Shim};
+use super::sharing;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::header_region::{replace_copies, write_copies};
@@ -19,7 +21,7 @@ use crate::format::superblock::{self, GENERATION_AT, SUPERBLOCK_LEN, Superblock}
 use crate::keys::file_keys::FileKeys;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
-use crate::keys::unlock;
+use crate::keys::{unlock, unlocked};
 use crate::sabotage::{self, Sabotage};
 use crate::stats::{STATS, Stats};
 
@@ -81,8 +83,16 @@ pub struct Database {
     pub phase: Phase,
     /// The file's path, for reports.
     pub path: String,
-    /// What the connection was opened with.
+    /// What the connection was opened with, and which database is wanted.
     pub options: OpenOptions,
+    /// Where its key comes from.
+    pub origin: Origin,
+    /// What the path is known by, if it is unlocked: it is about an encrypted database then, and about one alone.
+    pub entry: Option<u64>,
+    /// The caller named the database that is wanted, by its UUID.
+    pub pinned: bool,
+    /// The connection was told to share its cache.
+    pub shares_cache: bool,
     /// A database whose keys a new file takes over (VACUUM INTO, ATTACH of a new file).
     pub heir_of: Option<(Superblock, Arc<FileKeys>)>,
     /// The superblock, once unlocked.
@@ -95,8 +105,6 @@ pub struct Database {
     /// The user accepts that a damaged rollback journal is rolled back as far as it goes
     /// (`lumo_partial_journal=1`).
     pub partial_journal: bool,
-    /// The key came from the environment, which names no particular file.
-    pub key_from_environment: bool,
     /// The cipher was asked for by name.
     pub cipher_named: bool,
     /// The sector size that SQLite was told, which it never asks for again; 0 before it asks.
@@ -152,12 +160,9 @@ impl Database {
         if header::is_unfinished(&region, base.size()?) {
             return Ok(());
         }
-        // The environment's key is for whatever is encrypted.
         let header = header::parse(region).map_err(|fault| fault.at_path(&self.path))?;
         self.generation_seen = generation_in(&header);
-        let clear = header.newest().is_some_and(|superblock| !superblock.suite.is_keyed());
-        let key = if clear && self.key_from_environment { None } else { self.options.key.clone() };
-        match unlock::unlock_parsed(&header, key.as_deref(), &self.options.limits, &self.path) {
+        match unlock::unlock_as(&header, self.options.key.as_deref(), &self.options, &self.path) {
             Ok((keys, superblock)) => self.adopt(base, keys, superblock),
             Err(fault) if fault.class == FaultClass::KeyRequired => {
                 self.phase = Phase::Locked;
@@ -165,7 +170,7 @@ impl Database {
             }
             Err(fault)
                 if matches!(fault.class, FaultClass::WrongKey | FaultClass::KdfLimit)
-                    && self.key_from_environment =>
+                    && self.origin == Origin::Environment =>
             {
                 // The file may turn out to be a relative of the connection's main database.
                 self.phase = Phase::Refused(fault.at_path(&self.path));
@@ -334,6 +339,7 @@ impl Database {
     }
 
     fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
+        self.check(&superblock).map_err(|fault| fault.at_path(&self.path))?;
         let mut file = MainFile::new(keys, superblock.block_size)?;
         file.set_path(&self.path);
         file.set_keeps_length(superblock.keeps_length);
@@ -401,8 +407,9 @@ impl Database {
                 return self.confirm_header(base);
             }
         }
+        self.check_new()?;
         let (region, keys, superblock) = match &self.heir_of {
-            Some((parent, keys)) if self.options.key.is_none() || self.key_from_environment => {
+            Some((parent, keys)) if matches!(self.origin, Origin::Nobody | Origin::Environment) => {
                 header::create_copy_of(parent, keys)?
             }
             _ => {
@@ -410,16 +417,17 @@ impl Database {
                 if suite.is_keyed() && self.options.key.is_none() {
                     return Err(key_required(&self.path));
                 }
-                let options = CreateOptions::from(&self.options);
-                // The environment's key is for whatever is encrypted.
-                let key =
-                    self.options.key.as_deref().filter(|_| suite.is_keyed() || !self.key_from_environment);
-                header::create(key, &options)?
+                header::create(self.options.key.as_deref(), &CreateOptions::from(&self.options))?
             }
         };
         write_new_header(base, &region)?;
         Stats::count(&STATS.created);
         self.header_confirmed = true;
+        // An unlocked path is about the new database from now on.
+        self.options.uuid = self.entry.map(|_| superblock.uuid);
+        if let Some(entry) = self.entry {
+            unlocked::bind(entry, superblock.uuid, true);
+        }
         self.adopt(base, Arc::new(keys), superblock)
     }
 
@@ -448,7 +456,10 @@ impl Database {
             may_stay_plain: false,
             discard_wal: false,
             partial_journal: false,
-            key_from_environment: false,
+            origin: Origin::Nobody,
+            entry: None,
+            pinned: false,
+            shares_cache: false,
             cipher_named: false,
             sector_told: 0,
             empty_when_read: false,
@@ -462,13 +473,12 @@ impl Database {
         }
     }
 
-    /// Tries the key of another database of the connection on this one, which none was given for.
-    pub fn offer_shared_key(&mut self, base: &mut BaseFile, key: &Arc<Key>) -> Result<()> {
-        let before = (self.options.key.replace(Arc::clone(key)), self.key_from_environment);
-        self.key_from_environment = false;
+    /// Tries a key from somewhere else than the database was opened with, perhaps that of another one of the connection.
+    pub fn offer_key_of(&mut self, origin: Origin, base: &mut BaseFile, key: &Arc<Key>) -> Result<()> {
+        let before = (self.options.key.replace(Arc::clone(key)), std::mem::replace(&mut self.origin, origin));
         let result = self.unlock(base).and_then(|()| self.check_sector(base));
         if result.is_err() {
-            (self.options.key, self.key_from_environment) = before;
+            (self.options.key, self.origin) = before;
         }
         result
     }
@@ -476,21 +486,96 @@ impl Database {
     /// `PRAGMA lumo_key`: unlocks a locked database, names the key of a new one, checks the key of an open one.
     pub fn offer_key(&mut self, base: &mut BaseFile, key: Key) -> Result<()> {
         let key = Arc::new(key);
+        if self.shares_cache && !matches!(self.phase, Phase::Ready(_)) {
+            return Err(sharing::refused().at_path(&self.path));
+        }
         match &self.phase {
             Phase::Refused(fault) if !matches!(fault.class, FaultClass::WrongKey | FaultClass::KdfLimit) => {
                 Err(fault.clone())
             }
             Phase::New if base.size()? == 0 || header::is_unfinished(&read_header(base)?, base.size()?) => {
-                self.options.key = Some(key);
-                self.key_from_environment = false;
-                self.may_stay_plain = false;
-                Ok(())
+                let before =
+                    (self.options.key.replace(key), std::mem::replace(&mut self.origin, Origin::Caller));
+                let result = self.check_new();
+                if result.is_err() {
+                    (self.options.key, self.origin) = before;
+                } else {
+                    self.may_stay_plain = false;
+                }
+                result
             }
             Phase::Ready(_) => {
                 let region = read_header(base)?;
-                unlock::unlock(&region, Some(&key), &self.options.limits, &self.path).map(|_| ())
+                unlock::unlock(&region, Some(&key), &self.options.limits, &self.path)?;
+                // It has shown it: from here on it may change it.
+                (self.options.key, self.origin) = (Some(key), Origin::Caller);
+                Ok(())
             }
-            Phase::New | Phase::Locked | Phase::Refused(_) => self.offer_shared_key(base, &key),
+            Phase::New | Phase::Locked | Phase::Refused(_) => self.offer_key_of(Origin::Caller, base, &key),
+        }
+    }
+
+    /// Is this the database that is wanted, and one that an unlocked path may lead to?
+    fn check(&mut self, superblock: &Superblock) -> Result<()> {
+        unlock::check_identity(superblock, self.options.uuid.as_ref())?;
+        let Some(entry) = self.entry else { return Ok(()) };
+        if !superblock.suite.is_keyed() {
+            return Err(Fault::new(
+                FaultClass::NotEncrypted,
+                "the path was unlocked with a key, and the file there is only checksummed: it takes none. Find out who put \
+                 it there, or call lumocrypt.lock for the path if it is meant",
+            ));
+        }
+        unlocked::bind(entry, superblock.uuid, false);
+        Ok(())
+    }
+
+    /// May the file, which is empty, become a database?
+    ///
+    /// Errors: `WrongDatabase` if a certain one is wanted, `NotEncrypted` if a key was given and the cipher takes none.
+    pub fn check_new(&self) -> Result<()> {
+        if self.pinned {
+            return Err(Fault::new(
+                FaultClass::WrongDatabase,
+                "the file is empty, and a certain database was asked for by its UUID; restore it, or make a new one without \
+                 asking for a UUID",
+            )
+            .at_path(&self.path));
+        }
+        let takes_none = self.options.suite.is_some_and(|suite| !suite.is_keyed());
+        if takes_none && self.origin != Origin::Nobody && self.heir_of.is_none() {
+            return Err(Fault::new(
+                FaultClass::NotEncrypted,
+                "the checksum cipher takes no key, and one was given, by LUMO_KEY, lumocrypt.unlock or the connection; say \
+                 that none is meant (key=lumocrypt.NO_KEY, lumo_no_key=1 in the URI, --no-key), or choose another cipher",
+            )
+            .at_path(&self.path));
+        }
+        Ok(())
+    }
+
+    /// A connection that joined the cache of this one shows what it was to be opened with, as if it opened the file.
+    ///
+    /// Errors: those of an open with it; `InUse` if the cache belongs to a connection that has no key.
+    pub fn prove(&self, base: &mut BaseFile, options: OpenOptions) -> Result<()> {
+        let Given { open, .. } = given::complete(options, &self.path, None)?;
+        match &self.phase {
+            Phase::Ready(_) => {
+                let header = header::parse(read_header(base)?).map_err(|fault| fault.at_path(&self.path))?;
+                unlock::unlock_as(&header, open.key.as_deref(), &open, &self.path).map(|_| ())
+            }
+            Phase::New => match (&open.key, &self.options.key) {
+                (Some(one), Some(other)) if one.is_same_as(other) => Ok(()),
+                (None, None) => Ok(()),
+                (None, Some(_)) => Err(key_required(&self.path)),
+                (Some(_), _) => Err(Fault::new(
+                    FaultClass::WrongKey,
+                    "another connection is making the database with another key; use that one",
+                )
+                .at_path(&self.path)),
+            },
+            Phase::Refused(fault) => Err(fault.clone()),
+            Phase::Locked => Err(key_required(&self.path)),
         }
     }
 

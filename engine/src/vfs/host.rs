@@ -15,6 +15,7 @@ use super::gosqlite::{self, Gosqlite};
 use super::mains;
 use super::orphans::{self, Outcome};
 use super::shim;
+use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::redo::{REDO_SUFFIX, redo_path};
@@ -46,6 +47,10 @@ pub struct Shim {
     name: CString,
     /// Plaintext databases pass through (`lumocrypt.install`).
     pub pass_through: bool,
+    /// Not where the process knows a key.
+    strict: AtomicBool,
+    /// Connections share caches here, and each of them shows its key first. The name is a secret of the process.
+    pub shared: bool,
     /// Files are of the gosqlite format.
     pub(super) gosqlite: Option<Gosqlite>,
     is_registered: AtomicBool,
@@ -62,6 +67,19 @@ unsafe impl Send for Host {}
 
 /// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
 static HOSTS: Lock<Vec<&'static Host>> = Lock::new(Rank::Hosts, Vec::new());
+
+/// What a VFS of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flavour {
+    /// Encrypted databases.
+    Native,
+    /// These, and plaintext ones that exist.
+    PassThrough,
+    /// Encrypted databases whose connections share their caches.
+    Shared,
+    /// Databases of the gosqlite format.
+    Gosqlite,
+}
 
 /// The name of the VFS over a library's default one.
 pub const VFS_NAME: &str = "lumocrypt";
@@ -90,14 +108,14 @@ pub fn serve(api: Api) -> Result<&'static Host> {
     if default.is_null() {
         return Err(Fault::new(FaultClass::InvalidArgument, "this SQLite has no VFS to build on"));
     }
-    host.add(default, VFS_NAME, false)?;
+    host.add(default, VFS_NAME, Flavour::Native)?;
     let mut next = default;
     while !next.is_null() {
         // SAFETY: SQLite's list of registered VFSs, whose members have names.
         let name = unsafe { CStr::from_ptr((*next).name) }.to_string_lossy().into_owned();
         // SAFETY: as above.
         if !unsafe { is_our_vfs(next) } && name != "memdb" {
-            host.add(next, &format!("{VFS_NAME}-{name}"), false)?;
+            host.add(next, &format!("{VFS_NAME}-{name}"), Flavour::Native)?;
         }
         // SAFETY: as above.
         next = unsafe { (*next).next };
@@ -157,14 +175,14 @@ impl Host {
 
     /// The names of the VFSs registered in this library.
     pub fn vfs_names(&self) -> Vec<String> {
-        self.shims.lock().iter().map(|shim| shim.name().to_owned()).collect()
+        self.shims.lock().iter().filter(|shim| !shim.shared).map(|shim| shim.name().to_owned()).collect()
     }
 
     /// Registers a VFS over the one called `base`; returns its name, `lumocrypt-<base>`.
     pub fn add_over(&'static self, base: &str) -> Result<String> {
         let name = format!("{VFS_NAME}-{base}");
         if !self.vfs_names().contains(&name) {
-            self.add(self.find_base(base)?, &name, false)?;
+            self.add(self.find_base(base)?, &name, Flavour::Native)?;
         }
         Ok(name)
     }
@@ -193,18 +211,37 @@ impl Host {
     /// A VFS of ours over `base`.
     #[cfg(test)]
     pub(super) fn add_for_tests(&'static self, base: *mut sqlite3_vfs) -> *mut sqlite3_vfs {
-        let shim = self.add(base, VFS_NAME, false).expect("registered");
+        let shim = self.add(base, VFS_NAME, Flavour::Native).expect("registered");
         std::ptr::from_ref(&*shim.vfs).cast_mut()
     }
 
-    /// Makes the pass-through VFS this library's default, or restores the default that was there before.
-    pub fn set_default(&'static self, on: bool) -> Result<()> {
+    /// The name of a VFS over that of the VFS called `name`, one of ours, on which connections share caches. Nothing that
+    /// SQL says can lead to it: the name is random, and whoever knows it has the connections prove their keys.
+    pub fn shared_vfs(&'static self, name: &str) -> Result<String> {
+        let base = self.shims.lock().iter().find(|shim| shim.name() == name).map(|shim| shim.base);
+        let base = base.ok_or_else(|| {
+            Fault::new(FaultClass::InvalidArgument, format!("there is no VFS of lumocrypt called {name:?}"))
+        })?;
+        let mut id = [0; 16];
+        nonce::random(&mut id)?;
+        let name = format!("{VFS_NAME}-shared-{:032x}", u128::from_be_bytes(id));
+        let is_it = |shim: &Shim| shim.shared && std::ptr::eq(shim.base, base);
+        self.add_unless(is_it, base, &name, Flavour::Shared).map(|shim| shim.name().to_owned())
+    }
+
+    /// Makes the pass-through VFS this library's default, or restores the default that was there before. `strict`: where
+    /// the process knows a key, no plaintext database passes; that stays until the default is restored.
+    pub fn set_default(&'static self, on: bool, strict: bool) -> Result<()> {
         let below = self.base_of_default();
         let target = if on {
-            std::ptr::from_ref(&*self.add(below, PASS_THROUGH_NAME, true)?.vfs).cast_mut()
+            std::ptr::from_ref(&*self.add(below, PASS_THROUGH_NAME, Flavour::PassThrough)?.vfs).cast_mut()
         } else {
             below
         };
+        for shim in self.shims.lock().iter().filter(|shim| shim.pass_through) {
+            let before = shim.strict.load(Ordering::Acquire);
+            shim.strict.store(on && (strict || before), Ordering::Release);
+        }
         locks::calls_out();
         // SAFETY: a registered VFS; registering it again only moves it.
         let code = unsafe { (self.api.vfs_register)(target, c_int::from(true)) };
@@ -220,18 +257,29 @@ impl Host {
     }
 
     /// The VFS called `name`, registered, over `base` where it is not there yet.
+    fn add(&'static self, base: *mut sqlite3_vfs, name: &str, flavour: Flavour) -> Result<&'static Shim> {
+        self.add_unless(|shim| shim.name() == name, base, name, flavour)
+    }
+
+    /// The VFS for which `is_it` holds, registered; where there is none yet, one called `name`, over `base`.
     ///
     /// No lock is held while SQLite registers it. A second thread that wants it meanwhile finds it and registers it, too,
     /// which only moves it in SQLite's list; so it is there for whoever returns from here.
-    fn add(&'static self, base: *mut sqlite3_vfs, name: &str, pass_through: bool) -> Result<&'static Shim> {
-        let known = self.shims.lock().iter().find(|shim| shim.name() == name).copied();
+    fn add_unless(
+        &'static self,
+        is_it: impl Fn(&Shim) -> bool,
+        base: *mut sqlite3_vfs,
+        name: &str,
+        flavour: Flavour,
+    ) -> Result<&'static Shim> {
+        let known = self.shims.lock().iter().find(|shim| is_it(shim)).copied();
         let shim = match known {
             Some(shim) if shim.is_registered.load(Ordering::Acquire) => return Ok(shim),
             Some(shim) => shim,
             None => {
-                let new = self.make(base, name, pass_through, None)?;
+                let new = self.make(base, name, flavour, None)?;
                 let mut shims = self.shims.lock();
-                let other = shims.iter().find(|shim| shim.name() == name).copied();
+                let other = shims.iter().find(|shim| is_it(shim)).copied();
                 other.unwrap_or_else(|| {
                     shims.push(new);
                     new
@@ -249,7 +297,7 @@ impl Host {
         name: &str,
         gosqlite: Gosqlite,
     ) -> Result<&'static Shim> {
-        let shim = self.make(base, name, false, Some(gosqlite))?;
+        let shim = self.make(base, name, Flavour::Gosqlite, Some(gosqlite))?;
         shim.register()?;
         Ok(shim)
     }
@@ -259,7 +307,7 @@ impl Host {
         &'static self,
         base: *mut sqlite3_vfs,
         name: &str,
-        pass_through: bool,
+        flavour: Flavour,
         gosqlite: Option<Gosqlite>,
     ) -> Result<&'static Shim> {
         let c_name = CString::new(name)
@@ -271,7 +319,9 @@ impl Host {
             base,
             vfs: Box::new(vfs),
             name: c_name,
-            pass_through,
+            pass_through: flavour == Flavour::PassThrough,
+            strict: AtomicBool::new(false),
+            shared: flavour == Flavour::Shared,
             gosqlite,
             is_registered: AtomicBool::new(false),
         }));
@@ -292,6 +342,11 @@ impl Shim {
         }
         self.is_registered.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// Whether plaintext databases stay out where the process knows a key.
+    pub fn is_strict(&self) -> bool {
+        self.strict.load(Ordering::Acquire)
     }
 
     /// The library this VFS is registered in.

@@ -110,6 +110,12 @@ pub fn owner_of(shim: &Shim, name: *const c_char, text: &[u8]) -> Option<(*mut O
     Some((file as *mut OpenFile, is_wal))
 }
 
+/// Has the VFS a main file open under `name`?
+pub fn is_open(shim: &Shim, name: &CStr) -> bool {
+    let shim = std::ptr::from_ref(shim) as usize;
+    mains().iter().any(|main| main.shim == shim && main.path == name.to_bytes())
+}
+
 /// The main file that `connection` has open under `name`, SQLite's own string: below a VFS that hands on copies of names
 /// it is known by text. Null if it is none of ours.
 pub fn named(connection: *mut sqlite3, name: &CStr) -> *mut OpenFile {

@@ -1,7 +1,8 @@
 //! SQLite's C interface: a thin VFS over whatever VFS is below.
 //!
 //! [`host`] registers; [`shim`] is the VFS object and decides at `xOpen` what a file is; [`callbacks`] is what SQLite
-//! calls, [`file`] what that does; [`database`] takes a main database from a name to a key; [`control`] says which file
+//! calls, [`file`] what that does; [`given`] collects what a main database is opened with, and [`database`] takes it from a name to a key, as
+//! far as nobody else [`sharing`] its cache may use it without having shown one; [`control`] says which file
 //! control and device characteristic is forwarded, translated or masked; [`base`] is the file below, and [`map`] what it
 //! is read from, and [`writer`] a thread that writes to it; [`report`] turns faults into codes, and [`log_lines`] messages
 //! into lines of SQLite's error log;
@@ -25,6 +26,7 @@ pub mod database;
 pub mod dialects;
 pub mod evidence;
 pub mod file;
+pub mod given;
 pub mod gosqlite;
 pub mod header_edit;
 pub mod host;
@@ -40,6 +42,7 @@ pub mod probe;
 pub mod rekey;
 pub mod renewal;
 pub mod report;
+pub mod sharing;
 pub mod shim;
 pub mod users;
 pub mod wal_index;

@@ -6,6 +6,7 @@ use super::abi::SQLITE_READONLY;
 use super::command;
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile};
+use super::given::Origin;
 use super::header_edit;
 use super::own_connection;
 use crate::crypto::kdf::Argon2Cost;
@@ -55,8 +56,7 @@ pub fn change(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
         }
     }
     if let Content::Main(database) = &mut open.content {
-        database.options.key = Some(new);
-        database.key_from_environment = false;
+        (database.options.key, database.origin) = (Some(new), Origin::Caller);
     }
     Ok("ok".to_owned())
 }
@@ -69,10 +69,11 @@ fn command_for(database: &Database, superblock: &Superblock, new: &Arc<Key>) -> 
             "the database is only checksummed: it has no key to change",
         ));
     }
-    let Some(key) = database.options.key.clone() else {
+    // What lumocrypt.unlock or LUMO_KEY know, any SQL could change.
+    let (Some(key), Origin::Caller) = (database.options.key.clone(), database.origin) else {
         return Err(invalid(
-            "this connection was not opened with a key of its own, so it is not known which one to change; use \
-             `lumocrypt key change`",
+            "this connection has not shown a key of its own, and only one that was shown is changed: show it with \
+             PRAGMA lumo_key first, or use `lumocrypt key change`",
         ));
     };
     let limits = &database.options.limits;

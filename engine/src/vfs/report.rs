@@ -13,7 +13,10 @@ use crate::stats::STATS;
 fn code_of(fault: &Fault) -> c_int {
     match fault.class {
         FaultClass::KeyRequired | FaultClass::WrongKey | FaultClass::KdfLimit => SQLITE_AUTH,
-        FaultClass::NotEncrypted | FaultClass::HeaderDamaged | FaultClass::UnsupportedFormat => SQLITE_NOTADB,
+        FaultClass::NotEncrypted
+        | FaultClass::HeaderDamaged
+        | FaultClass::UnsupportedFormat
+        | FaultClass::WrongDatabase => SQLITE_NOTADB,
         FaultClass::Tampered => SQLITE_IOERR_DATA,
         // Not SQLITE_BUSY, which would make SQLite wait its whole busy timeout for what no waiting changes.
         FaultClass::InUse => SQLITE_CANTOPEN,

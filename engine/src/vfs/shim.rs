@@ -8,10 +8,12 @@ use super::base::BaseFile;
 use super::callbacks::{below_of, methods_for};
 use super::database::{Database, Identity, Phase};
 use super::file::{Content, OpenFile, ShimFile};
+use super::given::{self, Given, Origin, Parameters};
 use super::gosqlite;
 use super::host::Shim;
 use super::mains;
 use super::report::guard;
+use super::sharing;
 use super::users::Users;
 use super::writer;
 use crate::crypto::suite::SuiteId;
@@ -22,13 +24,9 @@ use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
 use crate::format::header;
-use crate::keys::material::Key;
-use crate::keys::registry::{self, IoMode, OpenOptions};
+use crate::keys::registry::IoMode;
 use crate::locks;
 use crate::stats::{STATS, Stats};
-
-/// The environment variable of last resort.
-const KEY_VARIABLE: &str = "LUMO_KEY";
 
 /// A VFS object of ours over `base`. The name and the way back to the shim are the caller's to fill in.
 pub fn vfs_over(base: &sqlite3_vfs) -> sqlite3_vfs {
@@ -96,6 +94,7 @@ unsafe extern "C" fn x_open(
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         failure::clear();
     }
+    let flags = if is_pinned(shim, name, flags) { flags & !SQLITE_OPEN_CREATE } else { flags };
     // SAFETY: the name that SQLite passed, or null.
     let is_new =
         flags & SQLITE_OPEN_MAIN_DB != 0 && flags & SQLITE_OPEN_CREATE != 0 && unsafe { is_absent(name) };
@@ -136,6 +135,7 @@ unsafe extern "C" fn x_open(
             }
         };
         let methods = methods_for(&base);
+        let path_of_users = path.clone();
         let mut open = OpenFile::new(shim, path, base, content);
         if let Content::Main(database) = &mut open.content {
             database.is_new = is_new;
@@ -150,7 +150,7 @@ unsafe extern "C" fn x_open(
         // SAFETY: SQLite's memory for our part of the file.
         unsafe {
             (*file).open = open;
-            (&raw mut (*file).users).write(Users::default());
+            (&raw mut (*file).users).write(Users::new(shim.shared, path_of_users));
             (*file).head.methods = methods;
         }
         Ok(SQLITE_OK)
@@ -187,6 +187,15 @@ pub(super) unsafe fn database_of<'a>(shim: &Shim, name: *const c_char) -> Result
              above lumocrypt's must hand on the names that SQLite gives it",
         )),
     }
+}
+
+/// Is a certain database wanted? Then none is made.
+fn is_pinned(shim: &Shim, name: *const c_char, flags: c_int) -> bool {
+    flags & SQLITE_OPEN_MAIN_DB != 0
+        && !name.is_null()
+        && shim.gosqlite.is_none()
+        // SAFETY: the name of a main database that SQLite passed to xOpen.
+        && unsafe { shim.host().api.uri_parameter(name, c"lumo_uuid") }.is_some()
 }
 
 /// Makes a log known to its main database, and a main database known by the names of its logs.
@@ -331,49 +340,42 @@ unsafe fn main_content(
     path: &str,
     base: &mut BaseFile,
 ) -> Result<Content> {
-    let api = &shim.host().api;
     // SAFETY: as the caller promises.
-    let parameter = |parameter: &CStr| unsafe { api.uri_parameter(name, parameter) };
-    let is_set =
-        |name: &CStr| parameter(name).is_some_and(|value| !matches!(value.as_str(), "" | "0" | "no" | "off"));
-    if is_set(c"lumo_plain") {
-        return Ok(Content::Plain);
+    let parameters = unsafe { Parameters::read(&shim.host().api, name) }?;
+    let Given { mut open, origin, entry, pinned } = given::read(parameters, path)?;
+    let named = origin == Origin::Caller || entry.is_some() || pinned;
+    if parameters.is_set(c"lumo_plain") {
+        return if named { Err(plain_with_key(path)) } else { Ok(Content::Plain) };
     }
     let size = base.size()?;
-    let mut options = options_for(shim, path, &parameter)?;
-    let (explicit, from_environment) = (options.explicit, options.from_environment);
-    if size > 0 && !explicit && shim.pass_through && is_plaintext(base)? {
-        // LUMO_KEY is for whatever is encrypted; a plaintext database that exists stays what it is.
+    // LUMO_KEY is for whatever is encrypted; unless that was ruled out, a plaintext database that exists stays what it is.
+    let may_be_plain =
+        shim.pass_through && !named && !(shim.is_strict() && !open.no_key && given::any_key_is_known());
+    if size > 0 && may_be_plain && is_plaintext(base)? {
         return Ok(Content::Plain);
     }
-    if let Some(io) = parameter(c"lumo_io") {
-        options.open.io = Some(match io.as_str() {
-            "map" => IoMode::Map,
-            "pread" => IoMode::Pread,
-            other => return Err(bad_parameter("lumo_io", other, "map or pread")),
-        });
-    }
-    if let Some(cipher) = parameter(c"lumo_cipher") {
-        let suite = SuiteId::from_name(&cipher);
-        options.open.suite =
-            Some(suite.ok_or_else(|| bad_parameter("lumo_cipher", &cipher, "the name of a cipher"))?);
-    }
-    if options.open.io != Some(IoMode::Pread) {
+    parameters.apply(&mut open)?;
+    if open.io != Some(IoMode::Pread) {
         base.enable_map(path);
     }
     allow_writer(shim, base);
-    let keyless = options.open.key.is_none();
+    if parameters.shares_cache() && !shim.shared && origin == Origin::Caller {
+        return Err(sharing::refused().at_path(path));
+    }
     let mut database = Database {
         phase: Phase::New,
         path: path.to_owned(),
-        options: options.open,
+        may_stay_plain: size == 0 && open.key.is_none() && may_be_plain,
+        options: open,
+        origin,
+        entry,
+        pinned,
+        shares_cache: parameters.shares_cache(),
         heir_of: None,
         superblock: None,
-        may_stay_plain: size == 0 && keyless && shim.pass_through && !explicit,
-        discard_wal: is_set(c"lumo_discard_wal"),
-        partial_journal: is_set(c"lumo_partial_journal"),
-        key_from_environment: from_environment,
-        cipher_named: parameter(c"lumo_cipher").is_some(),
+        discard_wal: parameters.is_set(c"lumo_discard_wal"),
+        partial_journal: parameters.is_set(c"lumo_partial_journal"),
+        cipher_named: parameters.get(c"lumo_cipher").is_some(),
         sector_told: 0,
         empty_when_read: false,
         header_confirmed: false,
@@ -384,11 +386,14 @@ unsafe fn main_content(
         is_new: false,
         journal_buffers: Buffers::default(),
     };
+    if size == 0 {
+        database.check_new()?;
+    }
     if size > 0 {
         match database.unlock(base) {
             // Whatever it is, nobody said that it is ours: SQLite, too, opens a file that is no database, and says so
             // when it is first used. It is not handed through, since SQLite would take the logs beside it for its own.
-            Err(fault) if fault.class == FaultClass::NotEncrypted && shim.pass_through && !explicit => {
+            Err(fault) if fault.class == FaultClass::NotEncrypted && may_be_plain => {
                 database.phase = Phase::Refused(fault.at_path(path));
             }
             unlocked => unlocked?,
@@ -417,69 +422,19 @@ fn allow_writer(shim: &Shim, base: &mut BaseFile) {
     }
 }
 
-fn bad_parameter(name: &str, value: &str, wanted: &str) -> Fault {
-    Fault::new(FaultClass::InvalidArgument, format!("{name}={value:?} in the URI: it must be {wanted}"))
+fn plain_with_key(path: &str) -> Fault {
+    Fault::new(
+        FaultClass::NotEncrypted,
+        "a key, or the UUID of an encrypted database, was given for this path, and lumo_plain=1 asks for it in clear; \
+         leave one of the two out",
+    )
+    .at_path(path)
 }
 
 fn is_plaintext(base: &mut BaseFile) -> Result<bool> {
     let mut magic = [0u8; header::SQLITE_MAGIC.len()];
     Ok(base.read(&mut magic, 0)? && magic == *header::SQLITE_MAGIC)
 }
-
-/// Options and whether somebody named this very file.
-struct Given {
-    open: OpenOptions,
-    explicit: bool,
-    from_environment: bool,
-}
-
-/// The key of a file, in the order of the documentation: a handle from `connect`, the URI, `unlock`, the
-/// environment. (`PRAGMA lumo_key` comes later, to a file that opened without one.)
-fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<String>) -> Result<Given> {
-    let mut open = OpenOptions::default();
-    let (mut explicit, mut from_environment) = (false, false);
-    if let Some(handle) = parameter(c"lumo_handle") {
-        open = registry::take_handle(&handle).ok_or_else(|| {
-            Fault::new(
-                FaultClass::InvalidArgument,
-                "the lumo_handle in the URI is unknown or used up: a handle opens one database once",
-            )
-        })?;
-        explicit = open.key.is_some();
-    }
-    if open.key.is_none()
-        && let Some(text) = parameter(c"lumo_key")
-    {
-        shim.host().api.write_log(
-            SQLITE_WARNING,
-            "a key in a URI is visible to everything that sees the file name; use \
-                 lumocrypt.connect(key=…)",
-        );
-        open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
-        explicit = true;
-    }
-    let known = registry::unlocked(path);
-    open.settle_limits(parameter(c"lumo_kdf_limit").as_deref(), known.as_ref())?;
-    if open.key.is_none()
-        && let Some(known) = known
-    {
-        let given = std::mem::replace(&mut open, known);
-        open.io = given.io.or(open.io);
-        (open.limits, open.limits_named) = (given.limits, given.limits_named);
-        explicit = true;
-    }
-    if open.key.is_none()
-        && let Some(text) = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty())
-    {
-        use std::os::unix::ffi::OsStrExt;
-        open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
-        from_environment = true;
-    }
-    Ok(Given { open, explicit, from_environment })
-}
-
-/// SQLITE_WARNING (sqlite3.h): the code under which SQLite logs warnings.
-const SQLITE_WARNING: c_int = 28;
 
 unsafe extern "C" fn x_delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_dir: c_int) -> c_int {
     // SAFETY: SQLite calls a registered VFS of ours.
@@ -513,11 +468,28 @@ unsafe extern "C" fn x_full_pathname(
     len: c_int,
     out: *mut c_char,
 ) -> c_int {
+    // SAFETY: SQLite calls a registered VFS of ours.
+    let shim = unsafe { shim_of(vfs) };
     // SAFETY: passing on what SQLite passed.
-    unsafe {
-        let base = shim_of(vfs).base;
-        (*base).full_pathname.map_or(SQLITE_ERROR, |full_pathname| full_pathname(base, name, len, out))
+    let code = unsafe {
+        (*shim.base)
+            .full_pathname
+            .map_or(SQLITE_ERROR, |full_pathname| full_pathname(shim.base, name, len, out))
+    };
+    if code & 0xff != SQLITE_OK || out.is_null() {
+        return code;
     }
+    // SAFETY: what SQLite passed, and the string that the VFS below has made of it.
+    unsafe { given::full_name_was_made(name, out) };
+    if shim.shared && !sharing::is_expected() {
+        // SAFETY: as above.
+        let path = unsafe { CStr::from_ptr(out) }.to_string_lossy();
+        if mains::is_open(shim, unsafe { CStr::from_ptr(out) }) {
+            // Nobody but an ATTACH comes here, and it would join a cache without a question.
+            return guard(&shim.host().api, &path, || Err(sharing::joining()));
+        }
+    }
+    code
 }
 
 unsafe extern "C" fn x_dl_open(vfs: *mut sqlite3_vfs, name: *const c_char) -> *mut c_void {

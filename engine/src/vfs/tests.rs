@@ -3,6 +3,7 @@
 //! Below is a VFS in memory and above nothing: the callbacks are called as SQLite would.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -20,6 +21,7 @@ use crate::files::storage::{MemoryFile, Storage};
 use crate::keys::cache;
 use crate::keys::material::Key;
 use crate::keys::registry::{self, OpenOptions};
+use crate::keys::unlocked;
 
 const MAIN: c_int = SQLITE_OPEN_MAIN_DB | 0x6; // SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
 
@@ -136,6 +138,9 @@ fn api() -> Api {
     unsafe extern "C" fn parameter(_: *const c_char, _: *const c_char) -> *const c_char {
         null_mut()
     }
+    unsafe extern "C" fn no_key(_: *const c_char, _: c_int) -> *const c_char {
+        null_mut()
+    }
     unsafe extern "C" fn next(_: *mut sqlite3, _: *mut sqlite3_stmt) -> *mut sqlite3_stmt {
         null_mut()
     }
@@ -195,6 +200,7 @@ fn api() -> Api {
         db_filename: no_name,
         file_control: control,
         uri_parameter: parameter,
+        uri_key: no_key,
         filename_journal: name,
         filename_wal: name,
         open_v2,
@@ -247,7 +253,7 @@ struct Opened {
 impl Opened {
     fn new(path: &str) -> Opened {
         let key = Some(Arc::new(Key::raw(&[7; 32]).unwrap()));
-        registry::unlock_path(path, OpenOptions { key, ..OpenOptions::default() });
+        unlocked::insert(Path::new(path), OpenOptions { key, ..OpenOptions::default() }, None);
         let host: &'static Host = Box::leak(Box::new(Host::for_tests(api())));
         let vfs = host.add_for_tests(base_vfs());
         let mut opened = Opened { memory: vec![0; (size_of::<ShimFile>() + size_of::<Below>()).div_ceil(8)] };

@@ -6,30 +6,66 @@
 //! the file is looked up when SQLite does: then the thread holds the cache's mutex and the connection's.
 
 use std::ptr::null_mut;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::company::{self, Main};
 use super::file::{Content, OpenFile};
 use super::mains;
+use super::sharing;
 use crate::error::{Fault, FaultClass, Result};
+use crate::keys::material::Key;
+use crate::locks::{Lock, Rank};
 
-/// What a file object knows of the connections that it serves. It is read without any mutex.
-#[derive(Default)]
+/// What a file object knows of the connections that it serves. It is read without any mutex of SQLite's.
 pub struct Users {
+    /// The file's path, and whether connections on its VFS prove their keys.
+    path: String,
+    prove: bool,
     /// The first connection is known.
     introduced: AtomicBool,
     /// There were others since.
     joined: AtomicBool,
+    /// Those that will not prove a key, by the key that the process knew of the path when they joined. Whether that lets
+    /// them in depends on what the file is open with, which is looked at under the cache's mutex.
+    unproven: Lock<Vec<Option<Arc<Key>>>>,
+    /// One of them must not use the cache.
+    strangers: AtomicBool,
 }
 
 impl Users {
+    /// Of the file at `path`, on a VFS whose connections `prove` their keys, or do not.
+    pub fn new(prove: bool, path: String) -> Users {
+        Users {
+            path,
+            prove,
+            introduced: AtomicBool::new(false),
+            joined: AtomicBool::new(false),
+            unproven: Lock::new(Rank::Joiners, Vec::new()),
+            strangers: AtomicBool::new(false),
+        }
+    }
+
     /// SQLite names a connection: is it the first, the one that has just opened the file?
     pub fn is_first(&self) -> bool {
         let first = !self.introduced.swap(true, Ordering::AcqRel);
         if !first {
+            if !(self.prove && sharing::is_expected()) {
+                let known = sharing::known_key(&self.path);
+                self.unproven.lock().push(known);
+            }
             self.joined.store(true, Ordering::Release);
         }
         first
+    }
+
+    /// Refuses everybody once a connection has joined that has shown no key and needed one.
+    fn check(&self, open: &OpenFile) -> Result<()> {
+        let unproven = std::mem::take(&mut *self.unproven.lock());
+        if unproven.iter().any(|known| !sharing::may_join(open, known.as_deref())) {
+            self.strangers.store(true, Ordering::Release);
+        }
+        if self.strangers.load(Ordering::Acquire) { Err(sharing::joined()) } else { Ok(()) }
     }
 
     /// Do several connections use the file?
@@ -52,11 +88,12 @@ pub fn foreign(path: &str) -> Fault {
 
 /// One of the connections that share a file's cache is about to use it.
 ///
-/// Errors: as [`foreign`].
+/// Errors: as [`foreign`]; `KeyRequired` if a connection has joined that needed a key and has shown none.
 ///
 /// # Safety
-/// SQLite calls for `open` on behalf of one of its connections.
-pub unsafe fn check_user(open: &mut OpenFile) -> Result<()> {
+/// SQLite calls for `open` on behalf of one of its connections, which are `users`.
+pub unsafe fn check_user(open: &mut OpenFile, users: &Users) -> Result<()> {
+    users.check(open)?;
     if open.connection != 0 {
         // From here on it belongs to none.
         open.connection = 0;

@@ -10,12 +10,11 @@ from ..convert import convert as run_convert
 from ..convert import decrypt as run_decrypt
 from ..convert import encrypt as run_encrypt
 from ..formats import GOSQLITE, NATIVE, Format
-from ..info import inspect
 from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..paths import existing_file
 from .gosqlitekey import format_option, gosqlite_key, salt_option
-from .keysource import KeySource, key_options, new_key_options
+from .keysource import KeySource, key_options, new_key_options, uuid_option
 from .output import print_json, progress_bar, say
 
 
@@ -64,10 +63,8 @@ def encrypt(
         key = gosqlite_key(key_source, cipher, salt, new=True)
     elif salt is not None:
         raise click.UsageError("--salt is for the gosqlite format; here the header holds one")
-    elif cipher != CHECKSUM:
-        key = key_source.obtain(new=True)
-    elif key_source.named:
-        raise click.UsageError("the checksum suite takes no key")
+    else:
+        key = key_source.of_checksum(source) if cipher == CHECKSUM else key_source.obtain(new=True)
     with progress_bar("encrypting", quiet=as_json) as progress:
         done = run_encrypt(
             source,
@@ -97,6 +94,7 @@ def encrypt(
 )
 @salt_option("--salt")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@uuid_option
 @key_options
 def decrypt(
     source: str,
@@ -106,16 +104,18 @@ def decrypt(
     page_size: int | None,
     salt: str | None,
     as_json: bool,
+    uuid: str | None,
     key_source: KeySource,
 ) -> None:
     """Decrypt the database SOURCE, in place or to DESTINATION."""
-    key = _key_of(source, file_format, key_source, cipher, salt)
+    key = _key_of(source, file_format, key_source, cipher, salt, uuid)
     with progress_bar("decrypting", quiet=as_json) as progress:
         done = run_decrypt(
             source,
             destination,
             key=key,
             kdf_limit=key_source.kdf_limit,
+            uuid=uuid,
             format=file_format,
             cipher=cipher,
             page_size=page_size,
@@ -148,6 +148,7 @@ def decrypt(
 )
 @click.option("--block-size", type=int, metavar="BYTES", help="Of the result, for lumocrypt's format.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@uuid_option
 @key_options
 @new_key_options
 def convert(
@@ -163,6 +164,7 @@ def convert(
     kdf: str,
     block_size: int | None,
     as_json: bool,
+    uuid: str | None,
     key_source: KeySource,
     new_key_source: KeySource,
 ) -> None:
@@ -172,14 +174,15 @@ def convert(
     plaintext there are encrypt and decrypt, with --format gosqlite.
     """
     costs = parse_kdf(kdf)
-    key = _key_of(source, old_format, key_source, cipher, salt)
+    key = _key_of(source, old_format, key_source, cipher, salt, uuid)
     new_key: AnyKey | None = None
     if new_format == GOSQLITE:
         new_key = gosqlite_key(new_key_source, new_cipher, new_salt, new=True)
     elif new_salt is not None:
         raise click.UsageError("--new-salt is for the gosqlite format; here the header holds one")
-    elif new_cipher != CHECKSUM:
-        new_key = new_key_source.obtain(new=True)
+    else:
+        none = new_cipher == CHECKSUM
+        new_key = new_key_source.of_checksum(source) if none else new_key_source.obtain(new=True)
     with progress_bar("converting", quiet=as_json) as progress:
         done = run_convert(
             source,
@@ -191,6 +194,7 @@ def convert(
             cipher=cipher,
             page_size=page_size,
             new_cipher=new_cipher,
+            uuid=uuid,
             kdf=costs,
             kdf_limit=key_source.kdf_limit,
             block_size=block_size,
@@ -203,12 +207,17 @@ def convert(
 
 
 def _key_of(
-    source: str, file_format: Format, key_source: KeySource, cipher: str | None, salt: str | None
+    source: str,
+    file_format: Format,
+    key_source: KeySource,
+    cipher: str | None,
+    salt: str | None,
+    uuid: str | None,
 ) -> AnyKey | None:
     """The key that opens a source of a format."""
-    path = existing_file(source)
+    existing_file(source)
     if file_format == GOSQLITE:
         return gosqlite_key(key_source, cipher, salt)
     if salt is not None:
         raise click.UsageError("--salt is for the gosqlite format; here the header holds one")
-    return None if inspect(path).cipher == CHECKSUM else key_source.obtain()
+    return key_source.existing(source, uuid)

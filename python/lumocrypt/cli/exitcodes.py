@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import HeaderDamagedError, KeyRequiredError, KeySourceError, TamperedError, WrongKeyError
+from ..errors import (
+    HeaderDamagedError,
+    KeyRequiredError,
+    KeySourceError,
+    TamperedError,
+    WrongDatabaseError,
+    WrongKeyError,
+)
 
 OK = 0
 #: Anything that has no code of its own. KdfLimitError, too: what a header asks for says nothing of the key.
@@ -11,7 +18,7 @@ FAILURE = 1
 USAGE = 2
 #: The key is wrong, missing or malformed.
 KEY = 3
-#: Tampering or damage was found.
+#: Tampering or damage was found, or another database than the one that was asked for.
 DAMAGE = 4
 
 
@@ -20,7 +27,7 @@ def exit_code(error: BaseException) -> int:
     match error:
         case KeyRequiredError() | WrongKeyError() | KeySourceError():
             return KEY
-        case TamperedError() | HeaderDamagedError():
+        case TamperedError() | HeaderDamagedError() | WrongDatabaseError():
             return DAMAGE
         case UnicodeDecodeError():
             # A message of SQLite that quotes a file (errors.quoting_files).

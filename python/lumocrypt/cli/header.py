@@ -5,11 +5,8 @@ from __future__ import annotations
 import click
 
 from .. import backup_header, restore_header
-from ..connection import CHECKSUM
-from ..errors import CryptError
-from ..info import inspect
 from ..paths import existing_file
-from .keysource import KeySource, key_options
+from .keysource import KeySource, key_options, uuid_option
 from .output import print_fields, print_json, say
 
 
@@ -22,12 +19,13 @@ def header() -> None:
 @click.argument("file", type=click.Path())
 @click.argument("path", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def backup(file: str, path: str, as_json: bool) -> None:
+@uuid_option
+def backup(file: str, path: str, as_json: bool, uuid: str | None) -> None:
     """Copy the header of FILE to the new file PATH. Needs no key.
 
     The keys that open FILE now open the copy, also after they have been removed: keep it safe.
     """
-    target = backup_header(file, path)
+    target = backup_header(file, path, uuid=uuid)
     if as_json:
         print_fields(ok=True, path=existing_file(file), backup=target)
     else:
@@ -38,16 +36,17 @@ def backup(file: str, path: str, as_json: bool) -> None:
 @click.argument("file", type=click.Path())
 @click.argument("path", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@uuid_option
 @key_options
-def restore(file: str, path: str, as_json: bool, key_source: KeySource) -> None:
+def restore(file: str, path: str, as_json: bool, uuid: str | None, key_source: KeySource) -> None:
     """Put the header in PATH, a backup, back into FILE. The key is one that opens the backup.
 
     A header of another database, or from before a change of the data key, is refused. The header that is
     there is kept beside FILE.
     """
     existing_file(file)
-    given = None if _is_checksum(path) else key_source.obtain()
-    done = restore_header(file, path, key=given, kdf_limit=key_source.kdf_limit)
+    given = key_source.existing(file, uuid, header=path)
+    done = restore_header(file, path, key=given, kdf_limit=key_source.kdf_limit, uuid=uuid)
     if as_json:
         print_json(done, ok=True)
         return
@@ -55,10 +54,3 @@ def restore(file: str, path: str, as_json: bool, key_source: KeySource) -> None:
     say(f"what was there before is in {done.saved}")
     if done.new_cells:
         say("warning: the database no longer knows which WAL belonged to it; if there was one, it is lost")
-
-
-def _is_checksum(path: str) -> bool:
-    try:
-        return inspect(existing_file(path)).cipher == CHECKSUM
-    except CryptError:
-        return False

@@ -6,10 +6,9 @@ import click
 
 from .. import info as read_info
 from .. import verify as run_verify
-from ..connection import CHECKSUM
 from ..damage import describe
 from . import exitcodes
-from .keysource import KeySource, key_options
+from .keysource import KeySource, key_options, uuid_option
 from .output import describe_keyslot, print_json, progress_bar, say
 
 # Enough to see a pattern; --json has them all.
@@ -19,14 +18,13 @@ _SHOWN_PAGES = 20
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@uuid_option
 @key_options
-def verify(file: str, as_json: bool, key_source: KeySource) -> int:
+def verify(file: str, as_json: bool, uuid: str | None, key_source: KeySource) -> int:
     """Check every block of FILE and its logs. Exit code 4 if anything is damaged."""
-    key = None
-    if read_info(file).cipher != CHECKSUM:
-        key = key_source.obtain()
+    key = key_source.existing(file, uuid)
     with progress_bar("verifying", quiet=as_json) as progress:
-        result = run_verify(file, key=key, kdf_limit=key_source.kdf_limit, progress=progress)
+        result = run_verify(file, key=key, kdf_limit=key_source.kdf_limit, uuid=uuid, progress=progress)
     code = exitcodes.OK if result.ok else exitcodes.DAMAGE
     if as_json:
         print_json(result)
@@ -50,9 +48,10 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
 @click.command()
 @click.argument("file", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def info(file: str, as_json: bool) -> None:
+@uuid_option
+def info(file: str, as_json: bool, uuid: str | None) -> None:
     """Show what the header of FILE says. Needs no key."""
-    found = read_info(file)
+    found = read_info(file, uuid=uuid)
     if as_json:
         print_json(found, ok=True)
         return

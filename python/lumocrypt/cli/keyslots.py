@@ -11,7 +11,7 @@ from ..info import Keyslot
 from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..paths import existing_file
-from .keysource import KeySource, key_options, new_key_options
+from .keysource import KeySource, key_options, new_key_options, uuid_option
 from .output import describe_keyslot, print_fields, print_json, say
 
 _kdf_option = click.option(
@@ -39,9 +39,10 @@ def key() -> None:
 @key.command("list")
 @click.argument("file", type=click.Path())
 @_json_option
-def list_(file: str, as_json: bool) -> None:
+@uuid_option
+def list_(file: str, as_json: bool, uuid: str | None) -> None:
     """List the keyslots of FILE. Needs no key."""
-    slots = keyslots(file)
+    slots = keyslots(file, uuid=uuid)
     if as_json:
         print_fields(ok=True, path=existing_file(file), keyslots=[asdict(slot) for slot in slots])
         return
@@ -54,17 +55,25 @@ def list_(file: str, as_json: bool) -> None:
 @_kdf_option
 @_label_option
 @_json_option
+@uuid_option
 @key_options
 @new_key_options
 def add(
-    file: str, kdf: str, label: str | None, as_json: bool, key_source: KeySource, new_key_source: KeySource
+    file: str,
+    kdf: str,
+    label: str | None,
+    as_json: bool,
+    uuid: str | None,
+    key_source: KeySource,
+    new_key_source: KeySource,
 ) -> None:
     """Let one more key open FILE."""
     costs = parse_kdf(kdf)
-    existing_file(file)
-    given = key_source.obtain()
+    given = key_source.existing(file, uuid)
     new = new_key_source.obtain(new=True)
-    slot = add_key(file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label)
+    slot = add_key(
+        file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label, uuid=uuid
+    )
     _report("added", file, slot, as_json)
 
 
@@ -72,11 +81,12 @@ def add(
 @click.argument("file", type=click.Path())
 @_slot_option
 @_json_option
+@uuid_option
 @key_options
-def remove(file: str, slot: int | None, as_json: bool, key_source: KeySource) -> None:
+def remove(file: str, slot: int | None, as_json: bool, uuid: str | None, key_source: KeySource) -> None:
     """Remove a keyslot of FILE; the last one stays."""
-    existing_file(file)
-    removed = remove_key(file, key=key_source.obtain(), slot=slot, kdf_limit=key_source.kdf_limit)
+    given = key_source.existing(file, uuid)
+    removed = remove_key(file, key=given, slot=slot, kdf_limit=key_source.kdf_limit, uuid=uuid)
     if as_json:
         print_fields(ok=True, path=existing_file(file), removed=removed)
     else:
@@ -88,17 +98,25 @@ def remove(file: str, slot: int | None, as_json: bool, key_source: KeySource) ->
 @_kdf_option
 @_label_option
 @_json_option
+@uuid_option
 @key_options
 @new_key_options
 def change(
-    file: str, kdf: str, label: str | None, as_json: bool, key_source: KeySource, new_key_source: KeySource
+    file: str,
+    kdf: str,
+    label: str | None,
+    as_json: bool,
+    uuid: str | None,
+    key_source: KeySource,
+    new_key_source: KeySource,
 ) -> None:
     """Replace a key of FILE by another one, in the same keyslot."""
     costs = parse_kdf(kdf)
-    existing_file(file)
-    given = key_source.obtain()
+    given = key_source.existing(file, uuid)
     new = new_key_source.obtain(new=True)
-    slot = change_key(file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label)
+    slot = change_key(
+        file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label, uuid=uuid
+    )
     _report("changed", file, slot, as_json)
 
 
@@ -107,14 +125,15 @@ def change(
 @click.argument("text")
 @_slot_option
 @_json_option
+@uuid_option
 @key_options
-def label(file: str, text: str, slot: int | None, as_json: bool, key_source: KeySource) -> None:
+def label(
+    file: str, text: str, slot: int | None, as_json: bool, uuid: str | None, key_source: KeySource
+) -> None:
     """Label a keyslot of FILE with TEXT."""
-    existing_file(file)
-    given = key_source.obtain()
-    _report(
-        "labelled", file, label_key(file, text, key=given, slot=slot, kdf_limit=key_source.kdf_limit), as_json
-    )
+    given = key_source.existing(file, uuid)
+    named = label_key(file, text, key=given, slot=slot, kdf_limit=key_source.kdf_limit, uuid=uuid)
+    _report("labelled", file, named, as_json)
 
 
 def _report(done: str, file: str, slot: Keyslot, as_json: bool) -> None:

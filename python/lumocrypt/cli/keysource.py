@@ -15,9 +15,12 @@ from typing import Any
 import click
 
 from .. import kdf, keyring
-from ..errors import KeySourceError, make
-from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, Hidden, Key, RemoteKey
+from ..connection import CHECKSUM
+from ..errors import CryptError, HeaderDamagedError, KeySourceError, NotEncryptedError, make
+from ..identity import inspect_as, resolve_uuid
+from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, NO_KEY, Hidden, Key, NoKey, RemoteKey
 from ..kms import KmsKey
+from ..paths import existing_file
 from . import keytext
 
 #: The environment variable that holds the new key of a command with two.
@@ -99,6 +102,8 @@ class KeySource:
     file: str | None = None
     keyring: str | None = None
     kms: str | None = None
+    #: The command line said that no key is meant.
+    no_key: bool = False
     #: Limits on what keyslots' Argon2id may cost; None are those of LUMO_KDF_LIMIT, or the engine's.
     kdf_limit: kdf.KdfLimit | None = None
 
@@ -118,6 +123,8 @@ class KeySource:
         ``new`` says that the key is to open the database from now on, and asks twice at the prompt. Raises
         KeySourceError if the source has no usable key.
         """
+        if self.no_key:
+            raise make(KeySourceError, "--no-key was given, and this needs a key")
         if self.keyring is not None:
             service, user = split_keyring(self.keyring)
             return Key.from_keyring(service, user)
@@ -125,11 +132,59 @@ class KeySource:
             return KmsKey(self.kms)
         return keytext.parse(*self._read(new))
 
+    def existing(
+        self, file: str, uuid: str | None = None, *, header: str | None = None
+    ) -> Key | RemoteKey | NoKey:
+        """The key that opens the database ``file``, which has the UUID ``uuid`` if one is given.
+
+        The file has to be a database before anybody is asked for a key. But whether one is wanted it does
+        not decide, since nothing that it says is authenticated: one that takes none is refused unless the
+        command line says so, or nobody has given a key or could be asked for one. ``header``: the file
+        whose header is meant.
+
+        Raises NotEncryptedError, WrongDatabaseError, KeySourceError, and what :func:`lumocrypt.info` raises.
+        """
+        path = existing_file(header or file)
+        try:
+            cipher = inspect_as(path, resolve_uuid(uuid)).cipher
+        except HeaderDamagedError:
+            # Of a backup there are better words for it, and so is with one sound copy to come back to.
+            if header is None:
+                raise
+            cipher = ""
+        if self.no_key:
+            return NO_KEY
+        if cipher == CHECKSUM:
+            if not self.given and not keytext.has_terminal():
+                return NO_KEY
+            raise self.not_taken(path)
+        return self.obtain()
+
+    def of_checksum(self, path: str) -> NoKey:
+        """The key of a database that is to be made with the checksum cipher. Raises NotEncryptedError if
+        there is one, UsageError if an option names one."""
+        if self.named:
+            raise click.UsageError("the checksum suite takes no key")
+        if self.given and not self.no_key:
+            raise self.not_taken(path)
+        return NO_KEY
+
+    def not_taken(self, path: str) -> CryptError:
+        """The error for a key, given or about to be, and a file that takes none."""
+        return make(
+            NotEncryptedError,
+            "a key is meant for this file, but it is only checksummed and takes none; if that is expected, "
+            "say so with --no-key",
+            path=path,
+        )
+
     def text(self, *, new: bool = False) -> Hidden:
         """The text of a key that is for another program's format, from the same sources.
 
         Raises KeySourceError, for a key-management service too, which gives out none.
         """
+        if self.no_key:
+            raise make(KeySourceError, "--no-key was given, and this needs a key")
         if self.kms is not None:
             raise make(
                 KeySourceError,
@@ -174,7 +229,16 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="What a header may ask for to try a passphrase; more is for files that you trust. Default: "
         "LUMO_KDF_LIMIT, else t=64,m=1048576,p=64,work=8388608.",
     )
-    return limit(_options(command, _EXISTING))
+    no_key = click.option("--no-key", is_flag=True, help="No key is meant: the database is only checksummed.")
+    return limit(no_key(_options(command, _EXISTING)))
+
+
+#: The option that says which database is meant.
+uuid_option = click.option(
+    "--uuid",
+    metavar="UUID",
+    help="Accept only the database with this UUID, which `lumocrypt info` shows.",
+)
 
 
 def new_key_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -188,7 +252,8 @@ def _options(command: Callable[..., Any], role: _Role) -> Callable[..., Any]:
     def gather(environment: KeyEnvironment, *arguments: Any, **options: Any) -> Any:
         given = {kind: options.pop((role.prefix + kind).replace("-", "_")) for kind in _KINDS}
         limit = options.pop("kdf_limit", None) if role is _EXISTING else None
-        source = _source(role, environment, given, limit)
+        no_key = options.pop("no_key", False) if role is _EXISTING else False
+        source = _source(role, environment, given, limit, no_key=no_key)
         return command(*arguments, **{role.parameter: source}, **options)
 
     decorated: Callable[..., Any] = gather
@@ -221,12 +286,16 @@ def _click_options(role: _Role) -> list[Callable[..., Any]]:
     ]
 
 
-def _source(role: _Role, environment: KeyEnvironment, given: dict[str, Any], limit: str | None) -> KeySource:
+def _source(
+    role: _Role, environment: KeyEnvironment, given: dict[str, Any], limit: str | None, *, no_key: bool
+) -> KeySource:
     # Descriptor 0 is a source, too.
     named = [kind for kind in _KINDS if given[kind] is not None and given[kind] is not False]
     if len(named) > 1:
         *most, last = (role.option(kind) for kind in _KINDS)
         raise click.UsageError(f"give one of {', '.join(most)} and {last}")
+    if no_key and named:
+        raise click.UsageError("--no-key and the source of a key exclude each other")
     descriptor, file = given["key-fd"], given["key-file"]
     if given["key-stdin"] or file == "-":
         descriptor, file = keytext.STDIN, None
@@ -236,4 +305,4 @@ def _source(role: _Role, environment: KeyEnvironment, given: dict[str, Any], lim
         caps = None if limit is None else kdf.parse_limit(limit)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    return KeySource(role, environment, descriptor, file, given["keyring"], given["kms"], caps)
+    return KeySource(role, environment, descriptor, file, given["keyring"], given["kms"], no_key, caps)

@@ -6,11 +6,8 @@ import click
 
 from .. import SalvagedTable, SalvageResult
 from .. import salvage as run_salvage
-from ..connection import CHECKSUM
-from ..info import inspect
-from ..paths import existing_file
 from . import exitcodes
-from .keysource import KeySource, key_options
+from .keysource import KeySource, key_options, uuid_option
 from .output import print_json, progress_bar, say
 
 
@@ -19,18 +16,25 @@ from .output import print_json, progress_bar, say
 @click.argument("destination", type=click.Path())
 @click.option("--plain", is_flag=True, help="Leave the result in clear.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@uuid_option
 @key_options
-def salvage(source: str, destination: str, plain: bool, as_json: bool, key_source: KeySource) -> int:
+def salvage(
+    source: str, destination: str, plain: bool, as_json: bool, uuid: str | None, key_source: KeySource
+) -> int:
     """Copy what is left of the damaged database SOURCE to the new database DESTINATION.
 
     The result has the same keys. Exit code 4 if anything was lost; the result is there all the same.
     """
-    key = None
-    if inspect(existing_file(source)).cipher != CHECKSUM:
-        key = key_source.obtain()
+    key = key_source.existing(source, uuid)
     with progress_bar("salvaging", quiet=as_json) as progress:
         result = run_salvage(
-            source, destination, key=key, kdf_limit=key_source.kdf_limit, plain=plain, progress=progress
+            source,
+            destination,
+            key=key,
+            kdf_limit=key_source.kdf_limit,
+            uuid=uuid,
+            plain=plain,
+            progress=progress,
         )
     code = exitcodes.OK if result.ok else exitcodes.DAMAGE
     if as_json:

@@ -6,10 +6,9 @@ import click
 
 from .. import rekey as run_rekey
 from ..kdf import parse as parse_kdf
-from ..paths import existing_file
 from ..rekey import LOCK_WAIT
 from . import keytext
-from .keysource import KeySource, key_options, new_key_options
+from .keysource import KeySource, key_options, new_key_options, uuid_option
 from .output import print_json, progress_bar, say
 
 
@@ -28,6 +27,7 @@ from .output import print_json, progress_bar, say
     multiple=True,
     help="The key of another keyslot; repeatable.",
 )
+@uuid_option
 @key_options
 @new_key_options
 def rekey(
@@ -39,6 +39,7 @@ def rekey(
     wait: float,
     as_json: bool,
     other_key_files: tuple[str, ...],
+    uuid: str | None,
     key_source: KeySource,
     new_key_source: KeySource,
 ) -> None:
@@ -49,8 +50,7 @@ def rekey(
     goes on where it stopped.
     """
     costs = None if kdf is None else parse_kdf(kdf)
-    existing_file(file)
-    key = key_source.obtain()
+    key = key_source.existing(file, uuid)
     # A variable that is there for another command is no request to change the key.
     changes = change_key or new_key_source.named
     if new_key_source.given and not changes:
@@ -65,6 +65,7 @@ def rekey(
             cipher=cipher,
             kdf=costs,
             kdf_limit=key_source.kdf_limit,
+            uuid=uuid,
             other_keys=others,
             drop_other_slots=drop_other_slots,
             wait=wait,

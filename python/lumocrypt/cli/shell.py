@@ -13,47 +13,47 @@ import click
 from .. import __version__
 from ..connection import CHECKSUM
 from ..errors import KeySourceError, make
-from ..info import inspect
 from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
-from ..keys import Key, RemoteKey
-from ..paths import absolute, existing_file, size
+from ..keys import Key, NoKey, RemoteKey
+from ..paths import absolute, size
 from ..shell.history import History, default_path
 from ..shell.session import MEMORY, Session
 from ..shell.settings import Settings
 from . import exitcodes, keytext
-from .keysource import KeySource, key_options
+from .keysource import KeySource, key_options, uuid_option
 
 
 @click.command()
 @click.argument("file", type=click.Path())
 @click.argument("sql", nargs=-1)
 @click.option("--readonly", is_flag=True, help="Write nothing to the database.")
-@click.option("--no-key", is_flag=True, help="Open without a key; .lumo-key asks for it.")
 @click.option("--mode", metavar="NAME", help="How rows are shown; .help mode.")
 @click.option("--headers/--no-headers", default=None, help="Show the names of columns or not.")
 @click.option("--bail", is_flag=True, help="Stop a script at its first error.")
 @click.option("--no-history", is_flag=True, help="Neither read nor keep what is typed.")
 @click.option("--cipher", metavar="NAME", help="The suite of a database that is created.")
 @click.option("--kdf", metavar="PROFILE", default=DEFAULT, help="Cost of a passphrase, as for encrypt.")
+@uuid_option
 @key_options
 def shell(
     file: str,
     sql: tuple[str, ...],
     readonly: bool,
-    no_key: bool,
     mode: str | None,
     headers: bool | None,
     bail: bool,
     no_history: bool,
     cipher: str | None,
     kdf: str,
+    uuid: str | None,
     key_source: KeySource,
 ) -> int:
     """Run SQL and dot-commands on the database FILE, which is created if it does not exist.
 
     They come from the arguments SQL, else from standard input: typed, with history and completion, or a
-    script. Results go to standard output in clear. `.help` lists the dot-commands.
+    script. Results go to standard output in clear. `.help` lists the dot-commands. With --no-key an
+    encrypted FILE is locked until .lumo-key asks for its key.
 
     Exit codes of scripts: 0 if all went well, 4 if damage was found, 3 for a wrong or missing key, else 1.
     """
@@ -69,14 +69,12 @@ def shell(
     settings.mode = mode or settings.mode
     settings.headers = settings.headers if headers is None else headers
     settings.bail = bail
-    if no_key and key_source.named:
-        raise click.UsageError("--no-key and the source of a key exclude each other")
     if not sql and not interactive and key_source.descriptor == keytext.STDIN:
         raise click.UsageError(
             "standard input cannot be both the key and the script; give the key with --key-file or --key-fd, "
             "or the SQL as an argument"
         )
-    key = None if no_key else _key(file, key_source, cipher)
+    key = _key(file, key_source, cipher, uuid)
     _as_bytes(sys.stdout)
     session = Session(
         file,
@@ -86,6 +84,7 @@ def shell(
         cipher=cipher,
         kdf=costs,
         kdf_limit=key_source.kdf_limit,
+        uuid=uuid,
     )
     del key
     try:
@@ -104,18 +103,15 @@ def shell(
         session.close()
 
 
-def _key(file: str, source: KeySource, cipher: str | None) -> Key | RemoteKey | None:
-    """The key of a database that there is, or is to be; None for one that has none."""
-    if file == MEMORY:
+def _key(
+    file: str, source: KeySource, cipher: str | None, uuid: str | None
+) -> Key | RemoteKey | NoKey | None:
+    """The key of a database that there is, or is to be; none where none is meant, or for now."""
+    if file == MEMORY or source.no_key:
         return None
-    if size(absolute(file)) == 0:
-        if cipher == CHECKSUM:
-            return None
-        return source.obtain(new=True)
-    # Before a key is asked for: it may be no database of ours.
-    if inspect(existing_file(file)).cipher == CHECKSUM:
-        return None
-    return source.obtain()
+    if size(absolute(file)) == 0 and uuid is None:
+        return source.of_checksum(file) if cipher == CHECKSUM else source.obtain(new=True)
+    return source.existing(file, uuid)
 
 
 def _ask(new: bool) -> Key:

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
+from urllib.parse import unquote
 
 #: How many lines are read back, and how many may be in the file before it is cut to that.
 _KEPT_LINES, _MOST_LINES = 1000, 2000
@@ -19,6 +20,7 @@ _KEY = re.compile(
     lumo[-_\s]*(?:re)?key            # our pragmas, URI parameters and dot-commands, however misspelt
     | pragma\b[^=(;]*key\b           # those of other encryptions: PRAGMA key, rekey, hexkey, textkey
     | attach\b.*\bkey\b              # ATTACH ... KEY '...'
+    | lumo[^\w]*\|\||\|\|[^\w]*(?:lumo|_?key)   # a name that SQL puts together
     | x\s*'[0-9a-f\s]{64,}           # a raw key, or a BLOB that is long enough for one
     """,
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
@@ -27,7 +29,14 @@ _KEY = re.compile(
 
 def may_hold_key(text: str) -> bool:
     """Whether a command or statement may hold a key; if in doubt it does."""
-    return _KEY.search(text) is not None
+    # SQLite takes the escapes out of a URI's names, too.
+    seen: set[str] = set()
+    while text not in seen:
+        if _KEY.search(text):
+            return True
+        seen.add(text)
+        text = unquote(text)
+    return False
 
 
 def default_path() -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..connection import CHECKSUM, connect
 from ..kdf import DEFAULT, Kdf, KdfLimit
-from ..keys import Key, RemoteKey
+from ..keys import Key, NoKey, RemoteKey
 from ..keyslots import change_key
 from ..paths import absolute, size
 from ..uri import encode_path
@@ -32,6 +32,8 @@ class _Opened:
     path: str
     readonly: bool
     has_key: bool
+    #: Which database it has to be.
+    uuid: str | None
 
 
 class Session:
@@ -40,23 +42,25 @@ class Session:
     def __init__(
         self,
         file: str,
-        key: Key | RemoteKey | None,
+        key: Key | RemoteKey | NoKey | None,
         *,
         ask: AskKey,
         readonly: bool = False,
         cipher: str | None = None,
         kdf: Kdf = DEFAULT,
         kdf_limit: KdfLimit | None = None,
+        uuid: str | None = None,
     ) -> None:
         """Opens ``file``; without a key an encrypted one is locked. ``cipher`` and ``kdf`` are for new
-        databases; ``kdf_limit`` is as for :func:`lumocrypt.connect`.
+        databases; ``kdf_limit`` is as for :func:`lumocrypt.connect`, and so is ``uuid``, of the database
+        in ``file``.
 
         Raises what :func:`lumocrypt.connect` raises, and FileNotFoundError.
         """
         self._ask = ask
         self._cipher, self._kdf, self._kdf_limit = cipher, kdf, kdf_limit
         self._progress: tuple[Callable[[], bool], int] | None = None
-        self._opened = self._connect(file, key, readonly)
+        self._opened = self._connect(file, key, readonly, uuid)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -68,7 +72,9 @@ class Session:
         """The database's absolute path, or ``:memory:``."""
         return self._opened.path
 
-    def _connect(self, file: str, key: Key | RemoteKey | None, readonly: bool) -> _Opened:
+    def _connect(
+        self, file: str, key: Key | RemoteKey | NoKey | None, readonly: bool, uuid: str | None = None
+    ) -> _Opened:
         if file == MEMORY:
             connection = connect(MEMORY, isolation_level=None)
             path = MEMORY
@@ -86,12 +92,13 @@ class Session:
                 cipher=self._cipher,
                 kdf=self._kdf,
                 kdf_limit=self._kdf_limit,
+                uuid=uuid,
                 isolation_level=None,
             )
         connection.text_factory = undecoded
         if self._progress is not None:
             connection.set_progress_handler(*self._progress)
-        return _Opened(connection, path, readonly, key is not None)
+        return _Opened(connection, path, readonly, key is not None, uuid)
 
     def watch(self, wanted: Callable[[], bool], interval: int) -> None:
         """Makes statements end when ``wanted`` returns true; SQLite asks every ``interval`` instructions."""
@@ -133,7 +140,7 @@ class Session:
         if not self.locked:
             raise ValueError("the database needs no key: it is open")
         key = self._ask(is_new(self.path))
-        self._replace(self._connect(self.path, key, self._opened.readonly))
+        self._replace(self._connect(self.path, key, self._opened.readonly, self._opened.uuid))
 
     def change_key(self) -> None:
         """Asks for the present key and, twice, for a new one, which replaces it in its keyslot.
@@ -149,7 +156,14 @@ class Session:
             raise ValueError("end the transaction first, with COMMIT or ROLLBACK")
         key = self._ask(False)
         new_key = self._ask(True)
-        change_key(self.path, key=key, new_key=new_key, kdf=self._kdf, kdf_limit=self._kdf_limit)
+        change_key(
+            self.path,
+            key=key,
+            new_key=new_key,
+            kdf=self._kdf,
+            kdf_limit=self._kdf_limit,
+            uuid=self._opened.uuid,
+        )
 
 
 def is_new(path: str) -> bool:
