@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 
 use crate::error::Fault;
+use crate::paths;
 
 thread_local! {
     static LAST: RefCell<Option<Fault>> = const { RefCell::new(None) };
@@ -40,7 +41,8 @@ pub fn to_json(fault: &Fault) -> String {
         "class": fault.class as i32,
         "name": fault.class.name(),
         "message": fault.message,
-        "path": fault.path,
+        "path": fault.path.as_deref().map(paths::text),
+        "path_hex": fault.path.as_deref().and_then(paths::hex),
         "file_kind": fault.kind.map(|kind| kind.name()),
         "page": fault.page,
         "code": fault.code,

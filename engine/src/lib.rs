@@ -13,6 +13,7 @@ pub mod fork;
 pub mod format;
 pub mod keys;
 pub mod offline;
+pub mod paths;
 pub mod room;
 pub mod sabotage;
 pub mod stats;

@@ -1,11 +1,12 @@
 //! Operations on whole files.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::input::InputFile;
-use super::{call, give, required, text};
+use super::{call, file_name, give, text};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
@@ -14,6 +15,7 @@ use crate::offline::convert::{self, Converted};
 use crate::offline::inspect::{self, hex};
 use crate::offline::progress::Report;
 use crate::offline::verify::{self, Files};
+use crate::paths;
 use crate::vfs::host::{self, OwnFile};
 
 /// Called with bytes done, bytes in all and the caller's context; a non-zero answer stops the operation.
@@ -27,7 +29,7 @@ pub type LumoProgress = Option<unsafe extern "C" fn(u64, u64, *mut c_void) -> c_
 pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut *mut c_char) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let path = unsafe { required(path) }?;
+        let path = unsafe { file_name(path) }?;
         let mut file = open(host, path)?;
         let description = inspect::inspect(&mut file.base).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.
@@ -53,7 +55,7 @@ pub unsafe extern "C" fn lumo_encrypt_file(
     call(|| {
         // SAFETY: as the caller promises.
         let (source, destination, options) =
-            unsafe { (required(source)?, required(destination)?, open_options(options, key)?) };
+            unsafe { (file_name(source)?, file_name(destination)?, open_options(options, key)?) };
         let mut file = InputFile::open(host, source)?;
         let mut target = DiskFile::open_empty(destination)?;
         let mut report = reporter(progress, context);
@@ -76,7 +78,7 @@ pub unsafe extern "C" fn lumo_create_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (destination, options) = unsafe { (required(destination)?, open_options(options, key)?) };
+        let (destination, options) = unsafe { (file_name(destination)?, open_options(options, key)?) };
         let mut target = DiskFile::open_empty(destination)?;
         convert::create(&mut target, &options).map_err(|fault| fault.at_path(destination))
     })
@@ -100,7 +102,7 @@ pub unsafe extern "C" fn lumo_decrypt_file(
     call(|| {
         // SAFETY: as the caller promises.
         let (source, destination, options) =
-            unsafe { (required(source)?, required(destination)?, open_options(options, key)?) };
+            unsafe { (file_name(source)?, file_name(destination)?, open_options(options, key)?) };
         let mut file = InputFile::open(host, source)?;
         let mut target = DiskFile::open_empty(destination)?;
         let mut report = reporter(progress, context);
@@ -127,7 +129,7 @@ pub unsafe extern "C" fn lumo_verify_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, options) = unsafe { (required(path)?, open_options(options, key)?) };
+        let (path, options) = unsafe { (file_name(path)?, open_options(options, key)?) };
         let mut main = InputFile::open(host, path)?;
         let mut wal = beside(host, path, "-wal")?;
         let mut journal = beside(host, path, "-journal")?;
@@ -144,14 +146,14 @@ pub unsafe extern "C" fn lumo_verify_file(
     })
 }
 
-pub(super) fn open(host: u32, path: &str) -> Result<OwnFile> {
+pub(super) fn open(host: u32, path: &Path) -> Result<OwnFile> {
     OwnFile::open(host::host(host)?, path)?
         .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
 }
 
 /// The log of a database, if it is there and has content.
-pub(super) fn beside(host: u32, path: &str, suffix: &str) -> Result<Option<OwnFile>> {
-    let Some(mut file) = OwnFile::open(host::host(host)?, &format!("{path}{suffix}"))? else {
+pub(super) fn beside(host: u32, path: &Path, suffix: &str) -> Result<Option<OwnFile>> {
+    let Some(mut file) = OwnFile::open(host::host(host)?, &paths::beside(path, suffix))? else {
         return Ok(None);
     };
     Ok(if file.base.size()? > 0 { Some(file) } else { None })

@@ -1,11 +1,12 @@
 //! Copies of a database's header.
 
 use std::ffi::{c_char, c_int};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::files::{beside, open, open_options};
-use super::{call, give, required};
+use super::{call, file_name, give};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::disk::DiskFile;
 use crate::files::storage::{Storage, is_zero};
@@ -25,7 +26,7 @@ pub unsafe extern "C" fn lumo_header_backup(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, destination) = unsafe { (required(path)?, required(destination)?) };
+        let (path, destination) = unsafe { (file_name(path)?, file_name(destination)?) };
         let mut file = open(host, path)?;
         let mut target = DiskFile::open_empty(destination)?;
         header_backup::back_up(&mut file.base, &mut target).map_err(|fault| fault.at_path(path))
@@ -50,7 +51,7 @@ pub unsafe extern "C" fn lumo_header_restore(
     call(|| {
         // SAFETY: as the caller promises.
         let (path, backup, options, saved) =
-            unsafe { (required(path)?, required(backup)?, open_options(options, key)?, required(saved)?) };
+            unsafe { (file_name(path)?, file_name(backup)?, open_options(options, key)?, file_name(saved)?) };
         let region = backup_region(host, backup)?;
         let mut target = DiskFile::open_empty(saved)?;
         let mut file =
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn lumo_header_restore(
 }
 
 /// The first bytes of a backup. It may be a whole database: hence through SQLite's VFS, which keeps the process's locks.
-fn backup_region(host: u32, path: &str) -> Result<Vec<u8>> {
+fn backup_region(host: u32, path: &Path) -> Result<Vec<u8>> {
     let mut file = open(host, path)?;
     let mut region = vec![0; HEADER_LEN as usize];
     if file.base.read(&mut region, 0)? {
@@ -81,7 +82,7 @@ fn backup_region(host: u32, path: &str) -> Result<Vec<u8>> {
 }
 
 /// Is there a journal beside the database that is not finished?
-fn has_journal(host: u32, path: &str) -> Result<bool> {
+fn has_journal(host: u32, path: &Path) -> Result<bool> {
     let Some(mut journal) = beside(host, path, "-journal")? else { return Ok(false) };
     let mut head = [0; 1];
     journal.base.read(&mut head, 0)?;

@@ -1,5 +1,7 @@
 //! The file that a whole-file operation reads, once for every thread.
 
+use std::path::{Path, PathBuf};
+
 use super::files::open;
 use crate::error::Result;
 use crate::files::storage::Storage;
@@ -10,7 +12,7 @@ use crate::vfs::host::OwnFile;
 pub(super) struct InputFile {
     file: OwnFile,
     host: u32,
-    path: String,
+    path: PathBuf,
 }
 
 // SAFETY: SQLite's files belong to connections, which its hosts move between threads; one thread at a time uses a
@@ -19,7 +21,7 @@ unsafe impl Send for InputFile {}
 
 impl InputFile {
     /// Opens the file at `path` with SQLite `host`.
-    pub(super) fn open(host: u32, path: &str) -> Result<InputFile> {
+    pub(super) fn open(host: u32, path: &Path) -> Result<InputFile> {
         Ok(InputFile { file: open(host, path)?, host, path: path.to_owned() })
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 
 use super::files::{LumoProgress, describe, open_options, reporter};
-use super::{call, give, required};
+use super::{call, file_name, give};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn lumo_encrypt_stream(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (destination, options) = unsafe { (required(destination)?, open_options(options, key)?) };
+        let (destination, options) = unsafe { (file_name(destination)?, open_options(options, key)?) };
         let Some(source) = source else {
             return Err(Fault::new(FaultClass::InvalidArgument, "a required argument is null"));
         };

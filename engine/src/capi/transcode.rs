@@ -1,13 +1,14 @@
 //! Whole files from one format to another.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::files::{LumoProgress, reporter};
 use super::input::InputFile;
-use super::{call, give, required};
+use super::{call, file_name, give, required};
 use crate::crypto::length_preserving::{LengthPreserving, instantiate_length_preserving};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::disk::DiskFile;
@@ -41,11 +42,11 @@ pub unsafe extern "C" fn lumo_convert_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (source, old) = unsafe { (required(source)?, format(options, key, secret, secret_len)?) };
+        let (source, old) = unsafe { (file_name(source)?, format(options, key, secret, secret_len)?) };
         // SAFETY: as the caller promises.
         let (destination, new) =
-            unsafe { (required(destination)?, format(new_options, new_key, new_secret, new_secret_len)?) };
-        let input = |path: &str| InputFile::open(host, path).map(Box::new);
+            unsafe { (file_name(destination)?, format(new_options, new_key, new_secret, new_secret_len)?) };
+        let input = |path: &Path| InputFile::open(host, path).map(Box::new);
         let mut view =
             View::open(input(source)?, &old.format, source).map_err(|fault| fault.at_path(source))?;
         let mut target = DiskFile::open_empty(destination)?;
@@ -84,7 +85,7 @@ pub unsafe extern "C" fn lumo_gosqlite_page_size(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, side) = unsafe { (required(path)?, format(options, 0, secret, secret_len)?) };
+        let (path, side) = unsafe { (file_name(path)?, format(options, 0, secret, secret_len)?) };
         let input = Box::new(InputFile::open(host, path)?);
         let view = View::open(input, &side.format, path).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.

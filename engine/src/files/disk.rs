@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
@@ -14,12 +14,13 @@ const SQLITE_FULL: i32 = 13;
 /// A file opened by the operating system.
 pub struct DiskFile {
     file: File,
-    path: String,
+    path: PathBuf,
 }
 
 impl DiskFile {
     /// Opens the empty file at `path`, which the caller has made, for writing.
-    pub fn open_empty(path: &str) -> Result<DiskFile> {
+    pub fn open_empty(path: impl AsRef<Path>) -> Result<DiskFile> {
+        let path = path.as_ref();
         let file =
             OpenOptions::new().read(true).write(true).open(path).map_err(|e| fault("opening", path, &e))?;
         let mut file = DiskFile { file, path: path.to_owned() };
@@ -34,17 +35,17 @@ impl DiskFile {
     }
 
     /// Opens the file at `path` for reading. `None`: there is none.
-    pub fn open(path: &str) -> Result<Option<DiskFile>> {
-        DiskFile::open_with(OpenOptions::new().read(true), path)
+    pub fn open(path: impl AsRef<Path>) -> Result<Option<DiskFile>> {
+        DiskFile::open_with(OpenOptions::new().read(true), path.as_ref())
     }
 
     /// Opens the file at `path` for reading and writing. `None`: there is none.
-    pub fn open_to_write(path: &str) -> Result<Option<DiskFile>> {
-        DiskFile::open_with(OpenOptions::new().read(true).write(true), path)
+    pub fn open_to_write(path: impl AsRef<Path>) -> Result<Option<DiskFile>> {
+        DiskFile::open_with(OpenOptions::new().read(true).write(true), path.as_ref())
     }
 
     /// Whoever may write to the folder may have put something else there: no link is followed, and no pipe waited for.
-    fn open_with(options: &mut OpenOptions, path: &str) -> Result<Option<DiskFile>> {
+    fn open_with(options: &mut OpenOptions, path: &Path) -> Result<Option<DiskFile>> {
         match options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
             Ok(file) => match file.metadata() {
                 Ok(found) if found.is_file() => Ok(Some(DiskFile { file, path: path.to_owned() })),
@@ -59,7 +60,7 @@ impl DiskFile {
     }
 
     /// Makes the file at `path`, which nobody may read who may not read `other`, as SQLite makes its journals.
-    pub fn create_like(path: &str, other: &str) -> Result<DiskFile> {
+    pub fn create_like(path: &Path, other: &Path) -> Result<DiskFile> {
         let like = std::fs::metadata(other).map_err(|error| fault("looking at", other, &error))?;
         let mode = like.mode() & 0o777;
         let file = OpenOptions::new()
@@ -81,7 +82,7 @@ impl DiskFile {
 }
 
 /// An error of the operating system, with its own words: "No space left on device" says what to do.
-fn fault(what: &str, path: &str, error: &Error) -> Fault {
+fn fault(what: &str, path: &Path, error: &Error) -> Fault {
     let fault = Fault::new(FaultClass::Io, format!("{what} failed: {error}")).at_path(path);
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => fault.with_code(SQLITE_FULL),
@@ -127,7 +128,7 @@ impl Storage for DiskFile {
 }
 
 /// Makes durable what the file at `path`, if there is one, holds now.
-pub fn sync_if_there(path: &str) -> Result<()> {
+pub fn sync_if_there(path: &Path) -> Result<()> {
     match DiskFile::open_to_write(path)? {
         Some(mut file) => file.sync(0),
         None => Ok(()),
@@ -135,8 +136,8 @@ pub fn sync_if_there(path: &str) -> Result<()> {
 }
 
 /// Makes durable which files the folder of `name` has.
-pub fn sync_folder(name: &str) -> Result<()> {
-    let folder = Path::new(name).parent().filter(|folder| !folder.as_os_str().is_empty());
+pub fn sync_folder(name: &Path) -> Result<()> {
+    let folder = name.parent().filter(|folder| !folder.as_os_str().is_empty());
     let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
     synced.map_err(|error| {
         Fault::new(FaultClass::Io, format!("syncing the folder failed: {error}")).at_path(name)

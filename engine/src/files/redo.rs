@@ -5,6 +5,7 @@
 //! newer.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::disk::{DiskFile, sync_folder};
 use super::storage::Storage;
@@ -12,17 +13,18 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::format::geometry::Geometry;
 use crate::format::redo_header::{LogPreamble, REDO_HEADER_LEN, REDO_SLOTS_OFFSET, RedoHeader};
 use crate::keys::file_keys::FileKeys;
+use crate::paths;
 
 /// What the file's name ends in.
 pub const REDO_SUFFIX: &str = "-lumo-rekey";
 
 /// The name of the file for the database at `path`.
-pub fn redo_path(path: &str) -> String {
-    format!("{path}{REDO_SUFFIX}")
+pub fn redo_path(path: &Path) -> PathBuf {
+    paths::beside(path, REDO_SUFFIX)
 }
 
 /// The file, if it belongs to the database with these keys.
-fn open(path: &str, keys: &FileKeys) -> Option<(DiskFile, RedoHeader)> {
+fn open(path: &Path, keys: &FileKeys) -> Option<(DiskFile, RedoHeader)> {
     let mut file = DiskFile::open(&redo_path(path)).ok()??;
     let mut head = [0; REDO_HEADER_LEN];
     file.read(&mut head, 0).ok()?;
@@ -39,7 +41,7 @@ fn open(path: &str, keys: &FileKeys) -> Option<(DiskFile, RedoHeader)> {
 ///
 /// Errors: none. What cannot be read is not there.
 pub fn find(
-    path: &str,
+    path: &Path,
     keys: &FileKeys,
     geometry: &Geometry,
     index: u64,
@@ -53,12 +55,12 @@ pub fn find(
 }
 
 /// The slots of the database that are being written, as far as that is known.
-pub fn indices(path: &str, keys: &FileKeys) -> std::ops::Range<u64> {
+pub fn indices(path: &Path, keys: &FileKeys) -> std::ops::Range<u64> {
     open(path, keys).map_or(0..0, |(_, header)| header.first..header.first.saturating_add(header.count))
 }
 
 /// The slots that were kept are in their places, durably, and must not be taken for newer ones any more.
-pub fn discard(path: &str) -> Result<()> {
+pub fn discard(path: &Path) -> Result<()> {
     match DiskFile::open_to_write(&redo_path(path))? {
         Some(mut file) => {
             file.write(&[0; REDO_HEADER_LEN], 0)?;
@@ -71,7 +73,7 @@ pub fn discard(path: &str) -> Result<()> {
 /// Makes `slots`, a number of slots that follow each other from `first` on, durable for the database at `path`.
 ///
 /// Errors: those of the disk, a full one among them; the database was not touched then.
-pub fn keep(path: &str, keys: &FileKeys, geometry: &Geometry, first: u64, slots: &[u8]) -> Result<()> {
+pub fn keep(path: &Path, keys: &FileKeys, geometry: &Geometry, first: u64, slots: &[u8]) -> Result<()> {
     let name = redo_path(path);
     let (mut file, created) = match DiskFile::open_to_write(&name)? {
         Some(file) => (file, false),
@@ -91,7 +93,7 @@ pub fn keep(path: &str, keys: &FileKeys, geometry: &Geometry, first: u64, slots:
 }
 
 /// All blocks are in their places, durably.
-pub fn remove(path: &str) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     let name = redo_path(path);
     match fs::remove_file(&name) {
         Ok(()) => sync_folder(&name),

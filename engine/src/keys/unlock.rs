@@ -1,5 +1,6 @@
 //! From a header and a key to the keys of the database.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cache::{self, Cache};
@@ -22,9 +23,9 @@ pub fn unlock(
     region: &[u8],
     key: Option<&Key>,
     limits: &KdfLimits,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
-    let header = header::parse(region).map_err(|fault| fault.at_path(path))?;
+    let header = header::parse(region).map_err(|fault| fault.at_path(&path))?;
     unlock_parsed(&header, key, limits, path)
 }
 
@@ -33,7 +34,7 @@ pub fn unlock_parsed(
     header: &Header,
     key: Option<&Key>,
     limits: &KdfLimits,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     let unlock = || Unlock { cache: cache::global()?, key, limits }.run(header);
     unlock().map_err(|fault| fault.at_path(path))
@@ -44,7 +45,7 @@ pub fn unlock_parsed(
 pub fn unlock_relative(
     region: &[u8],
     known: &FileKeys,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<Option<(Arc<FileKeys>, Superblock)>> {
     let unlock = || {
         let header = header::parse(region)?;
@@ -75,7 +76,7 @@ pub fn follow(
     known: &FileKeys,
     key: Option<&Key>,
     limits: &KdfLimits,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     for (superblock, raw) in header.newest_first() {
         if superblock.uuid != known.uuid {

@@ -1,5 +1,6 @@
 //! From plaintext to encrypted and back, bit for bit.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::pieces::{Piece, Pieces};
@@ -161,7 +162,7 @@ pub fn decrypt<'a>(
     source: &mut dyn Input,
     destination: &mut DiskFile,
     options: &OpenOptions,
-    path: &str,
+    path: &Path,
     report: &'a mut Report<'a>,
 ) -> Result<Converted> {
     let file = Unlocked::open(source, options, path)?;

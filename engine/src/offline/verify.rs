@@ -1,5 +1,7 @@
 //! Does every byte of a database authenticate?
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::inspect::copy_state;
@@ -55,7 +57,7 @@ pub struct Files<'a> {
 pub fn verify<'a>(
     files: Files<'_>,
     options: &OpenOptions,
-    path: &str,
+    path: &Path,
     report: &'a mut Report<'a>,
 ) -> Result<Value> {
     let file = Unlocked::open(files.main, options, path)?;

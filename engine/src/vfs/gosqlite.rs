@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::ffi::{c_char, c_int};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +19,7 @@ use crate::files::gosqlite::log::{self, Beginning};
 use crate::files::gosqlite::{BLOCK_SIZES, GosqliteFile, SharedCipher, header, is_block_size};
 use crate::files::memory;
 use crate::files::storage::Storage;
+use crate::paths;
 use crate::stats::{STATS, Stats};
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
@@ -213,7 +215,7 @@ pub(super) unsafe fn content_of(
     shim: &'static Shim,
     vfs: &'static Gosqlite,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -287,7 +289,7 @@ impl GosqliteContent {
 
     /// Makes sure, before anything depends on it, that the key opens the main database: SQLite takes logs that it
     /// cannot make sense of for finished ones, and deletes them.
-    pub(super) fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
+    pub(super) fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
         let (block_size, cipher_name) = (self.file.block_size(), self.counted.vfs.options.cipher);
         let Role::Main(judgement) = &mut self.role else { return Ok(()) };
         if let Some(fault) = &judgement.refused {
@@ -312,7 +314,7 @@ impl GosqliteContent {
         };
         // A crash may have torn the first page, which the log that says so restores.
         for (suffix, kind) in [("-journal", FileKind::MainJournal), ("-wal", FileKind::Wal)] {
-            let Some(mut log) = OwnFile::open_through(shim.base, &format!("{path}{suffix}"))? else {
+            let Some(mut log) = OwnFile::open_through(shim.base, &paths::beside(path, suffix))? else {
                 continue;
             };
             let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
@@ -325,7 +327,7 @@ impl GosqliteContent {
 
     /// A log is opened. One in clear is not this database's; one that begins like none is kept in copy, because SQLite
     /// is about to take it for nothing.
-    fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
+    fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
         let kind = self.kind();
         let unknown = Fault::new(FaultClass::WrongKey, "");
         let beginning = log::settled(|| match log::beginning(&mut self.file, base)? {
@@ -371,7 +373,7 @@ impl GosqliteContent {
         &mut self,
         shim: &'static Shim,
         base: &mut BaseFile,
-        path: &str,
+        path: &Path,
         buf: &mut [u8],
         offset: u64,
     ) -> Result<bool> {
@@ -401,7 +403,7 @@ impl GosqliteContent {
         &mut self,
         shim: &'static Shim,
         base: &mut BaseFile,
-        path: &str,
+        path: &Path,
         data: &[u8],
         offset: u64,
     ) -> Result<()> {

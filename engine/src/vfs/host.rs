@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::abi::*;
@@ -19,6 +20,7 @@ use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
+use crate::paths;
 
 /// One SQLite library.
 pub struct Host {
@@ -272,8 +274,8 @@ impl Shim {
     }
 
     /// Is there a file with content of that name, below us?
-    fn exists(&self, path: &str) -> bool {
-        let Ok(path) = CString::new(path) else { return false };
+    fn exists(&self, path: &Path) -> bool {
+        let Ok(path) = CString::new(paths::bytes(path)) else { return false };
         let mut answer = 0;
         // SAFETY: the VFS below, a name and a place for the answer.
         let code = unsafe {
@@ -285,7 +287,7 @@ impl Shim {
     }
 
     /// Does the log begin as `journal_mode=PERSIST` leaves a finished journal? Then it counts for nothing.
-    fn is_finished(&self, path: &str) -> Result<bool> {
+    fn is_finished(&self, path: &Path) -> Result<bool> {
         let Some(mut log) = OwnFile::open(self.host, path)? else { return Ok(true) };
         let mut head = [0u8; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
         log.base.read(&mut head, 0)?;
@@ -293,12 +295,12 @@ impl Shim {
     }
 
     /// An empty main file beside a log with content is no new database: SQLite would delete the log.
-    pub fn check_companions(&self, database: &mut Database, path: &str) -> Result<()> {
+    pub fn check_companions(&self, database: &mut Database, path: &Path) -> Result<()> {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
-            let log = format!("{path}{suffix}");
+            let log = paths::beside(path, suffix);
             // A change of the data key is never finished while its file is there.
             if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
                 let fault = Fault::new(
@@ -354,12 +356,12 @@ impl Shim {
         Ok(())
     }
 
-    fn retire_wal(&self, mut link: Link<'_>, path: &str) -> Result<()> {
+    fn retire_wal(&self, mut link: Link<'_>, path: &Path) -> Result<()> {
         let cell = link.cell()?;
         if cell.active && link.slots()? == 0 {
             return Err(cut_to_nothing("write-ahead log holds commits", path));
         }
-        let path = format!("{path}-wal");
+        let path = paths::beside(path, "-wal");
         if !cell.active && std::fs::metadata(&path).is_ok_and(|log| log.len() == 0) {
             // It says nothing that the cell does not.
             return Ok(());
@@ -372,8 +374,10 @@ impl Shim {
     }
 
     /// A journal that restores pages of a main file that has none: the file was cut, the journal is evidence.
-    fn keep_needed_journal(&self, keys: Arc<FileKeys>, path: &str) -> Result<()> {
-        let Some(mut file) = OwnFile::open(self.host, &format!("{path}-journal"))? else { return Ok(()) };
+    fn keep_needed_journal(&self, keys: Arc<FileKeys>, path: &Path) -> Result<()> {
+        let Some(mut file) = OwnFile::open(self.host, &paths::beside(path, "-journal"))? else {
+            return Ok(());
+        };
         match JournalFile::new(keys, true)?.original_pages(&mut file.base)? {
             0 => Ok(()),
             _ => Err(cut_to_nothing("rollback journal holds pages of it", path)),
@@ -381,7 +385,7 @@ impl Shim {
     }
 }
 
-fn cut_to_nothing(evidence: &str, path: &str) -> Fault {
+fn cut_to_nothing(evidence: &str, path: &Path) -> Fault {
     Fault::new(
         FaultClass::Tampered,
         format!("the database file was cut to nothing while its {evidence}; restore it from a backup"),
@@ -409,13 +413,13 @@ const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl OwnFile {
     /// Opens `path` for reading. `None`: there is no such file.
-    pub fn open(host: &'static Host, path: &str) -> Result<Option<OwnFile>> {
+    pub fn open(host: &'static Host, path: &Path) -> Result<Option<OwnFile>> {
         Self::open_through(host.base_of_default(), path)
     }
 
     /// Opens `path`, which exists, for writing, and takes SQLite's EXCLUSIVE lock on it, which no connection that is in a
     /// transaction or in WAL mode lets it have. The lock goes with the file.
-    pub fn open_exclusively(host: &'static Host, path: &str) -> Result<OwnFile> {
+    pub fn open_exclusively(host: &'static Host, path: &Path) -> Result<OwnFile> {
         let file = Self::open_with(host.base_of_default(), path, SQLITE_OPEN_READWRITE)?;
         let file = file
             .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(SQLITE_CANTOPEN))?;
@@ -444,15 +448,15 @@ impl OwnFile {
     }
 
     /// As `open`, through a VFS that is not one of ours.
-    pub(super) fn open_through(base_vfs: *mut sqlite3_vfs, path: &str) -> Result<Option<OwnFile>> {
+    pub(super) fn open_through(base_vfs: *mut sqlite3_vfs, path: &Path) -> Result<Option<OwnFile>> {
         Self::open_with(base_vfs, path, SQLITE_OPEN_READONLY)
     }
 
-    fn open_with(base_vfs: *mut sqlite3_vfs, path: &str, access: c_int) -> Result<Option<OwnFile>> {
+    fn open_with(base_vfs: *mut sqlite3_vfs, path: &Path, access: c_int) -> Result<Option<OwnFile>> {
         // SAFETY: a registered VFS.
         let vfs = unsafe { &*base_vfs };
         let mut name = vec![0; NAME_PADDING];
-        name.extend_from_slice(path.as_bytes());
+        name.extend_from_slice(paths::bytes(path));
         name.extend_from_slice(&[0; NAME_PADDING]);
         let mut memory = vec![0u64; (vfs.os_file_size.max(0) as usize).div_ceil(8)];
         let file: *mut sqlite3_file = memory.as_mut_ptr().cast();
@@ -463,7 +467,7 @@ impl OwnFile {
             if let Some(ask) = vfs.access {
                 ask(base_vfs, name_ptr, SQLITE_ACCESS_EXISTS, &mut exists);
             }
-            let is_gone = || !std::path::Path::new(path).exists();
+            let is_gone = || !path.exists();
             if exists == 0 && is_gone() {
                 return Ok(None);
             }

@@ -4,6 +4,7 @@
 //! between them everybody reads and writes. Blocks are sealed anew in their places while others read them: what a reader
 //! finds torn it reads again. Whoever writes looks at the header first and seals with the new key.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ use crate::files::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::format::geometry::Geometry;
 use crate::keys::rekey::{self, Plan, RekeyCommand};
 use crate::offline::NO_CONTEXT;
+use crate::paths;
 use crate::sabotage::{self, Sabotage};
 
 /// Carries out a part of a change.
@@ -74,7 +76,7 @@ fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
 
 /// Puts the blocks that were being written into their places, where they are torn, and makes the main file durable: only
 /// then may what is beside it go.
-fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &str) -> Result<()> {
+fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &Path) -> Result<()> {
     let mut walk = Walk::new(file, base, path)?;
     for index in redo::indices(path, walk.file.keys()) {
         walk.put_back(index)?;
@@ -133,7 +135,7 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
         // A log that SQLite emptied or deleted may come back in a power cut, and would be under a key that nothing leads
         // to.
         for suffix in ["-wal", "-journal"] {
-            sync_if_there(&format!("{}{suffix}", database.path))?;
+            sync_if_there(&paths::beside(&database.path, suffix))?;
         }
         sync_folder(&database.path)?;
         file.renew_cells(&mut open.base, SYNC_NORMAL)?;
@@ -171,7 +173,7 @@ fn alone(open: &mut OpenFile, work: impl FnOnce(&mut OpenFile) -> Result<Value>)
 struct Walk<'a> {
     file: &'a mut MainFile,
     base: &'a mut BaseFile,
-    path: &'a str,
+    path: &'a Path,
     geometry: Geometry,
     /// Logical bytes, and slots.
     size: u64,
@@ -181,7 +183,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(file: &'a mut MainFile, base: &'a mut BaseFile, path: &'a str) -> Result<Self> {
+    fn new(file: &'a mut MainFile, base: &'a mut BaseFile, path: &'a Path) -> Result<Self> {
         file.flush(base)?;
         file.lock_taken(base, false);
         let size = file.size(base)?;
