@@ -87,11 +87,17 @@ def take_failure() -> Failure | None:
     return Failure(
         record["class"],
         record["message"],
-        record.get("path"),
+        _name(record),
         record.get("file_kind"),
         record.get("page"),
         record.get("code") or 0,
     )
+
+
+def _name(record: dict[str, Any]) -> str | None:
+    """The file that a failure record names; its bytes are in hex where they are not UTF-8."""
+    exact = record.get("path_hex")
+    return record.get("path") if exact is None else os.fsdecode(bytes.fromhex(exact))
 
 
 def _take_string(pointer: Any) -> str | None:
@@ -114,7 +120,7 @@ def _check(status: int) -> None:
 def _path(path: str) -> bytes:
     encoded = os.fsencode(path)
     if b"\0" in encoded:
-        raise ValueError("embedded null character in path")
+        raise ValueError("embedded null byte in a file name")
     return encoded
 
 

@@ -23,7 +23,7 @@ const SUFFIX: &str = ".lumo-damaged";
 /// make it.
 pub fn keep(api: &Api, path: &Path, loss: Option<String>) {
     let Some(loss) = loss else { return };
-    let name = paths::beside(path, SUFFIX);
+    let name = paths::ours_beside(path, SUFFIX);
     let shown = paths::shown(&name);
     let outcome = match copy(path, &name) {
         Ok(()) => format!("a copy was kept as {shown}"),

@@ -16,14 +16,14 @@ from ..kdf import parse as parse_kdf
 from ..paths import existing_file
 from .gosqlitekey import format_option, gosqlite_key, salt_option
 from .keysource import KeySource, key_options, new_key_options
-from .output import print_json, progress_bar
+from .output import print_json, progress_bar, say
 
 
 def _report(verb: str, done: Conversion) -> None:
     where = "in place" if done.source == done.destination else f"to {done.destination}"
     suite = f" with {done.cipher}" if done.cipher else ""
     sizes = f"{done.source_size:,} -> {done.destination_size:,} bytes"
-    click.echo(f"{verb} {done.source} {where}{suite}: {sizes}")
+    say(f"{verb} {done.source} {where}{suite}: {sizes}")
 
 
 @click.command()

@@ -10,7 +10,7 @@ from ..errors import CryptError
 from ..info import inspect
 from ..paths import existing_file
 from .keysource import KeySource, key_options
-from .output import print_fields, print_json
+from .output import print_fields, print_json, say
 
 
 @click.group()
@@ -31,7 +31,7 @@ def backup(file: str, path: str, as_json: bool) -> None:
     if as_json:
         print_fields(ok=True, path=existing_file(file), backup=target)
     else:
-        click.echo(f"{file}: header copied to {target}")
+        say(f"{file}: header copied to {target}")
 
 
 @header.command()
@@ -51,12 +51,10 @@ def restore(file: str, path: str, as_json: bool, key_source: KeySource) -> None:
     if as_json:
         print_json(done, ok=True)
         return
-    click.echo(f"{file}: header restored; {done.opened} of {done.tried} blocks that were tried open under it")
-    click.echo(f"what was there before is in {done.saved}")
+    say(f"{file}: header restored; {done.opened} of {done.tried} blocks that were tried open under it")
+    say(f"what was there before is in {done.saved}")
     if done.new_cells:
-        click.echo(
-            "warning: the database no longer knows which WAL belonged to it; if there was one, it is lost"
-        )
+        say("warning: the database no longer knows which WAL belonged to it; if there was one, it is lost")
 
 
 def _is_checksum(path: str) -> bool:

@@ -11,7 +11,7 @@ from ..kdf import parse as parse_kdf
 from ..paths import absolute, existing_file, refuse_existing
 from ..sqlcipher import SqlcipherKey
 from .keysource import KeySource, key_options, new_key_options
-from .output import print_json, progress_bar
+from .output import print_json, progress_bar, say
 
 
 @click.command("import-sqlcipher")
@@ -67,4 +67,4 @@ def import_sqlcipher(
         print_json(done, ok=True, operation="import-sqlcipher")
     else:
         sizes = f"{done.source_size:,} -> {done.destination_size:,} bytes"
-        click.echo(f"imported {done.source} to {done.destination} with {done.cipher}: {sizes}")
+        say(f"imported {done.source} to {done.destination} with {done.cipher}: {sizes}")

@@ -10,7 +10,7 @@ from ..connection import CHECKSUM
 from ..damage import describe
 from . import exitcodes
 from .keysource import KeySource, key_options
-from .output import describe_keyslot, print_json, progress_bar
+from .output import describe_keyslot, print_json, progress_bar, say
 
 # Enough to see a pattern; --json has them all.
 _SHOWN_PAGES = 20
@@ -34,16 +34,16 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
     for page in result.damaged[:_SHOWN_PAGES]:
         where = page.file_kind if page.page is None else f"{page.file_kind} page {page.page}"
         owner = describe(page)
-        click.echo(f"{where}: {page.reason}" + (f" ({owner})" if owner else ""))
+        say(f"{where}: {page.reason}" + (f" ({owner})" if owner else ""))
     if result.damaged_total > _SHOWN_PAGES:
-        click.echo(f"... and {result.damaged_total - _SHOWN_PAGES:,} more")
+        say(f"... and {result.damaged_total - _SHOWN_PAGES:,} more")
     for warning in result.warnings:
-        click.echo(f"warning: {warning}")
+        say(f"warning: {warning}")
     logs = f", {result.wal_frames:,} WAL frames" if result.wal_frames else ""
     logs += f", {result.journal_extents:,} journal extents" if result.journal_extents else ""
     places = "1 place" if result.damaged_total == 1 else f"{result.damaged_total:,} places"
     verdict = "ok" if result.ok else f"DAMAGED in {places}"
-    click.echo(f"{result.path}: {verdict}; {result.blocks:,} blocks{logs} checked, {result.cipher}")
+    say(f"{result.path}: {verdict}; {result.blocks:,} blocks{logs} checked, {result.cipher}")
     return code
 
 
@@ -69,6 +69,6 @@ def info(file: str, as_json: bool) -> None:
         + ", ".join(f"copy {name.upper()} {state}" for name, state in found.copies.items()),
     }
     for name, value in rows.items():
-        click.echo(f"{name:<11} {value}")
+        say(f"{name:<11} {value}")
     for slot in found.keyslots:
-        click.echo(f"{'keyslot ' + str(slot.index):<11} {describe_keyslot(slot)}")
+        say(f"{'keyslot ' + str(slot.index):<11} {describe_keyslot(slot)}")

@@ -12,7 +12,7 @@ from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..paths import existing_file
 from .keysource import KeySource, key_options, new_key_options
-from .output import describe_keyslot, print_fields, print_json
+from .output import describe_keyslot, print_fields, print_json, say
 
 _kdf_option = click.option(
     "--kdf",
@@ -46,7 +46,7 @@ def list_(file: str, as_json: bool) -> None:
         print_fields(ok=True, path=existing_file(file), keyslots=[asdict(slot) for slot in slots])
         return
     for slot in slots:
-        click.echo(f"{slot.index:>2} {describe_keyslot(slot)}")
+        say(f"{slot.index:>2} {describe_keyslot(slot)}")
 
 
 @key.command()
@@ -80,7 +80,7 @@ def remove(file: str, slot: int | None, as_json: bool, key_source: KeySource) ->
     if as_json:
         print_fields(ok=True, path=existing_file(file), removed=removed)
     else:
-        click.echo(f"{file}: removed keyslot {removed}; copies made before still open with its key")
+        say(f"{file}: removed keyslot {removed}; copies made before still open with its key")
 
 
 @key.command()
@@ -121,4 +121,4 @@ def _report(done: str, file: str, slot: Keyslot, as_json: bool) -> None:
     if as_json:
         print_json(slot, ok=True, path=existing_file(file))
     else:
-        click.echo(f"{file}: {done} keyslot {slot.index}: {describe_keyslot(slot)}")
+        say(f"{file}: {done} keyslot {slot.index}: {describe_keyslot(slot)}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import KeySourceError, make
 from ..keys import Key
+from ..names import shown
 
 STDIN = 0
 _TERMINAL = "/dev/tty"
@@ -48,7 +49,7 @@ def read_file(path: str) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(_MAX_TEXT_BYTES + 1)
     except OSError as error:
-        raise make(KeySourceError, f"cannot read the key from {path}: {error.strerror}") from None
+        raise make(KeySourceError, f"cannot read the key from {shown(path)}: {error.strerror}") from None
 
 
 def decode(text: bytes, source: str) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import click
 
 from ..info import Keyslot
 from ..kms import Envelope
+from ..names import shown, valid
 from ..native import Progress
 
 
@@ -25,7 +27,24 @@ def print_json(result: Any, **more: Any) -> None:
 
 def print_fields(**fields: Any) -> None:
     """One JSON object on standard output."""
-    click.echo(json.dumps(fields, default=_plain, indent=2))
+    click.echo(json.dumps(_valid(fields), default=_plain, indent=2))
+
+
+def say(text: str) -> None:
+    """A line on standard output, in which no name of a file or a table can act on a terminal."""
+    click.echo(shown(text))
+
+
+def _valid(value: Any) -> Any:
+    """``value`` without lone surrogates, which stand for bytes of names and have no form in JSON."""
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        return {valid(name): _valid(member) for name, member in members.items()}
+    if isinstance(value, list | tuple):
+        return [_valid(member) for member in cast("Sequence[Any]", value)]
+    return value
 
 
 def describe_keyslot(slot: Keyslot) -> str:
@@ -55,7 +74,7 @@ def print_error(error: BaseException, code: int, *, as_json: bool) -> None:
     """One line, or one JSON object on one line, on standard error."""
     message = " ".join(_text(error).split())
     if not as_json:
-        click.echo(f"lumocrypt: {message}", err=True)
+        click.echo(f"lumocrypt: {shown(message)}", err=True)
         return
     fields: dict[str, Any] = {
         "ok": False,
@@ -67,7 +86,7 @@ def print_error(error: BaseException, code: int, *, as_json: bool) -> None:
         value = getattr(error, name, None)
         if value is not None:
             fields[name] = value
-    click.echo(json.dumps(fields, default=str), err=True)
+    click.echo(json.dumps(_valid(fields), default=str), err=True)
 
 
 def _text(error: BaseException) -> str:
@@ -76,7 +95,8 @@ def _text(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        name = error.filename
+        return f"{shown(os.fsdecode(name))}: {error.strerror}" if name else error.strerror
     return str(error) or type(error).__name__
 
 

@@ -11,7 +11,7 @@ from ..info import inspect
 from ..paths import existing_file
 from . import exitcodes
 from .keysource import KeySource, key_options
-from .output import print_json, progress_bar
+from .output import print_json, progress_bar, say
 
 
 @click.command()
@@ -43,25 +43,25 @@ def salvage(source: str, destination: str, plain: bool, as_json: bool, key_sourc
 def _report(result: SalvageResult) -> None:
     for table in result.tables:
         if table.rows_lost != 0 or table.pages_lost:
-            click.echo(f"table {table.name}: {table.rows:,} rows saved, {_loss(table)}")
+            say(f"table {table.name}: {table.rows:,} rows saved, {_loss(table)}")
     for name in result.rebuilt:
-        click.echo(f"index {name}: damaged, made anew")
+        say(f"index {name}: damaged, made anew")
     for text in result.not_created:
-        click.echo(f"not created: {text}")
+        say(f"not created: {text}")
     for text in result.lost_commits:
-        click.echo(f"log: {text}")
+        say(f"log: {text}")
     if result.unknown_pages:
-        click.echo(f"{result.unknown_pages:,} more unreadable pages, of what is not known")
+        say(f"{result.unknown_pages:,} more unreadable pages, of what is not known")
     if result.lost_and_found:
-        click.echo(f"{result.lost_and_found_rows:,} rows went to table {result.lost_and_found}")
+        say(f"{result.lost_and_found_rows:,} rows went to table {result.lost_and_found}")
     for text in result.warnings:
-        click.echo(f"warning: {text}")
+        say(f"warning: {text}")
     for text in result.problems:
-        click.echo(f"integrity check: {text}")
+        say(f"integrity check: {text}")
     rows = sum(table.rows for table in result.tables)
     verdict = "nothing was lost" if result.ok else "something was LOST"
     saved = f"{rows:,} rows of {len(result.tables):,} tables saved"
-    click.echo(f"{result.source} -> {result.destination}: {saved}; {verdict}")
+    say(f"{result.source} -> {result.destination}: {saved}; {verdict}")
 
 
 def _loss(table: SalvagedTable) -> str:

@@ -10,7 +10,7 @@ from ..paths import existing_file
 from ..rekey import LOCK_WAIT
 from . import keytext
 from .keysource import KeySource, key_options, new_key_options
-from .output import print_json, progress_bar
+from .output import print_json, progress_bar, say
 
 
 @click.command()
@@ -70,7 +70,7 @@ def rekey(
         return
     rate = done.size / done.seconds / 1e6 if done.seconds > 0 else 0.0
     verb = "went on rekeying" if done.resumed else "rekeyed"
-    click.echo(
+    say(
         f"{verb} {done.path}: {done.size:,} bytes with {done.cipher} in {done.seconds:.1f} s "
         f"({rate:.0f} MB/s); the data key is {done.key_id}"
     )
