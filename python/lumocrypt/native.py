@@ -24,6 +24,11 @@ ABI_VERSION = 1
 #: Threads for operations on whole files; one per core if it is not set.
 THREADS_VARIABLE = "LUMO_THREADS"
 
+#: What begins a database, and tells its page size.
+_HEAD_BYTES = 100
+#: How much is encrypted at a time where the content does not come from a file.
+_STREAM_BYTES = 1 << 20
+
 #: Bytes that the engine reads where they are.
 Material = bytes | bytearray | memoryview
 
@@ -294,12 +299,7 @@ def encrypt_file(
 ) -> dict[str, Any]:
     """Encrypts a quiescent plaintext database into an empty file."""
     settings = _file_options(options)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_encrypt_file(
-            host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
-        ),
-    )
+    return _work(progress, _lib.lumo_encrypt_file, host, _path(source), _path(destination), key, settings)
 
 
 def encrypt_stream(
@@ -311,30 +311,23 @@ def encrypt_stream(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Encrypts ``size`` bytes into an empty file; ``source(offset, length)`` hands them out in clear."""
-    raised: list[BaseException] = []
-
-    def fill(offset: int, target: Any, length: int, _context: Any) -> int:
-        content = source(int(offset), int(length))
-        _ffi.memmove(target, content, len(content))
-        return 0
-
-    def failed(_type: Any, error: BaseException, _traceback: Any) -> int:
-        raised.append(error)
-        return 1
-
-    callback = _ffi.callback("int(uint64_t, uint8_t *, uintptr_t, void *)", fill, error=1, onerror=failed)
     settings = _options(options)
-
-    def call(step: Any, answer: Any) -> int:
-        status = _lib.lumo_encrypt_stream(
-            _path(destination), size, key, settings, callback, step, _ffi.NULL, answer
-        )
-        if raised:
-            take_failure()
-            raise raised[0]
-        return int(status)
-
-    return _with_progress(progress, call)
+    with _ffi.from_buffer("uint8_t[]", source(0, min(size, _HEAD_BYTES))) as head:
+        stream = _ffi.new("void **")
+        _check(_lib.lumo_stream_open(_path(destination), head, len(head), size, key, settings, stream))
+    answer = _ffi.NULL
+    try:
+        for offset in range(0, size, _STREAM_BYTES):
+            with _ffi.from_buffer("uint8_t[]", source(offset, min(size - offset, _STREAM_BYTES))) as content:
+                _check(_lib.lumo_stream_write(stream[0], content, len(content)))
+            if progress is not None:
+                progress(min(offset + _STREAM_BYTES, size), size)
+        answer = _ffi.new("char **")
+    finally:
+        # With a place for the answer the database is completed, and without the stream is given up.
+        status = _lib.lumo_stream_close(stream[0], answer)
+    _check(status)
+    return _json(answer)
 
 
 @final
@@ -381,11 +374,7 @@ def convert_file(
         argument = _NO_SECRET if secret is None else secret.argument
         return (_path(path), _file_options(options), key, *argument)
 
-    old, new = side(source), side(destination)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_convert_file(host, *old, *new, callback, _ffi.NULL, answer),
-    )
+    return _work(progress, _lib.lumo_convert_file, host, *side(source), *side(destination))
 
 
 def gosqlite_page_size(host: int, path: str, options: dict[str, Any], secret: Secret) -> int:
@@ -400,12 +389,7 @@ def decrypt_file(
 ) -> dict[str, Any]:
     """Decrypts a quiescent database into an empty file."""
     settings = _file_options(options)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_decrypt_file(
-            host, _path(source), _path(destination), key, settings, callback, _ffi.NULL, answer
-        ),
-    )
+    return _work(progress, _lib.lumo_decrypt_file, host, _path(source), _path(destination), key, settings)
 
 
 def verify_file(
@@ -413,35 +397,25 @@ def verify_file(
 ) -> dict[str, Any]:
     """Checks every block of a database and its logs."""
     settings = _file_options(options)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_verify_file(
-            host, _path(path), key, settings, callback, _ffi.NULL, answer
-        ),
-    )
+    return _work(progress, _lib.lumo_verify_file, host, _path(path), key, settings)
 
 
-def _with_progress(progress: Progress | None, call: Callable[[Any, Any], int]) -> dict[str, Any]:
-    raised: list[BaseException] = []
+def _work(progress: Progress | None, begin: Callable[..., int], *arguments: Any) -> dict[str, Any]:
+    """Runs an operation that ``begin`` begins, step by step; in between Ctrl-C is heeded and ``progress`` called.
 
-    # Also without a progress function: Python runs signal handlers in here, so that Ctrl-C can stop it.
-    def step(done: int, total: int, _context: Any) -> int:
-        if progress is not None:
-            progress(int(done), int(total))
-        return 0
-
-    def failed(_type: Any, error: BaseException, _traceback: Any) -> int:
-        raised.append(error)
-        return 1
-
-    callback = _ffi.callback("int(uint64_t, uint64_t, void *)", step, error=1, onerror=failed)
+    Not by a callback: cffi makes one by writing machine code, which hardened processes may not execute.
+    """
+    work, done, total = _ffi.new("void **"), _ffi.new("uint64_t *"), _ffi.new("uint64_t *")
     answer = _ffi.new("char **")
-    status = call(callback, answer)
-    result = _json(answer)
-    if raised:
-        raise raised[0]
-    _check(status)
-    return result
+    _check(begin(*arguments, work))
+    try:
+        while answer[0] == _ffi.NULL:
+            _check(_lib.lumo_work_step(work[0], done, total, answer))
+            if progress is not None and answer[0] == _ffi.NULL:
+                progress(int(done[0]), int(total[0]))
+    finally:
+        _lib.lumo_work_free(work[0])
+    return _json(answer)
 
 
 def image_open(host: int, path: str, key: int, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -484,7 +458,16 @@ def bench(options: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def recorder_callback(function: Callable[[int, int, int, int, int, int, int], None]) -> Any:
-    """A C function that the engine can report reads and writes to; it must not raise."""
+    """A C function that the engine can report reads and writes to; it must not raise.
+
+    The first ``function`` of the process counts, and must never go away.
+    """
+    # CPython's own functions call it, by the object's address. Where they cannot be found, as in other Pythons,
+    # cffi makes a function of it, which needs memory that is written and then executed.
+    if sys.implementation.name == "cpython":
+        if _lib.lumo_python_recorder(_ffi.cast("void *", id(function))) == 0:
+            return _lib.lumo_python_record
+        take_failure()
     return _ffi.callback("void(uint64_t, int, int, int64_t, int64_t, uint64_t, int)", function)
 
 

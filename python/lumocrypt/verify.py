@@ -81,7 +81,7 @@ def verify(
         total -= listed - len(damaged)
     return VerifyResult(
         path=real,
-        ok=total == 0 and not found["stopped"],
+        ok=total == 0,
         cipher=found["cipher"],
         blocks=found["slots"],
         wal_frames=found["wal_frames"],

@@ -2,10 +2,12 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::json;
 
 use super::input::InputFile;
+use super::work::begin;
 use super::{call, file_name, give, text};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::disk::DiskFile;
@@ -13,13 +15,10 @@ use crate::files::storage::Storage;
 use crate::keys::registry::{self, OpenOptions};
 use crate::offline::convert::{self, Converted};
 use crate::offline::inspect::{self, hex};
-use crate::offline::progress::Report;
+use crate::offline::progress::Meter;
 use crate::offline::verify::{self, Files};
 use crate::paths;
 use crate::vfs::host::{self, OwnFile};
-
-/// Called with bytes done, bytes in all and the caller's context; a non-zero answer stops the operation.
-pub type LumoProgress = Option<unsafe extern "C" fn(u64, u64, *mut c_void) -> c_int>;
 
 /// Describes the file at `path` without a key.
 ///
@@ -37,10 +36,10 @@ pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut
     })
 }
 
-/// Encrypts `source` into the empty file `destination`.
+/// Begins to encrypt `source` into the empty file `destination`.
 ///
 /// # Safety
-/// Strings as named; `progress` is null or a function that accepts `context`; `json` as for [`lumo_inspect`].
+/// Strings as named; `work` is null or a place for what `lumo_work_step` takes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lumo_encrypt_file(
     host: u32,
@@ -48,9 +47,7 @@ pub unsafe extern "C" fn lumo_encrypt_file(
     destination: *const c_char,
     key: u64,
     options: *const c_char,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
@@ -58,11 +55,13 @@ pub unsafe extern "C" fn lumo_encrypt_file(
             unsafe { (file_name(source)?, file_name(destination)?, open_options(options, key)?) };
         let mut file = InputFile::open(host, source)?;
         let mut target = DiskFile::open_empty(destination)?;
-        let mut report = reporter(progress, context);
-        let done = convert::encrypt(&mut file, &mut target, &options, &mut report)
-            .map_err(|fault| fault.at_path(source))?;
+        let source = source.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let done = convert::encrypt(&mut file, &mut target, &options, &meter).await;
+            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+        };
         // SAFETY: as the caller promises.
-        unsafe { give(json, &describe(&done)) }
+        unsafe { begin(work, operation) }
     })
 }
 
@@ -84,7 +83,7 @@ pub unsafe extern "C" fn lumo_create_file(
     })
 }
 
-/// Decrypts `source` into the empty file `destination`.
+/// Begins to decrypt `source` into the empty file `destination`.
 ///
 /// # Safety
 /// As for [`lumo_encrypt_file`].
@@ -95,9 +94,7 @@ pub unsafe extern "C" fn lumo_decrypt_file(
     destination: *const c_char,
     key: u64,
     options: *const c_char,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
@@ -105,15 +102,17 @@ pub unsafe extern "C" fn lumo_decrypt_file(
             unsafe { (file_name(source)?, file_name(destination)?, open_options(options, key)?) };
         let mut file = InputFile::open(host, source)?;
         let mut target = DiskFile::open_empty(destination)?;
-        let mut report = reporter(progress, context);
-        let done = convert::decrypt(&mut file, &mut target, &options, source, &mut report)
-            .map_err(|fault| fault.at_path(source))?;
+        let source = source.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let done = convert::decrypt(&mut file, &mut target, &options, &source, &meter).await;
+            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+        };
         // SAFETY: as the caller promises.
-        unsafe { give(json, &describe(&done)) }
+        unsafe { begin(work, operation) }
     })
 }
 
-/// Verifies the database at `path` and the logs beside it.
+/// Begins to verify the database at `path` and the logs beside it.
 ///
 /// # Safety
 /// As for [`lumo_encrypt_file`].
@@ -123,9 +122,7 @@ pub unsafe extern "C" fn lumo_verify_file(
     path: *const c_char,
     key: u64,
     options: *const c_char,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
@@ -133,16 +130,18 @@ pub unsafe extern "C" fn lumo_verify_file(
         let mut main = InputFile::open(host, path)?;
         let mut wal = beside(host, path, "-wal")?;
         let mut journal = beside(host, path, "-journal")?;
-        let mut report = reporter(progress, context);
-        let files = Files {
-            main: &mut main,
-            wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
-            journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+        let path = path.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let files = Files {
+                main: &mut main,
+                wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+                journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+            };
+            let verdict = verify::verify(files, &options, &path, &meter).await;
+            Ok(verdict.map_err(|fault| fault.at_path(path))?.to_string())
         };
-        let verdict =
-            verify::verify(files, &options, path, &mut report).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.
-        unsafe { give(json, &verdict.to_string()) }
+        unsafe { begin(work, operation) }
     })
 }
 
@@ -172,21 +171,12 @@ pub(super) unsafe fn open_options(options: *const c_char, key: u64) -> Result<Op
     Ok(open)
 }
 
-pub(super) fn reporter(progress: LumoProgress, context: *mut c_void) -> Box<Report<'static>> {
-    match progress {
-        // SAFETY: the caller of the exported function promised that the function accepts the context.
-        Some(progress) => Box::new(move |done, total| unsafe { progress(done, total, context) == 0 }),
-        None => Box::new(|_, _| true),
-    }
-}
-
 pub(super) fn describe(done: &Converted) -> String {
     json!({
         "cipher": done.suite.name(),
         "uuid": hex(&done.uuid),
         "block_size": done.block_size,
         "size": done.size,
-        "stopped": done.stopped,
     })
     .to_string()
 }

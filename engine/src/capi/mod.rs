@@ -18,10 +18,12 @@ pub mod header;
 pub mod image;
 mod input;
 pub mod keys;
+pub mod python;
 pub mod registration;
 pub mod report;
 pub mod stream;
 pub mod transcode;
+pub mod work;
 
 /// The version of this ABI. It changes with every incompatible change of a function or of its JSON.
 pub const ABI_VERSION: u32 = 1;

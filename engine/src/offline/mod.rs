@@ -10,6 +10,7 @@ pub mod pieces;
 pub mod progress;
 pub mod replay;
 pub mod slots;
+pub mod stream;
 pub mod transcode;
 pub mod verify;
 pub mod view;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::inspect::copy_state;
 use super::logs::{LogReport, verify_journal, verify_wal};
-use super::progress::{Progress, Report};
+use super::progress::{Meter, Progress};
 use super::slots::{PAUSE, Slots, TRIES};
 use super::workers::Input;
 use super::{NO_CONTEXT, Unlocked};
@@ -54,12 +54,7 @@ pub struct Files<'a> {
 }
 
 /// Verifies the header, every slot and the logs. The result is the JSON of docs/c-abi.md.
-pub fn verify<'a>(
-    files: Files<'_>,
-    options: &OpenOptions,
-    path: &Path,
-    report: &'a mut Report<'a>,
-) -> Result<Value> {
+pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter: &Meter) -> Result<Value> {
     let file = Unlocked::open(files.main, options, path)?;
     let mut findings = Findings::default();
     let generation = file.superblock.generation;
@@ -89,7 +84,7 @@ pub fn verify<'a>(
         extents = journal.authentic;
         findings.add_log(FileKind::MainJournal, &journal);
     }
-    let stopped = !verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, report)?;
+    verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, meter).await?;
     if file.size == 0 && current.is_some_and(|cell| cell.synced_slots > 0) {
         findings.add(FileKind::MainDb, Some(0), "all blocks of the database were cut off behind its header");
     } else if file.size == 0 {
@@ -101,7 +96,7 @@ pub fn verify<'a>(
         verify_length(&file, files.main, &mut findings)?;
     }
     Ok(json!({
-        "ok": findings.total == 0 && !stopped,
+        "ok": findings.total == 0,
         "cipher": file.superblock.suite.name(),
         "slots": file.geometry.block_count(file.size),
         "damaged": findings.damaged,
@@ -114,24 +109,21 @@ pub fn verify<'a>(
         "wal_frames": wal.authentic,
         "journal_extents": extents,
         "warnings": findings.warnings,
-        "stopped": stopped,
     }))
 }
 
-/// Opens every slot. `false`: stopped.
-fn verify_slots<'a>(
+/// Opens every slot.
+async fn verify_slots(
     file: &Unlocked,
     main: &mut dyn Input,
     holes_from: Option<u64>,
     threads: Option<usize>,
     findings: &mut Findings,
-    report: &'a mut Report<'a>,
-) -> Result<bool> {
-    let progress = Progress::new(file.size, report);
+    meter: &Meter,
+) -> Result<()> {
+    let progress = Progress::new(file.size, meter);
     let mut add = |(index, reason)| findings.add(FileKind::MainDb, Some(index), reason);
-    if !Slots::new(file, holes_from)?.verify(main, threads, progress, &mut add)? {
-        return Ok(false);
-    }
+    Slots::new(file, holes_from)?.verify(main, threads, progress, &mut add).await?;
     // As it was at the start: a writer may have extended the file since.
     let torn = file.physical.saturating_sub(file.geometry.physical_size(file.size));
     if torn > 0 {
@@ -141,7 +133,7 @@ fn verify_slots<'a>(
             &format!("the file ends in {torn} bytes that are no whole block: it was cut"),
         );
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Does the file have as many pages as SQLite's header counts? With a log in force the header may be ahead.
