@@ -475,14 +475,18 @@ impl OwnFile {
                 Some(open) => open(base_vfs, name_ptr, file, access | SQLITE_OPEN_MAIN_DB, &mut granted),
                 None => SQLITE_CANTOPEN,
             };
+            let why = std::io::Error::last_os_error();
             if code != SQLITE_OK {
                 if is_gone() {
                     // Deleted meanwhile, as logs of a database in use are.
                     return Ok(None);
                 }
-                return Err(Fault::new(FaultClass::Io, "the file cannot be opened")
-                    .with_code(code)
-                    .at_path(path));
+                // What SQLite's VFS does after its call of the system has failed does not change these two.
+                let message = match why.raw_os_error() {
+                    Some(libc::EMFILE | libc::ENFILE) => format!("the file cannot be opened: {why}"),
+                    _ => "the file cannot be opened".to_owned(),
+                };
+                return Err(Fault::new(FaultClass::Io, message).with_code(code).at_path(path));
             }
             let own = OwnFile { _name: name, _memory: memory, base: BaseFile::new(file) };
             if granted & access == 0 {
