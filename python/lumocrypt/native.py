@@ -401,7 +401,7 @@ def verify_file(
 
 
 def _work(progress: Progress | None, begin: Callable[..., int], *arguments: Any) -> dict[str, Any]:
-    """Runs an operation that ``begin`` begins, step by step; in between Ctrl-C is heeded and ``progress`` called.
+    """Runs an operation that ``begin`` begins, in steps; in between Ctrl-C is heeded and ``progress`` called.
 
     Not by a callback: cffi makes one by writing machine code, which hardened processes may not execute.
     """
@@ -462,8 +462,8 @@ def recorder_callback(function: Callable[[int, int, int, int, int, int, int], No
 
     The first ``function`` of the process counts, and must never go away.
     """
-    # CPython's own functions call it, by the object's address. Where they cannot be found, as in other Pythons,
-    # cffi makes a function of it, which needs memory that is written and then executed.
+    # CPython's own functions call it, by the object's address. Where they cannot be found, as in other
+    # Pythons, cffi makes a function of it, which needs memory that is written and then executed.
     if sys.implementation.name == "cpython":
         if _lib.lumo_python_recorder(_ffi.cast("void *", id(function))) == 0:
             return _lib.lumo_python_record

@@ -2,8 +2,8 @@
 
     python -m support.confined RESTRICTION FOLDER [--first]
 
-prints a line for each errand: ``ok``, or the class of its error and the message. With ``--first`` Python starts
-under the restriction, too.
+prints a line for each errand: ``ok``, or the class of its error and the message. With ``--first`` Python
+starts under the restriction, too.
 """
 
 from __future__ import annotations

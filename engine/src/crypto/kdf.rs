@@ -69,7 +69,7 @@ fn run_argon2<const N: usize>(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8
             result
         }
         // No thread can be had, be it for want of memory or because the process may start none.
-        Err(_) => alone(derive).unwrap_or_else(|| Err(argon2::Error::OutOfMemory)),
+        Err(_) => alone(derive).unwrap_or(Err(argon2::Error::OutOfMemory)),
     };
     result.map_err(refused)?;
     Ok(key)

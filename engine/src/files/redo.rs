@@ -25,7 +25,7 @@ pub fn redo_path(path: &Path) -> PathBuf {
 
 /// The file, if it belongs to the database with these keys.
 fn open(path: &Path, keys: &FileKeys) -> Option<(DiskFile, RedoHeader)> {
-    let mut file = DiskFile::open(&redo_path(path)).ok()??;
+    let mut file = DiskFile::open(redo_path(path)).ok()??;
     let mut head = [0; REDO_HEADER_LEN];
     file.read(&mut head, 0).ok()?;
     match RedoHeader::parse(&head) {
@@ -61,7 +61,7 @@ pub fn indices(path: &Path, keys: &FileKeys) -> std::ops::Range<u64> {
 
 /// The slots that were kept are in their places, durably, and must not be taken for newer ones any more.
 pub fn discard(path: &Path) -> Result<()> {
-    match DiskFile::open_to_write(&redo_path(path))? {
+    match DiskFile::open_to_write(redo_path(path))? {
         Some(mut file) => {
             file.write(&[0; REDO_HEADER_LEN], 0)?;
             file.sync(0)

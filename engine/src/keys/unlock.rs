@@ -196,8 +196,19 @@ impl Unlock<'_> {
         })
     }
 
-    /// The first slot that `key` opens, and the data key from it.
+    /// The first slot that `key` opens in one of its forms, and the data key from it. Where it opens none that costs up to
+    /// three derivations for a slot.
     fn data_key(&self, superblock: &Superblock, key: &Key) -> Result<Option<(u32, Secret<32>)>> {
+        for form in key.forms() {
+            if let Some(found) = self.data_key_by(superblock, &form)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first slot that `key` opens as it is.
+    fn data_key_by(&self, superblock: &Superblock, key: &Key) -> Result<Option<(u32, Secret<32>)>> {
         let slots: Vec<(u32, &Keyslot)> =
             (0..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)).collect();
         if matches!(key, Key::Raw(_)) {

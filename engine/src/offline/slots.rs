@@ -60,10 +60,9 @@ impl<'a> Slots<'a> {
         };
         while let Some(done) = workers.round(&work)? {
             // After each round: a file may be damaged in more places than there is memory to list them in.
-            let mut found = locked(&found);
-            found.sort_unstable_by_key(|(index, _)| *index);
-            found.drain(..).for_each(&mut *add);
-            drop(found);
+            let mut news = std::mem::take(&mut *locked(&found));
+            news.sort_unstable_by_key(|(index, _)| *index);
+            news.into_iter().for_each(&mut *add);
             progress.advance(done).await;
         }
         Ok(())

@@ -397,7 +397,7 @@ fn options_for(shim: &Shim, path: &Path, parameter: &impl Fn(&CStr) -> Option<St
         && let Some(text) = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty())
     {
         use std::os::unix::ffi::OsStrExt;
-        open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
+        open.key = Some(std::sync::Arc::new(Key::from_variable(text.as_bytes())?));
         from_environment = true;
     }
     Ok(Given { open, explicit, from_environment })
