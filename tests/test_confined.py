@@ -94,6 +94,7 @@ def test_too_few_descriptors_lose_nothing(descriptors: str, tmp_path: Path, key:
             "OperationalError",
             "FileNotFoundError",
             "WrongKeyError",
+            "CryptError",
             "AssertionError",
         ), (
             errand,

@@ -13,7 +13,6 @@ import sys
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, final
 
 from .errors import CryptError, Failure, exception_from
@@ -47,19 +46,25 @@ def _in_subinterpreter() -> bool:
     return False
 
 
-def _load() -> ModuleType:
+def _is_packed() -> bool:
+    """Whether this module is part of a frozen program, or in an archive."""
+    return hasattr(sys, "frozen") or "__compiled__" in globals() or not os.path.exists(__file__)
+
+
+def _load() -> Any:
     if _in_subinterpreter():
         raise ImportError(
             "lumocrypt cannot be imported in a subinterpreter: its foreign-function layer (cffi) loads in "
             "the main interpreter only. Use threads or processes instead."
         )
     try:
-        module = importlib.import_module("lumocrypt._lumocrypt")
-    except ImportError as error:
-        raise ImportError(
-            f"lumocrypt's native engine could not be loaded ({error}); reinstall the package for this "
-            f"platform (Python {sys.version_info.major}.{sys.version_info.minor}, {sys.platform})"
-        ) from error
+        # A statement, and no name in a string: what makes one program of many modules looks for statements.
+        from . import _lumocrypt as module  # pyright: ignore
+    except (ImportError, OSError) as error:
+        frozen = "put the folder lumocrypt/_lumocrypt into the program as it is (README, Frozen programs)"
+        version = f"Python {sys.version_info.major}.{sys.version_info.minor}, {sys.platform}"
+        advice = frozen if _is_packed() else f"reinstall the package for this platform ({version})"
+        raise ImportError(f"lumocrypt's native engine could not be loaded ({error}); {advice}") from error
     found = module.lib.lumo_abi_version()
     if found != ABI_VERSION:
         raise ImportError(

@@ -10,7 +10,7 @@ def bare(text: str) -> str:
     """``text`` without a byte order mark in front and without the end of the line behind, if there is one.
 
     Editors and shells of some systems write them: a line ends in ``\\n``, ``\\r\\n`` or, where a script of
-    another system has lost its newline, ``\\r``. The engine does the same to ``LUMO_KEY`` (Key::from_variable).
+    another system has lost its newline, ``\\r``. The engine does so to ``LUMO_KEY`` (Key::from_variable).
     """
     text = text.removeprefix(_BYTE_ORDER_MARK).removesuffix("\n")
     return text.removesuffix("\r")
