@@ -13,8 +13,9 @@ from .damage import DamagedPage, identify
 from .info import inspect
 from .kdf import KdfLimit, resolve_limit
 from .keys import Hidden, KeyLike
+from .names import shown
 from .native import Progress
-from .paths import DAMAGED_LOG, LOGS, StrPath, existing_file
+from .paths import DAMAGED_LOG, LOGS, StrPath, existing_file, ours_beside
 from .registration import stdlib_host
 from .unlocking import resolve_key
 
@@ -80,7 +81,7 @@ def verify(
         total -= listed - len(damaged)
     return VerifyResult(
         path=real,
-        ok=total == 0 and not found["stopped"],
+        ok=total == 0,
         cipher=found["cipher"],
         blocks=found["slots"],
         wal_frames=found["wal_frames"],
@@ -94,10 +95,10 @@ def verify(
 
 
 def _kept_logs(path: str) -> list[str]:
-    names = [path + suffix + DAMAGED_LOG for suffix in LOGS]
+    names = [ours_beside(path + suffix, DAMAGED_LOG) for suffix in LOGS]
     return [
-        f"{name} is a copy of a log that was damaged when the database was recovered; a part of it was lost "
-        "then. Move it away once you know why"
+        f"{shown(name)} is a copy of a log that was damaged when the database was recovered; a part of it "
+        "was lost then. Move it away once you know why"
         for name in names
         if os.path.lexists(name)
     ]

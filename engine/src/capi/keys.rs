@@ -2,9 +2,10 @@
 
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{call, owned, required, text};
+use super::{call, file_name, owned, text};
 use crate::crypto::kdf::{Argon2Cost, argon2id};
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::header;
@@ -201,10 +202,12 @@ unsafe fn bytes<'a>(start: *const u8, n: usize) -> Result<&'a [u8]> {
 ///
 /// # Safety
 /// `path` is null or a C string.
-unsafe fn path_from(path: *const c_char) -> Result<String> {
+unsafe fn path_from(path: *const c_char) -> Result<PathBuf> {
     // SAFETY: passed on from the caller.
-    match unsafe { required(path) }? {
-        "" => Err(Fault::new(FaultClass::InvalidArgument, "The path is empty.")),
+    match unsafe { file_name(path) }? {
+        path if path.as_os_str().is_empty() => {
+            Err(Fault::new(FaultClass::InvalidArgument, "The path is empty."))
+        }
         path => Ok(registry::canonical(path)),
     }
 }

@@ -25,7 +25,7 @@ struct Registry {
     last_key: u64,
     opens: Handles<OpenOptions>,
     commands: Handles<Command>,
-    unlocked: BTreeMap<String, OpenOptions>,
+    unlocked: BTreeMap<PathBuf, OpenOptions>,
 }
 
 /// What single-use handles stand for, the oldest first.
@@ -111,19 +111,19 @@ pub fn take_command(handle: &str) -> Option<Command> {
 }
 
 /// Lets every later open of `path` use `options`.
-pub fn unlock_path(path: &str, options: OpenOptions) {
+pub fn unlock_path(path: impl AsRef<Path>, options: OpenOptions) {
     let path = canonical(path);
     registry().unlocked.insert(path, options);
 }
 
 /// Takes back [`unlock_path`]; whether there was anything to take back.
-pub fn lock_path(path: &str) -> bool {
+pub fn lock_path(path: impl AsRef<Path>) -> bool {
     let path = canonical(path);
     registry().unlocked.remove(&path).is_some()
 }
 
 /// What `path` was unlocked with.
-pub fn unlocked(path: &str) -> Option<OpenOptions> {
+pub fn unlocked(path: impl AsRef<Path>) -> Option<OpenOptions> {
     if registry().unlocked.is_empty() {
         return None; // the usual case needs no system call
     }
@@ -133,11 +133,11 @@ pub fn unlocked(path: &str) -> Option<OpenOptions> {
 
 /// The one name of a file, which need not exist yet: absolute and without symlinks. Never opens the file,
 /// because closing a descriptor would drop the process's locks on it.
-pub fn canonical(path: &str) -> String {
-    let mut path = PathBuf::from(path);
+pub fn canonical(path: impl AsRef<Path>) -> PathBuf {
+    let mut path = path.as_ref().to_owned();
     for _ in 0..SYMLINK_DEPTH {
         if let Ok(resolved) = path.canonicalize() {
-            return into_text(resolved);
+            return resolved;
         }
         // Absent, or a link to what is absent: the name that creating it would make.
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { break };
@@ -146,15 +146,10 @@ pub fn canonical(path: &str) -> String {
         let resolved = parent.join(name);
         match resolved.read_link() {
             Ok(target) => path = parent.join(target),
-            Err(_) => return into_text(resolved),
+            Err(_) => return resolved,
         }
     }
-    into_text(std::path::absolute(&path).unwrap_or(path))
-}
-
-/// SQLite's names are bytes and ours UTF-8; what is not UTF-8 is escaped so that different paths stay so.
-fn into_text(path: PathBuf) -> String {
-    path.into_os_string().into_string().unwrap_or_else(|path| format!("{path:?}"))
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Keeps everybody else out until the result is dropped.
@@ -222,14 +217,13 @@ mod tests {
         std::fs::create_dir(dir.join("real")).unwrap();
         std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
         let (direct, linked) = (dir.join("real/new.db"), dir.join("link/../link/new.db"));
-        let (direct, linked) = (direct.to_str().unwrap(), linked.to_str().unwrap());
-        assert!(unlocked(direct).is_none());
-        unlock_path(linked, labelled("path"));
-        assert_eq!(unlocked(direct).unwrap().label.as_deref(), Some("path"));
-        std::fs::write(direct, b"").unwrap();
-        assert!(unlocked(linked).is_some());
-        assert!(lock_path(direct));
-        assert!(!lock_path(linked));
+        assert!(unlocked(&direct).is_none());
+        unlock_path(&linked, labelled("path"));
+        assert_eq!(unlocked(&direct).unwrap().label.as_deref(), Some("path"));
+        std::fs::write(&direct, b"").unwrap();
+        assert!(unlocked(&linked).is_some());
+        assert!(lock_path(&direct));
+        assert!(!lock_path(&linked));
         std::fs::remove_dir_all(dir).unwrap();
     }
 
@@ -238,15 +232,15 @@ mod tests {
         let dir = scratch("dangling");
         std::os::unix::fs::symlink("target.db", dir.join("link.db")).unwrap();
         let target = dir.join("target.db");
-        assert_eq!(canonical(dir.join("link.db").to_str().unwrap()), target.to_str().unwrap());
+        assert_eq!(canonical(dir.join("link.db")), target);
         std::os::unix::fs::symlink("loop.db", dir.join("loop.db")).unwrap();
-        assert!(!canonical(dir.join("loop.db").to_str().unwrap()).is_empty());
+        assert!(canonical(dir.join("loop.db")).is_absolute());
         std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn relative_paths_and_absent_directories_have_absolute_names() {
-        assert!(Path::new(&canonical("no-such-file.db")).is_absolute());
-        assert!(Path::new(&canonical("no-such-directory/no-such-file.db")).is_absolute());
+        assert!(canonical("no-such-file.db").is_absolute());
+        assert!(canonical("no-such-directory/no-such-file.db").is_absolute());
     }
 }

@@ -1,6 +1,7 @@
 //! The VFS object: `xOpen` decides what a file is to us; everything else is passed down.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::abi::*;
@@ -25,6 +26,7 @@ use crate::format::header;
 use crate::keys::material::Key;
 use crate::keys::registry::{self, IoMode, OpenOptions};
 use crate::locks;
+use crate::paths;
 use crate::stats::{STATS, Stats};
 
 /// The environment variable of last resort.
@@ -88,10 +90,10 @@ unsafe extern "C" fn x_open(
     // SAFETY: SQLite's memory for the file; without methods SQLite will not close it.
     unsafe { (*file).methods = std::ptr::null() };
     let path = if name.is_null() {
-        String::new()
+        PathBuf::new()
     } else {
         // SAFETY: a string of SQLite's.
-        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+        paths::from_c(unsafe { CStr::from_ptr(name) }).to_owned()
     };
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         failure::clear();
@@ -235,7 +237,7 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
 unsafe fn content_of(
     shim: &'static Shim,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -277,7 +279,7 @@ unsafe fn content_of(
 unsafe fn log_content(
     shim: &'static Shim,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -295,7 +297,7 @@ unsafe fn log_content(
 unsafe fn log_content_of(
     shim: &'static Shim,
     owner: *mut OpenFile,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -328,7 +330,7 @@ unsafe fn log_content_of(
 unsafe fn main_content(
     shim: &'static Shim,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
 ) -> Result<Content> {
     let api = &shim.host().api;
@@ -435,7 +437,7 @@ struct Given {
 
 /// The key of a file, in the order of the documentation: a handle from `connect`, the URI, `unlock`, the
 /// environment. (`PRAGMA lumo_key` comes later, to a file that opened without one.)
-fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<String>) -> Result<Given> {
+fn options_for(shim: &Shim, path: &Path, parameter: &impl Fn(&CStr) -> Option<String>) -> Result<Given> {
     let mut open = OpenOptions::default();
     let (mut explicit, mut from_environment) = (false, false);
     if let Some(handle) = parameter(c"lumo_handle") {
@@ -472,7 +474,7 @@ fn options_for(shim: &Shim, path: &str, parameter: &impl Fn(&CStr) -> Option<Str
         && let Some(text) = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty())
     {
         use std::os::unix::ffi::OsStrExt;
-        open.key = Some(std::sync::Arc::new(Key::parse(text.as_bytes())?));
+        open.key = Some(std::sync::Arc::new(Key::from_variable(text.as_bytes())?));
         from_environment = true;
     }
     Ok(Given { open, explicit, from_environment })

@@ -5,6 +5,7 @@
 //! thread may be using it. So only the first word counts, and of the others it is remembered that there are some. Who uses
 //! the file is looked up when SQLite does: then the thread holds the cache's mutex and the connection's.
 
+use std::path::Path;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,7 +41,7 @@ impl Users {
 
 /// Why a database must not be used by a connection whose main database is none of ours: SQLite puts the temporary files
 /// of a whole connection through its main database's VFS.
-pub fn foreign(path: &str) -> Fault {
+pub fn foreign(path: &Path) -> Fault {
     Fault::new(
         FaultClass::InUse,
         "an encrypted database cannot be attached to a connection whose main database is on another VFS: \

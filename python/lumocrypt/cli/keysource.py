@@ -18,6 +18,7 @@ from .. import kdf, keyring
 from ..errors import KeySourceError, make
 from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, Hidden, Key, RemoteKey
 from ..kms import KmsKey
+from ..textsource import bare
 from . import keytext
 
 #: The environment variable that holds the new key of a command with two.
@@ -148,7 +149,7 @@ class KeySource:
             return keytext.decode(keytext.read_file(self.file), self.file), self.file
         text = self.environment.texts.get(self.role.variable)
         if text is not None:
-            return text, self.role.variable
+            return bare(text), self.role.variable
         if not keytext.has_terminal():
             role = self.role
             raise make(

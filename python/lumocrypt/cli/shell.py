@@ -17,6 +17,7 @@ from ..info import inspect
 from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..keys import Key, RemoteKey
+from ..names import shown
 from ..paths import absolute, existing_file, size
 from ..shell.history import History, default_path
 from ..shell.session import MEMORY, Session
@@ -136,7 +137,9 @@ def _grade(error: BaseException) -> int:
 
 def _banner(path: str) -> str:
     versions = f"lumocrypt {__version__}, SQLite {sqlite3.sqlite_version}"
-    return f'{versions}: {path}\nSQL ends with a semicolon; ".help" lists other commands, ".quit" leaves.'
+    return (
+        f'{versions}: {shown(path)}\nSQL ends with a semicolon; ".help" lists other commands, ".quit" leaves.'
+    )
 
 
 def _history() -> History | None:
