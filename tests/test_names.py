@@ -222,7 +222,7 @@ COMMANDS: list[tuple[list[str], list[bytes]]] = [
     (["info"], []),
     (["verify"], []),
     (["key", "list"], []),
-    (["rekey"], []),
+    (["rekey", "--change-key"], []),
     (["header", "backup"], [b".header"]),
     (["header", "restore"], [b".header"]),
     (["decrypt"], [b".clear"]),

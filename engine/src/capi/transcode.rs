@@ -50,10 +50,8 @@ pub unsafe extern "C" fn lumo_convert_file(
             unsafe { (new_file(destination)?, format(new_options, new_key, new_secret, new_secret_len)?) };
         let input = Box::new(InputFile::open(host, source, folder)?);
         let source = source.to_owned();
-        let operation = async move |meter: Rc<Meter>| {
-            let answer = convert(input, (&source, &old), &mut target, &new, &meter).await;
-            answer.map_err(|fault| fault.at_path(source))
-        };
+        let operation =
+            async move |meter: Rc<Meter>| convert(input, (&source, &old), &mut target, &new, &meter).await;
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
     })
@@ -68,12 +66,13 @@ async fn convert(
     new: &Side,
     meter: &Meter,
 ) -> Result<String> {
-    let mut view = View::open(input, &old.format, source)?;
+    let at_source = |fault: Fault| fault.at_path(source);
+    let mut view = View::open(input, &old.format, source).map_err(at_source)?;
     meter.enter_part(0, 2);
-    transcode::transcode(&mut view, target, &new.format, new.threads, meter).await?;
+    transcode::transcode(&mut view, target, &new.format, new.threads, meter).await.map_err(at_source)?;
     let mut written = View::open(Box::new(target.again()?), &new.format, "")?;
     meter.enter_part(1, 2);
-    transcode::compare(&mut view, &mut written, meter).await?;
+    transcode::compare(&mut view, &mut written, meter).await.map_err(at_source)?;
     Ok(json!({"size": view.size()?, "page_size": view.page_size()}).to_string())
 }
 
