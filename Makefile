@@ -33,7 +33,7 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint build clean
+.PHONY: crash faults frozen threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
@@ -100,6 +100,13 @@ fuzz-python: $(VENV)/.package $(VENV)/.tools
 interop: $(VENV)/.package $(VENV)/.tools
 	cd tests/interop && go vet . && test -z "$$(gofmt -l .)"
 	$(BIN)/python -m pytest -n $(JOBS) tests/test_interop_go.py tests/test_golden_gosqlite.py
+
+# A program made by PyInstaller opens a database. Installs PyInstaller into a folder of its own.
+frozen: $(VENV)/.package
+	rm -rf .frozen && $(PYTHON) -m venv .frozen/venv
+	.frozen/venv/bin/python -m pip install --quiet pyinstaller .
+	cp examples/frozen.py .frozen && cd .frozen && venv/bin/pyinstaller --log-level ERROR frozen.py
+	cd .frozen && ./dist/frozen/frozen
 
 # Makes the samples anew, which is needed only for more of them.
 golden-gosqlite: $(VENV)/.package $(VENV)/.tools

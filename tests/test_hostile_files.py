@@ -132,7 +132,7 @@ def test_names_in_a_database_cannot_act_on_the_terminal(tmp_path: Path) -> None:
     for words in (["verify", str(path)], ["salvage", str(path), str(tmp_path / "saved.db")]):
         outcome = command(*words)
         assert outcome.code == 4, outcome.text
-        assert "t^[[31m^Jlumocrypt: ok" in outcome.text
+        assert r"t\x1b[31m\x0alumocrypt: ok" in outcome.text
         assert "\x1b" not in outcome.text
         assert not any(line.startswith("lumocrypt: ok") for line in outcome.text.splitlines())
 

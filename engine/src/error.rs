@@ -1,6 +1,9 @@
 //! What can go wrong, told apart: the classes that hosts see and the facts that go with them.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+
+use crate::paths;
 
 /// The kind of file a block belongs to. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,7 +116,7 @@ pub struct Fault {
     /// One or two sentences for a person; never contains a secret.
     pub message: String,
     /// The file concerned.
-    pub path: Option<String>,
+    pub path: Option<PathBuf>,
     /// The kind of that file.
     pub kind: Option<FileKind>,
     /// The block of the main file or the frame of a log, zero-based.
@@ -143,8 +146,8 @@ impl Fault {
 
     /// Names the file, unless it is named already.
     #[must_use]
-    pub fn at_path(mut self, path: &str) -> Self {
-        self.path.get_or_insert_with(|| path.to_owned());
+    pub fn at_path(mut self, path: impl AsRef<Path>) -> Self {
+        self.path.get_or_insert_with(|| path.as_ref().to_owned());
         self
     }
 
@@ -183,7 +186,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         if let Some(path) = &self.path {
-            write!(f, " [{path}]")?;
+            write!(f, " [{}]", paths::shown(path))?;
         }
         Ok(())
     }

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 
 use crate::error::Fault;
+use crate::paths;
 use crate::vfs::host;
 use crate::vfs::mains::{self, Says};
 
@@ -68,7 +69,8 @@ pub fn to_json_with(fault: &Fault, says: Option<Says>) -> String {
         "class": fault.class as i32,
         "name": fault.class.name(),
         "message": fault.message,
-        "path": fault.path,
+        "path": fault.path.as_deref().map(paths::text),
+        "path_hex": fault.path.as_deref().and_then(paths::hex),
         "file_kind": fault.kind.map(|kind| kind.name()),
         "page": fault.page,
         "code": fault.code,

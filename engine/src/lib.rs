@@ -15,6 +15,7 @@ pub mod format;
 pub mod keys;
 pub mod locks;
 pub mod offline;
+pub mod paths;
 pub mod room;
 pub mod sabotage;
 pub mod stats;

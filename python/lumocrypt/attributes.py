@@ -1,6 +1,7 @@
 """What a file carries beside its bytes, and what of it a file that takes its place, or is made from it, gets.
 
-Nobody may gain access by it, at no moment. Everything goes by descriptor.
+Nobody may gain access by it, at no moment. Everything goes by descriptor; by name only where
+there is no /proc, and the folder is nobody else's.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ class Attributes:
     extended: dict[str, bytes]
 
     @classmethod
-    def of(cls, descriptor: int) -> Attributes:
-        """Those of an open file, which may be open with O_PATH. Raises OSError."""
+    def of(cls, descriptor: int, path: str | None = None) -> Attributes:
+        """Those of an open file. If it is open with O_PATH, its ``path`` is needed. Raises OSError."""
         status = os.fstat(descriptor)
-        found = _extended(descriptor)
+        found = _extended(descriptor, path)
         access_list = found.pop(_ACCESS_LIST, None)
         return cls(
             owner=status.st_uid,
@@ -155,15 +156,36 @@ def _without_names(access_list: bytes) -> int:
     return bits[_OWNER] << 6 | (bits[_GROUP] & everybody) << 3 | bits[_OTHERS] & everybody
 
 
-def _extended(descriptor: int) -> dict[str, bytes]:
+def _extended(descriptor: int, path: str | None) -> dict[str, bytes]:
     # A descriptor with O_PATH stands for the file, but takes no fgetxattr.
-    path = f"/proc/self/fd/{descriptor}"
+    file = descriptor if path is None else f"/proc/self/fd/{descriptor}"
+    if path is not None and not os.path.lexists(file):
+        # Without /proc there is only the name.
+        _require_private(path)
+        file = path
     try:
-        return {name: os.getxattr(path, name) for name in os.listxattr(path)}
+        return {name: os.getxattr(file, name) for name in os.listxattr(file)}
     except OSError as error:
         if error.errno in _ABSENT:
             return {}
         raise
+
+
+def _require_private(path: str) -> None:
+    """Raises OSError if others might put another file where ``path``, which has no links in it, leads."""
+    folder, users, harmless = os.path.dirname(path), {0, os.geteuid()}, 0
+    while True:
+        status = os.stat(folder)
+        # In a folder with the sticky bit others cannot rename what is ours, but put a file there.
+        if status.st_uid not in users or (status.st_mode & 0o022 and not status.st_mode & harmless):
+            raise OSError(
+                errno.ENOTSUP,
+                "in a folder that others may write to this needs /proc; mount it, or use another folder",
+                path,
+            )
+        if folder == os.sep:
+            return
+        folder, harmless = os.path.dirname(folder), stat.S_ISVTX
 
 
 def _set_extended(descriptor: int, name: str, value: bytes, path: str) -> None:

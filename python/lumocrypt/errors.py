@@ -16,6 +16,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from .names import shown
+
 # SQLite's result codes (https://sqlite.org/rescode.html) that the engine uses. The sqlite3 module exports
 # the numbers too, but some share a value with an authorizer action, so that a lookup by value is ambiguous.
 SQLITE_ERROR = 1
@@ -237,8 +239,8 @@ _combinations: dict[tuple[type[CryptError], type[sqlite3.DatabaseError]], type[C
 
 def describe(failure: Failure) -> str:
     """The message of a failure: which file, and the engine's words for what happened and what to do next."""
-    if failure.path and failure.path not in failure.message:
-        return f"{failure.path}: {failure.message}"
+    if failure.path and shown(failure.path) not in failure.message:
+        return f"{shown(failure.path)}: {failure.message}"
     return failure.message
 
 

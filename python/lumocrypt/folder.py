@@ -174,7 +174,7 @@ class Original(contextlib.AbstractContextManager["Original"]):
 
     def attributes(self) -> Attributes:
         """What the file carries beside its bytes."""
-        return Attributes.of(self.descriptor)
+        return Attributes.of(self.descriptor, self.path)
 
     def check(self) -> None:
         """Raises CryptError if another file has the name by now."""

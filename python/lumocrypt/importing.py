@@ -68,7 +68,7 @@ def import_sqlcipher(
         raise ValueError("the checksum suite would leave the database in clear; choose a cipher")
     target = absolute(destination)
     refuse_existing(target)
-    with SqlcipherFile(os.fspath(source)) as file, NewFile(target) as new:
+    with SqlcipherFile(absolute(source)) as file, NewFile(target) as new:
         file.unlock(old)
         given, identity = new_key(hidden)
         if given is None:

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, final
 
 from . import keyring, native
 from .errors import KeyRequiredError, make
+from .textsource import bare
 from .tracebacks import forgetful
 
 #: The environment variable that holds a key of last resort.
@@ -30,7 +31,8 @@ class Key:
     """A passphrase or a raw key.
 
     ``Key(text)`` reads text as :func:`lumocrypt.connect` does: ``x'<64 hex digits>'`` is a raw key, anything
-    else a passphrase. The other constructors say what they make.
+    else a passphrase. The other constructors say what they make. A passphrase is the same key in every form
+    of Unicode: keyslots take it in NFC, and NFC, NFD and the text as given are tried where one is opened.
     """
 
     __slots__ = ("__weakref__", "_kind", "_number")
@@ -110,6 +112,8 @@ class Key:
     def from_env(cls, name: str = ENVIRONMENT_VARIABLE) -> Key:
         """A key from an environment variable, read as by :meth:`parse`.
 
+        A byte order mark in front and one end of a line behind are no part of it.
+
         Raises KeyRequiredError if the variable is not set, ValueError if its text is no key. The variable
         stays visible to this user's other processes and to those that are spawned.
         """
@@ -118,7 +122,7 @@ class Key:
                 KeyRequiredError,
                 f"the environment variable {name} is not set; set it, or give the key in another way",
             )
-        return cls._make(native.key_parse, Hidden(os.environ[name]))
+        return cls._make(native.key_parse, Hidden(bare(os.environ[name])))
 
     @classmethod
     @forgetful

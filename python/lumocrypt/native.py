@@ -13,7 +13,6 @@ import sys
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, final
 
 from .errors import CryptError, Failure, exception_from
@@ -23,6 +22,11 @@ ABI_VERSION = 2
 
 #: Threads for operations on whole files; one per core if it is not set.
 THREADS_VARIABLE = "LUMO_THREADS"
+
+#: What begins a database, and tells its page size.
+_HEAD_BYTES = 100
+#: How much is encrypted at a time where the content does not come from a file.
+_STREAM_BYTES = 1 << 20
 
 #: Bytes that the engine reads where they are.
 Material = bytes | bytearray | memoryview
@@ -45,19 +49,25 @@ def _in_subinterpreter() -> bool:
     return False
 
 
-def _load() -> ModuleType:
+def _is_packed() -> bool:
+    """Whether this module is part of a frozen program, or in an archive."""
+    return hasattr(sys, "frozen") or "__compiled__" in globals() or not os.path.exists(__file__)
+
+
+def _load() -> Any:
     if _in_subinterpreter():
         raise ImportError(
             "lumocrypt cannot be imported in a subinterpreter: its foreign-function layer (cffi) loads in "
             "the main interpreter only. Use threads or processes instead."
         )
     try:
-        module = importlib.import_module("lumocrypt._lumocrypt")
-    except ImportError as error:
-        raise ImportError(
-            f"lumocrypt's native engine could not be loaded ({error}); reinstall the package for this "
-            f"platform (Python {sys.version_info.major}.{sys.version_info.minor}, {sys.platform})"
-        ) from error
+        # A statement, and no name in a string: what makes one program of many modules looks for statements.
+        from . import _lumocrypt as module  # pyright: ignore
+    except (ImportError, OSError) as error:
+        frozen = "put the folder lumocrypt/_lumocrypt into the program as it is (README, Frozen programs)"
+        version = f"Python {sys.version_info.major}.{sys.version_info.minor}, {sys.platform}"
+        advice = frozen if _is_packed() else f"reinstall the package for this platform ({version})"
+        raise ImportError(f"lumocrypt's native engine could not be loaded ({error}); {advice}") from error
     found = module.lib.lumo_abi_version()
     if found != ABI_VERSION:
         raise ImportError(
@@ -105,7 +115,7 @@ def _failure(record: dict[str, Any]) -> Failure:
     return Failure(
         record["class"],
         record["message"],
-        record.get("path"),
+        _name(record),
         record.get("file_kind"),
         record.get("page"),
         record.get("code") or 0,
@@ -115,6 +125,12 @@ def _failure(record: dict[str, Any]) -> Failure:
 def pragma_refusal(name: str) -> str | None:
     """Why a pragma, in lower case, must not pass for one that did something; None for SQLite's and ours."""
     return _take_string(_lib.lumo_pragma_refusal(name.encode("utf-8", "surrogateescape")))
+
+
+def _name(record: dict[str, Any]) -> str | None:
+    """The file that a failure record names; its bytes are in hex where they are not UTF-8."""
+    exact = record.get("path_hex")
+    return record.get("path") if exact is None else os.fsdecode(bytes.fromhex(exact))
 
 
 def _take_string(pointer: Any) -> str | None:
@@ -137,7 +153,7 @@ def _check(status: int) -> None:
 def _path(path: str) -> bytes:
     encoded = os.fsencode(path)
     if b"\0" in encoded:
-        raise ValueError("embedded null character in path")
+        raise ValueError("embedded null byte in a file name")
     return encoded
 
 
@@ -339,12 +355,7 @@ def encrypt_file(
 ) -> dict[str, Any]:
     """Encrypts a quiescent plaintext database into an empty file."""
     settings = _file_options(options)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_encrypt_file(
-            host, *_held(source), destination, key, settings, callback, _ffi.NULL, answer
-        ),
-    )
+    return _work(progress, _lib.lumo_encrypt_file, host, *_held(source), destination, key, settings)
 
 
 def encrypt_stream(
@@ -356,28 +367,23 @@ def encrypt_stream(
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Encrypts ``size`` bytes into an empty file; ``source(offset, length)`` hands them out in clear."""
-    raised: list[BaseException] = []
-
-    def fill(offset: int, target: Any, length: int, _context: Any) -> int:
-        content = source(int(offset), int(length))
-        _ffi.memmove(target, content, len(content))
-        return 0
-
-    def failed(_type: Any, error: BaseException, _traceback: Any) -> int:
-        raised.append(error)
-        return 1
-
-    callback = _ffi.callback("int(uint64_t, uint8_t *, uintptr_t, void *)", fill, error=1, onerror=failed)
     settings = _options(options)
-
-    def call(step: Any, answer: Any) -> int:
-        status = _lib.lumo_encrypt_stream(destination, size, key, settings, callback, step, _ffi.NULL, answer)
-        if raised:
-            take_failure()
-            raise raised[0]
-        return int(status)
-
-    return _with_progress(progress, call)
+    with _ffi.from_buffer("uint8_t[]", source(0, min(size, _HEAD_BYTES))) as head:
+        stream = _ffi.new("void **")
+        _check(_lib.lumo_stream_open(destination, head, len(head), size, key, settings, stream))
+    answer = _ffi.NULL
+    try:
+        for offset in range(0, size, _STREAM_BYTES):
+            with _ffi.from_buffer("uint8_t[]", source(offset, min(size - offset, _STREAM_BYTES))) as content:
+                _check(_lib.lumo_stream_write(stream[0], content, len(content)))
+            if progress is not None:
+                progress(min(offset + _STREAM_BYTES, size), size)
+        answer = _ffi.new("char **")
+    finally:
+        # With a place for the answer the database is completed, and without the stream is given up.
+        status = _lib.lumo_stream_close(stream[0], answer)
+    _check(status)
+    return _json(answer)
 
 
 @final
@@ -425,10 +431,7 @@ def convert_file(
 
     old = (*_held(source[0]), *side(*source[1:]))
     new = (destination[0], *side(*destination[1:]))
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_convert_file(host, *old, *new, callback, _ffi.NULL, answer),
-    )
+    return _work(progress, _lib.lumo_convert_file, host, *old, *new)
 
 
 def gosqlite_page_size(host: int, path: str, options: dict[str, Any], secret: Secret) -> int:
@@ -443,12 +446,7 @@ def decrypt_file(
 ) -> dict[str, Any]:
     """Decrypts a quiescent database into an empty file."""
     settings = _file_options(options)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_decrypt_file(
-            host, *_held(source), destination, key, settings, callback, _ffi.NULL, answer
-        ),
-    )
+    return _work(progress, _lib.lumo_decrypt_file, host, *_held(source), destination, key, settings)
 
 
 def verify_file(
@@ -456,35 +454,25 @@ def verify_file(
 ) -> dict[str, Any]:
     """Checks every block of a database and its logs."""
     settings = _file_options(options)
-    return _with_progress(
-        progress,
-        lambda callback, answer: _lib.lumo_verify_file(
-            host, _path(path), key, settings, callback, _ffi.NULL, answer
-        ),
-    )
+    return _work(progress, _lib.lumo_verify_file, host, _path(path), key, settings)
 
 
-def _with_progress(progress: Progress | None, call: Callable[[Any, Any], int]) -> dict[str, Any]:
-    raised: list[BaseException] = []
+def _work(progress: Progress | None, begin: Callable[..., int], *arguments: Any) -> dict[str, Any]:
+    """Runs an operation that ``begin`` begins, in steps; in between Ctrl-C is heeded and ``progress`` called.
 
-    # Also without a progress function: Python runs signal handlers in here, so that Ctrl-C can stop it.
-    def step(done: int, total: int, _context: Any) -> int:
-        if progress is not None:
-            progress(int(done), int(total))
-        return 0
-
-    def failed(_type: Any, error: BaseException, _traceback: Any) -> int:
-        raised.append(error)
-        return 1
-
-    callback = _ffi.callback("int(uint64_t, uint64_t, void *)", step, error=1, onerror=failed)
+    Not by a callback: cffi makes one by writing machine code, which hardened processes may not execute.
+    """
+    work, done, total = _ffi.new("void **"), _ffi.new("uint64_t *"), _ffi.new("uint64_t *")
     answer = _ffi.new("char **")
-    status = call(callback, answer)
-    result = _json(answer)
-    if raised:
-        raise raised[0]
-    _check(status)
-    return result
+    _check(begin(*arguments, work))
+    try:
+        while answer[0] == _ffi.NULL:
+            _check(_lib.lumo_work_step(work[0], done, total, answer))
+            if progress is not None and answer[0] == _ffi.NULL:
+                progress(int(done[0]), int(total[0]))
+    finally:
+        _lib.lumo_work_free(work[0])
+    return _json(answer)
 
 
 def image_open(host: int, path: str, key: int, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -527,7 +515,16 @@ def bench(options: dict[str, Any], seconds: float) -> dict[str, Any]:
 
 
 def recorder_callback(function: Callable[[int, int, int, int, int, int, int], None]) -> Any:
-    """A C function that the engine can report reads and writes to; it must not raise."""
+    """A C function that the engine can report reads and writes to; it must not raise.
+
+    The first ``function`` of the process counts, and must never go away.
+    """
+    # CPython's own functions call it, by the object's address. Where they cannot be found, as in other
+    # Pythons, cffi makes a function of it, which needs memory that is written and then executed.
+    if sys.implementation.name == "cpython":
+        if _lib.lumo_python_recorder(_ffi.cast("void *", id(function))) == 0:
+            return _lib.lumo_python_record
+        take_failure()
     return _ffi.callback("void(uint64_t, int, int, int64_t, int64_t, uint64_t, int)", function)
 
 

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 
 from .errors import CryptError, make
 
-StrPath = str | os.PathLike[str]
+#: What names a file, as for open(); bytes are decoded as the operating system's names are (os.fsdecode).
+StrPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 #: The suffixes of the files that belong to a database.
 COMPANIONS = ("-wal", "-journal", "-shm")
 LOGS = ("-wal", "-journal")
 #: Behind the name of a log: a copy that the engine made because recovery was about to lose commits in it.
 DAMAGED_LOG = ".lumo-damaged"
+#: The longest name that file systems take, in bytes (limits.h).
+_NAME_MAX = 255
 
 
 def absolute(path: StrPath) -> str:
-    """The absolute path, with symbolic links left as they are."""
-    name: str = os.fspath(path)
+    """The absolute path, with symbolic links left as they are.
+
+    Bytes that are not UTF-8 are lone surrogates in it, as in all of Python's names. Raises ValueError for a
+    name that no file can have.
+    """
+    name = os.fsdecode(path)
+    if b"\0" in os.fsencode(name):
+        raise ValueError("embedded null byte in a file name")
     return os.path.abspath(name)
 
 
@@ -43,6 +53,18 @@ def existing_file(path: StrPath) -> str:
     if status.st_size == 0:
         raise make(CryptError, "the file is empty, which is no database yet", path=path)
     return real
+
+
+def ours_beside(path: str, suffix: str) -> str:
+    """The name of a file of ours beside ``path``, as the engine makes it (docs/format.md, section 3)."""
+    folder, name = os.path.split(os.fsencode(path))
+    if len(name) + len(suffix) <= _NAME_MAX:
+        return path + suffix
+    end = b"~" + hashlib.sha256(name).hexdigest()[:16].encode() + suffix.encode()
+    kept = max(_NAME_MAX - len(end), 0)
+    while kept and name[kept] & 0xC0 == 0x80:
+        kept -= 1
+    return os.fsdecode(os.path.join(folder, name[:kept] + end))
 
 
 def refuse_hard_links(path: str) -> None:

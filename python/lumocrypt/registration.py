@@ -196,8 +196,10 @@ def _load_extension(connection: Any) -> None:
 
 
 def _main_file(connection: Any) -> str:
-    rows = connection.execute("PRAGMA database_list").fetchall()
-    return next((str(row[2] or "") for row in rows if row[1] == "main"), "")
+    # As a BLOB: a name need not be UTF-8, and sqlite3 makes text of nothing else.
+    sql = "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    rows = connection.execute(sql).fetchall()
+    return os.fsdecode(bytes(rows[0][0] or b"")) if rows else ""
 
 
 def _uses_lumocrypt(connection: Any) -> bool:

@@ -40,6 +40,8 @@ _INTERNAL = "sqlite_"
 _UNREADABLE = 0xFF
 # Pages between two calls of a progress function.
 _STEP = 256
+# Where a header has the database's UUID (docs/format.md, section 2.1).
+_UUID_AT, _UUID_LEN = 32, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +160,7 @@ def _connection(
         )
         # SQLite opens files by name. Nobody else knows what the UUID of the new one is.
         status = json.loads(connection.execute("PRAGMA lumo_status").fetchone()[0])
-        held = f"/proc/self/fd/{new.folder.descriptor}/{os.path.basename(new.path)}"
-        if status["uuid"] != native.inspect(stdlib_host().number, held)["uuid"]:
+        if bytes.fromhex(status["uuid"]) != os.pread(new.descriptor, _UUID_LEN, _UUID_AT):
             connection.close()
             raise moved(new.target, "nothing was written")
         return Rebuild(connection, image.page(1), image.page_size)

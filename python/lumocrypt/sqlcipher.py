@@ -16,13 +16,16 @@ import hashlib
 import hmac
 import os
 import re
+import resource
 import struct
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
 from .attributes import Attributes
 from .errors import CryptError, InUseError, NotEncryptedError, TamperedError, WrongKeyError, make
 from .keys import Hidden
+from .names import shown
 from .paths import existing_file, size
 
 PAGE_BYTES = 4096
@@ -42,6 +45,8 @@ _WRITE_VERSION_AT, _WAL_MODE = 18, 2
 
 _RAW = re.compile(r"[xX]'([0-9a-fA-F]*)'")
 _RAW_DIGITS = (64, 96)
+#: How many numbers are tried where /proc does not say which descriptors there are: a second's worth.
+_MOST_DESCRIPTORS = 1 << 20
 
 
 class SqlcipherKey:
@@ -87,6 +92,15 @@ def _pbkdf2(secret: bytes, salt: bytes, rounds: int) -> bytes:
     return hashlib.pbkdf2_hmac("sha512", secret, salt, rounds, _KEY_BYTES)
 
 
+def _own_descriptors() -> Iterable[int]:
+    """The numbers of this process's open files, and perhaps others."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/fd")]
+    except OSError:
+        # Without /proc all numbers have to be tried.
+        return range(min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _MOST_DESCRIPTORS))
+
+
 class SqlcipherFile:
     """A database that nobody else uses, to read pages from; a context manager.
 
@@ -125,9 +139,9 @@ class SqlcipherFile:
     def _refuse_own_connections(self) -> None:
         # Closing our descriptor would drop all locks that this process has on the file.
         status = os.stat(self.path)
-        for name in os.listdir("/proc/self/fd"):
+        for descriptor in _own_descriptors():
             try:
-                other = os.stat(f"/proc/self/fd/{name}")
+                other = os.fstat(descriptor)
             except OSError:
                 continue
             if (other.st_dev, other.st_ino) == (status.st_dev, status.st_ino):
@@ -180,7 +194,7 @@ class SqlcipherFile:
     def _unfinished(self, suffix: str, what: str) -> CryptError:
         return make(
             CryptError,
-            f"{self.path}{suffix} holds {what}; open the database once with SQLCipher, run "
+            f"{shown(self.path + suffix)} holds {what}; open the database once with SQLCipher, run "
             "PRAGMA wal_checkpoint(TRUNCATE), close it, and import it then",
             path=self.path,
         )

@@ -12,8 +12,9 @@ from .damage import DamagedPage, identify
 from .identity import UuidLike
 from .kdf import KdfLimit
 from .keys import Hidden, KeyLike
+from .names import shown
 from .native import Progress
-from .paths import DAMAGED_LOG, LOGS, StrPath
+from .paths import DAMAGED_LOG, LOGS, StrPath, ours_beside
 from .registration import stdlib_host
 from .sources import Source
 from .tracebacks import forgetful
@@ -81,7 +82,7 @@ def verify(
         total -= listed - len(damaged)
     return VerifyResult(
         path=real,
-        ok=total == 0 and not found["stopped"],
+        ok=total == 0,
         cipher=found["cipher"],
         blocks=found["slots"],
         wal_frames=found["wal_frames"],
@@ -95,10 +96,10 @@ def verify(
 
 
 def _kept_logs(path: str) -> list[str]:
-    names = [path + suffix + DAMAGED_LOG for suffix in LOGS]
+    names = [ours_beside(path + suffix, DAMAGED_LOG) for suffix in LOGS]
     return [
-        f"{name} is a copy of a log that was damaged when the database was recovered; a part of it was lost "
-        "then. Move it away once you know why"
+        f"{shown(name)} is a copy of a log that was damaged when the database was recovered; a part of it "
+        "was lost then. Move it away once you know why"
         for name in names
         if os.path.lexists(name)
     ]

@@ -16,6 +16,7 @@ def seal(
 
     Raises what the engine raises for what does not begin like a database.
     """
-    path.touch()
     number = 0 if key is None else key.number
-    native.encrypt_file(stdlib_host().number, str(plain), str(path), number, {"cipher": cipher}, None)
+    with path.open("w+b") as file:
+        source, options = (str(plain), -1), {"cipher": cipher}
+        native.encrypt_file(stdlib_host().number, source, file.fileno(), number, options, None)

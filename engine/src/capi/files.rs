@@ -1,22 +1,23 @@
 //! Operations on whole files.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
+use std::rc::Rc;
 
 use serde_json::json;
 
 use super::input::{InputFile, new_file};
-use super::{call, give, required, text};
+use super::work::begin;
+use super::{call, file_name, give, text};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
 use crate::keys::registry::{self, OpenOptions};
 use crate::offline::convert::{self, Converted};
 use crate::offline::inspect::{self, hex};
-use crate::offline::progress::Report;
+use crate::offline::progress::Meter;
 use crate::offline::verify::{self, Files};
+use crate::paths;
 use crate::vfs::host::{self, OwnFile};
-
-/// Called with bytes done, bytes in all and the caller's context; a non-zero answer stops the operation.
-pub type LumoProgress = Option<unsafe extern "C" fn(u64, u64, *mut c_void) -> c_int>;
 
 /// Describes the file at `path` without a key.
 ///
@@ -26,7 +27,7 @@ pub type LumoProgress = Option<unsafe extern "C" fn(u64, u64, *mut c_void) -> c_
 pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut *mut c_char) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let path = unsafe { required(path) }?;
+        let path = unsafe { file_name(path) }?;
         let mut file = open(host, path)?;
         let description = inspect::inspect(&mut file.base).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.
@@ -34,11 +35,12 @@ pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut
     })
 }
 
-/// Encrypts `source`, which is in the open folder `folder` if that is not negative, into the empty file that is open as
-/// `destination`.
+/// Begins to encrypt `source`, which is in the open folder `folder` if that is not negative, into the empty file that is
+/// open as `destination`.
 ///
 /// # Safety
-/// Strings as named; the descriptors stay open; `progress` is null or a function that accepts `context`; `json` as for [`lumo_inspect`].
+/// Strings as named; the descriptors stay open until the call returns; `work` is null or a place for what `lumo_work_step`
+/// takes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lumo_encrypt_file(
     host: u32,
@@ -47,20 +49,20 @@ pub unsafe extern "C" fn lumo_encrypt_file(
     destination: c_int,
     key: u64,
     options: *const c_char,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
         let (source, mut target, options) =
-            unsafe { (required(source)?, new_file(destination)?, open_options(options, key)?) };
+            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
         let mut file = InputFile::open(host, source, folder)?;
-        let mut report = reporter(progress, context);
-        let done = convert::encrypt(&mut file, &mut target, &options, &mut report)
-            .map_err(|fault| fault.at_path(source))?;
+        let source = source.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let done = convert::encrypt(&mut file, &mut target, &options, &meter).await;
+            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+        };
         // SAFETY: as the caller promises.
-        unsafe { give(json, &describe(&done)) }
+        unsafe { begin(work, operation) }
     })
 }
 
@@ -77,7 +79,7 @@ pub unsafe extern "C" fn lumo_create_file(destination: c_int, key: u64, options:
     })
 }
 
-/// Decrypts `source` into the empty file that is open as `destination`.
+/// Begins to decrypt `source` into the empty file that is open as `destination`.
 ///
 /// # Safety
 /// As for [`lumo_encrypt_file`].
@@ -89,24 +91,24 @@ pub unsafe extern "C" fn lumo_decrypt_file(
     destination: c_int,
     key: u64,
     options: *const c_char,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
         let (source, mut target, options) =
-            unsafe { (required(source)?, new_file(destination)?, open_options(options, key)?) };
+            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
         let mut file = InputFile::open(host, source, folder)?;
-        let mut report = reporter(progress, context);
-        let done = convert::decrypt(&mut file, &mut target, &options, source, &mut report)
-            .map_err(|fault| fault.at_path(source))?;
+        let source = source.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let done = convert::decrypt(&mut file, &mut target, &options, &source, &meter).await;
+            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+        };
         // SAFETY: as the caller promises.
-        unsafe { give(json, &describe(&done)) }
+        unsafe { begin(work, operation) }
     })
 }
 
-/// Verifies the database at `path` and the logs beside it.
+/// Begins to verify the database at `path` and the logs beside it.
 ///
 /// # Safety
 /// As for [`lumo_encrypt_file`].
@@ -116,37 +118,37 @@ pub unsafe extern "C" fn lumo_verify_file(
     path: *const c_char,
     key: u64,
     options: *const c_char,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, options) = unsafe { (required(path)?, open_options(options, key)?) };
+        let (path, options) = unsafe { (file_name(path)?, open_options(options, key)?) };
         let mut main = InputFile::open(host, path, -1)?;
         let mut wal = beside(host, path, "-wal")?;
         let mut journal = beside(host, path, "-journal")?;
-        let mut report = reporter(progress, context);
-        let files = Files {
-            main: &mut main,
-            wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
-            journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+        let path = path.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let files = Files {
+                main: &mut main,
+                wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+                journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+            };
+            let verdict = verify::verify(files, &options, &path, &meter).await;
+            Ok(verdict.map_err(|fault| fault.at_path(path))?.to_string())
         };
-        let verdict =
-            verify::verify(files, &options, path, &mut report).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.
-        unsafe { give(json, &verdict.to_string()) }
+        unsafe { begin(work, operation) }
     })
 }
 
-pub(super) fn open(host: u32, path: &str) -> Result<OwnFile> {
+pub(super) fn open(host: u32, path: &Path) -> Result<OwnFile> {
     OwnFile::open(host::host(host)?, path)?
         .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
 }
 
 /// The log of a database, if it is there and has content.
-pub(super) fn beside(host: u32, path: &str, suffix: &str) -> Result<Option<OwnFile>> {
-    let Some(mut file) = OwnFile::open(host::host(host)?, &format!("{path}{suffix}"))? else {
+pub(super) fn beside(host: u32, path: &Path, suffix: &str) -> Result<Option<OwnFile>> {
+    let Some(mut file) = OwnFile::open(host::host(host)?, &paths::beside(path, suffix))? else {
         return Ok(None);
     };
     Ok(if file.base.size()? > 0 { Some(file) } else { None })
@@ -165,21 +167,12 @@ pub(super) unsafe fn open_options(options: *const c_char, key: u64) -> Result<Op
     Ok(open)
 }
 
-pub(super) fn reporter(progress: LumoProgress, context: *mut c_void) -> Box<Report<'static>> {
-    match progress {
-        // SAFETY: the caller of the exported function promised that the function accepts the context.
-        Some(progress) => Box::new(move |done, total| unsafe { progress(done, total, context) == 0 }),
-        None => Box::new(|_, _| true),
-    }
-}
-
 pub(super) fn describe(done: &Converted) -> String {
     json!({
         "cipher": done.suite.name(),
         "uuid": hex(&done.uuid),
         "block_size": done.block_size,
         "size": done.size,
-        "stopped": done.stopped,
     })
     .to_string()
 }

@@ -1,12 +1,13 @@
 //! Copies of a database's header.
 
 use std::ffi::{c_char, c_int};
+use std::path::Path;
 
 use serde_json::json;
 
 use super::files::{beside, open, open_options};
 use super::input::{held, new_file};
-use super::{call, give, required};
+use super::{call, file_name, give};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::{Storage, is_zero};
 use crate::format::geometry::HEADER_LEN;
@@ -21,7 +22,7 @@ use crate::vfs::host::{self, OwnFile};
 pub unsafe extern "C" fn lumo_header_backup(host: u32, path: *const c_char, destination: c_int) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, mut target) = unsafe { (required(path)?, new_file(destination)?) };
+        let (path, mut target) = unsafe { (file_name(path)?, new_file(destination)?) };
         let mut file = open(host, path)?;
         header_backup::back_up(&mut file.base, &mut target).map_err(|fault| fault.at_path(path))
     })
@@ -47,7 +48,7 @@ pub unsafe extern "C" fn lumo_header_restore(
     call(|| {
         // SAFETY: as the caller promises.
         let (path, backup, options, mut target) =
-            unsafe { (required(path)?, required(backup)?, open_options(options, key)?, new_file(saved)?) };
+            unsafe { (file_name(path)?, file_name(backup)?, open_options(options, key)?, new_file(saved)?) };
         let region = backup_region(host, backup)?;
         let opened = held(path, folder).unwrap_or_else(|| path.to_owned());
         let mut file =
@@ -67,7 +68,7 @@ pub unsafe extern "C" fn lumo_header_restore(
 }
 
 /// The first bytes of a backup. It may be a whole database: hence through SQLite's VFS, which keeps the process's locks.
-fn backup_region(host: u32, path: &str) -> Result<Vec<u8>> {
+fn backup_region(host: u32, path: &Path) -> Result<Vec<u8>> {
     let mut file = open(host, path)?;
     let mut region = vec![0; HEADER_LEN as usize];
     if file.base.read(&mut region, 0)? {
@@ -78,7 +79,7 @@ fn backup_region(host: u32, path: &str) -> Result<Vec<u8>> {
 }
 
 /// Is there a journal beside the database that is not finished?
-fn has_journal(host: u32, path: &str) -> Result<bool> {
+fn has_journal(host: u32, path: &Path) -> Result<bool> {
     let Some(mut journal) = beside(host, path, "-journal")? else { return Ok(false) };
     let mut head = [0; 1];
     journal.base.read(&mut head, 0)?;

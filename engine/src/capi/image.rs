@@ -1,10 +1,11 @@
 //! Reading a database page by page, in spite of damage.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
 
 use super::files::{beside, open, open_options};
 use super::input::new_file;
-use super::{call, give, required};
+use super::{call, file_name, give};
 use crate::error::{Fault, FaultClass, Result};
 use crate::files::storage::Storage;
 use crate::offline::image::{Image, ImageFiles};
@@ -24,7 +25,7 @@ pub unsafe extern "C" fn lumo_image_open(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, options) = unsafe { (required(path)?, open_options(options, key)?) };
+        let (path, options) = unsafe { (file_name(path)?, open_options(options, key)?) };
         if image.is_null() {
             return Err(null_image());
         }
@@ -34,7 +35,7 @@ pub unsafe extern "C" fn lumo_image_open(
             wal: beside(host, path, "-wal")?.map(boxed),
             journal: beside(host, path, "-journal")?.map(boxed),
         };
-        let exists = |name: &str| std::path::Path::new(name).exists();
+        let exists = |name: &Path| name.exists();
         let opened = Image::open(files, &options, path, &exists).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.
         unsafe {

@@ -2,12 +2,12 @@
 
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{call, give, owned, required, text};
+use super::{call, file_name, give, owned, text};
 use crate::crypto::kdf::{Argon2Cost, argon2id};
 use crate::error::{Fault, FaultClass, Result};
 use crate::format::header;
@@ -136,7 +136,7 @@ pub unsafe extern "C" fn lumo_unlock(path: *const c_char, key: u64, options: *co
     call(|| {
         // SAFETY: passed on from the caller.
         let (name, path, mut options) =
-            unsafe { (required(path)?, path_from(path)?, options_from(options)?) };
+            unsafe { (file_name(path)?, path_from(path)?, options_from(options)?) };
         let key = match key {
             0 => known_at(name, &path, &mut options)?,
             key => stored_key(key)?,
@@ -150,14 +150,14 @@ pub unsafe extern "C" fn lumo_unlock(path: *const c_char, key: u64, options: *co
             None => options.uuid,
         };
         options.key = Some(key);
-        unlocked::insert(Path::new(name), options, uuid);
+        unlocked::insert(name, options, uuid);
         Ok(())
     })
 }
 
 /// The key that a path was unlocked with, whose other options go to `options`.
-fn known_at(name: &str, path: &str, options: &mut OpenOptions) -> Result<Arc<Key>> {
-    let known = unlocked::find(Path::new(path), Some(Path::new(name)));
+fn known_at(name: &Path, path: &Path, options: &mut OpenOptions) -> Result<Arc<Key>> {
+    let known = unlocked::find(path, Some(name));
     *options = known.map(|known| known.options).unwrap_or_default();
     options.uuid = None;
     let none =
@@ -173,8 +173,8 @@ fn known_at(name: &str, path: &str, options: &mut OpenOptions) -> Result<Arc<Key
 pub unsafe extern "C" fn lumo_lock(path: *const c_char, was_unlocked: *mut c_int) -> c_int {
     call(|| {
         // SAFETY: passed on from the caller.
-        let (name, path) = unsafe { (required(path)?, path_from(path)?) };
-        let was = unlocked::remove(Path::new(name));
+        let (name, path) = unsafe { (file_name(path)?, path_from(path)?) };
+        let was = unlocked::remove(name);
         match probe::read_header(&path).map(|region| region.map(|region| header::parse(&region))) {
             Ok(Some(Ok(header))) => header.newest().into_iter().for_each(|copy| cache::forget(&copy.uuid)),
             // Whose data key it was cannot be told any more, so all go; that costs others one derivation.
@@ -197,9 +197,9 @@ pub unsafe extern "C" fn lumo_unlocked(path: *const c_char, key: *mut u64, json:
     call(|| {
         // SAFETY: passed on from the caller.
         let (name, path, number) =
-            unsafe { (required(path)?, path_from(path)?, key.as_mut().ok_or_else(null_result)?) };
+            unsafe { (file_name(path)?, path_from(path)?, key.as_mut().ok_or_else(null_result)?) };
         *number = 0;
-        let Some(known) = unlocked::find(Path::new(&path), Some(Path::new(name))) else { return Ok(()) };
+        let Some(known) = unlocked::find(&path, Some(name)) else { return Ok(()) };
         let Some(kept) = known.options.key else { return Ok(()) };
         let kind = if matches!(*kept, Key::Raw(_)) { "raw" } else { "passphrase" };
         let uuid = known.uuid.as_ref().map(unlock::dashed);
@@ -244,10 +244,12 @@ unsafe fn bytes<'a>(start: *const u8, n: usize) -> Result<&'a [u8]> {
 ///
 /// # Safety
 /// `path` is null or a C string.
-unsafe fn path_from(path: *const c_char) -> Result<String> {
+unsafe fn path_from(path: *const c_char) -> Result<PathBuf> {
     // SAFETY: passed on from the caller.
-    match unsafe { required(path) }? {
-        "" => Err(Fault::new(FaultClass::InvalidArgument, "The path is empty.")),
+    match unsafe { file_name(path) }? {
+        path if path.as_os_str().is_empty() => {
+            Err(Fault::new(FaultClass::InvalidArgument, "The path is empty."))
+        }
         path => Ok(registry::canonical(path)),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
 use crate::fork;
+use crate::paths;
 
 pub mod bench;
 pub mod commands;
@@ -16,10 +18,12 @@ pub mod header;
 pub mod image;
 mod input;
 pub mod keys;
+pub mod python;
 pub mod registration;
 pub mod report;
 pub mod stream;
 pub mod transcode;
+pub mod work;
 
 /// The version of this ABI. It changes with every incompatible change of a function or of its JSON.
 pub const ABI_VERSION: u32 = 2;
@@ -62,6 +66,25 @@ pub(crate) unsafe fn required<'a>(argument: *const c_char) -> Result<&'a str> {
     // SAFETY: as the caller promises.
     unsafe { text(argument) }?
         .ok_or_else(|| Fault::new(FaultClass::InvalidArgument, "a required argument is null"))
+}
+
+/// The name of a file that must be there: any bytes.
+///
+/// # Safety
+/// As for [`text`].
+pub(crate) unsafe fn file_name<'a>(argument: *const c_char) -> Result<&'a Path> {
+    // SAFETY: as the caller promises.
+    unsafe { optional_file_name(argument) }
+        .ok_or_else(|| Fault::new(FaultClass::InvalidArgument, "a required argument is null"))
+}
+
+/// The name of a file, or none.
+///
+/// # Safety
+/// As for [`text`].
+pub(crate) unsafe fn optional_file_name<'a>(argument: *const c_char) -> Option<&'a Path> {
+    // SAFETY: as the caller promises.
+    (!argument.is_null()).then(|| paths::from_c(unsafe { CStr::from_ptr(argument) }))
 }
 
 /// Hands a string to the caller, who frees it with `lumo_string_free`.

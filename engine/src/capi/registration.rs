@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int};
 
-use super::{call, give, owned, required, text};
+use super::{call, give, optional_file_name, owned, required};
 use crate::error::Result;
 use crate::fork;
 use crate::vfs::api::Api;
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn lumo_register_library(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let path = unsafe { text(shared_object) }?;
+        let path = unsafe { optional_file_name(shared_object) };
         let host = host::serve(Api::from_library(path)?)?;
         // SAFETY: as the caller promises.
         unsafe { give(json, &describe(host).to_string()) }

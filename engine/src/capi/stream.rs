@@ -2,93 +2,85 @@
 
 use std::ffi::{c_char, c_int, c_void};
 
-use super::files::{LumoProgress, describe, open_options, reporter};
+use super::files::{describe, open_options};
 use super::input::new_file;
 use super::{call, give};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::storage::Storage;
-use crate::offline::convert;
-use crate::offline::workers::Input;
+use crate::offline::stream::Stream;
 
-/// Fills `len` bytes at `buf` with the database's content from `offset` on; a non-zero answer stops the operation.
-pub type LumoSource = Option<unsafe extern "C" fn(u64, *mut u8, usize, *mut c_void) -> c_int>;
-
-/// Encrypts `size` bytes of a plaintext database, which `source` hands out, into the empty file that is open as
-/// `destination`.
-/// `source` is called by the calling thread only, in the order of the offsets but for the first 100 bytes, which are
-/// asked for twice.
+/// Begins the empty file that is open as `destination` for a plaintext database of `size` bytes that begins with the
+/// `head_len` bytes at `head`, 100 or all of them.
 ///
 /// # Safety
-/// `options` is a string or null; the descriptor stays open; `source` accepts `context` and writes as many bytes as
-/// it is asked for; `progress` and `json` as for `lumo_encrypt_file`.
+/// `options` is a string or null; the descriptor stays open until the call returns; `head` points to `head_len` readable
+/// bytes; `stream` is null or a place for a pointer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lumo_encrypt_stream(
+pub unsafe extern "C" fn lumo_stream_open(
     destination: c_int,
+    head: *const u8,
+    head_len: usize,
     size: u64,
     key: u64,
     options: *const c_char,
-    source: LumoSource,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    stream: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (mut target, options) = unsafe { (new_file(destination)?, open_options(options, key)?) };
-        let Some(source) = source else {
-            return Err(Fault::new(FaultClass::InvalidArgument, "a required argument is null"));
-        };
-        let mut stream = Stream { source, context, size };
-        let mut report = reporter(progress, context);
-        let done = convert::encrypt(&mut stream, &mut target, &options, &mut report)?;
+        let (target, options, head) =
+            unsafe { (new_file(destination)?, open_options(options, key)?, bytes(head, head_len)?) };
+        // SAFETY: as the caller promises.
+        let place = unsafe { stream.as_mut() }.ok_or_else(null)?;
+        let begun = Stream::begin(target, head, size, &options)?;
+        *place = Box::into_raw(Box::new(begun)).cast();
+        Ok(())
+    })
+}
+
+/// Encrypts and writes the `len` bytes at `content`, which follow those of the last call.
+///
+/// # Safety
+/// `stream` is from [`lumo_stream_open`] and used by one thread at a time; `content` points to `len` readable bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_stream_write(stream: *mut c_void, content: *const u8, len: usize) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (stream, content) = unsafe { (stream.cast::<Stream>().as_mut(), bytes(content, len)?) };
+        stream.ok_or_else(null)?.push(content)
+    })
+}
+
+/// Ends a stream. With a place for `json` the database is completed and synced, and described there; without, what was
+/// written so far is left as it is.
+///
+/// # Safety
+/// `stream` is null or from [`lumo_stream_open`], and not used again; `json` is null or a place for a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_stream_close(stream: *mut c_void, json: *mut *mut c_char) -> c_int {
+    call(|| {
+        if stream.is_null() {
+            return Ok(());
+        }
+        // SAFETY: made by Box::into_raw, and given back once.
+        let stream = unsafe { Box::from_raw(stream.cast::<Stream>()) };
+        if json.is_null() {
+            return Ok(());
+        }
+        let done = stream.finish()?;
         // SAFETY: as the caller promises.
         unsafe { give(json, &describe(&done)) }
     })
 }
 
-/// What the caller's function hands out, as a file.
-struct Stream {
-    source: unsafe extern "C" fn(u64, *mut u8, usize, *mut c_void) -> c_int,
-    context: *mut c_void,
-    size: u64,
+/// # Safety
+/// `start` points to `len` readable bytes, or is null.
+unsafe fn bytes<'a>(start: *const u8, len: usize) -> Result<&'a [u8]> {
+    if start.is_null() {
+        return Err(null());
+    }
+    // SAFETY: as the caller promises.
+    Ok(unsafe { std::slice::from_raw_parts(start, len) })
 }
 
-// SAFETY: there is no second one for another thread (`Input::another`), and the calling thread does the work of the
-// first itself.
-unsafe impl Send for Stream {}
-
-impl Input for Stream {}
-
-impl Storage for Stream {
-    fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
-        let there = self.size.saturating_sub(offset).min(buf.len() as u64) as usize;
-        let (wanted, rest) = buf.split_at_mut(there);
-        rest.fill(0);
-        // SAFETY: as the caller of the exported function promised; the buffer has the length that is passed.
-        let answer = unsafe { (self.source)(offset, wanted.as_mut_ptr(), wanted.len(), self.context) };
-        if answer != 0 {
-            return Err(Fault::new(FaultClass::Io, "the source of the pages gave up"));
-        }
-        Ok(rest.is_empty())
-    }
-
-    fn write(&mut self, _data: &[u8], _offset: u64) -> Result<()> {
-        Err(read_only())
-    }
-
-    fn truncate(&mut self, _size: u64) -> Result<()> {
-        Err(read_only())
-    }
-
-    fn sync(&mut self, _flags: i32) -> Result<()> {
-        Err(read_only())
-    }
-
-    fn size(&mut self) -> Result<u64> {
-        Ok(self.size)
-    }
-}
-
-fn read_only() -> Fault {
-    Fault::new(FaultClass::Internal, "a source of pages cannot be written")
+fn null() -> Fault {
+    Fault::new(FaultClass::InvalidArgument, "a required argument is null")
 }

@@ -1,26 +1,31 @@
 //! Whole files from one format to another.
 
 use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::files::{LumoProgress, reporter};
 use super::input::{InputFile, new_file};
-use super::{call, give, required};
+use super::work::begin;
+use super::{call, file_name, required};
 use crate::crypto::length_preserving::{LengthPreserving, instantiate_length_preserving};
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::disk::DiskFile;
 use crate::files::storage::Storage;
 use crate::format::superblock::is_block_size;
 use crate::keys::registry::{self, OpenOptions};
+use crate::offline::progress::Meter;
 use crate::offline::transcode;
 use crate::offline::view::{Format, Gosqlite, View};
 
-/// Writes the database `source` to the empty file that is open as `destination` in another format, and reads it back.
+/// Begins to write the database `source` to the empty file that is open as `destination` in another format, and reads it
+/// back.
 ///
 /// # Safety
 /// Strings as named; `secret` and `new_secret` point to as many readable bytes as said, or are null with none;
-/// `progress`, `context` and `json` as for `lumo_encrypt_file`.
+/// `work` as for `lumo_encrypt_file`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lumo_convert_file(
     host: u32,
@@ -35,36 +40,40 @@ pub unsafe extern "C" fn lumo_convert_file(
     new_key: u64,
     new_secret: *const u8,
     new_secret_len: usize,
-    progress: LumoProgress,
-    context: *mut c_void,
-    json: *mut *mut c_char,
+    work: *mut *mut c_void,
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (source, old) = unsafe { (required(source)?, format(options, key, secret, secret_len)?) };
+        let (source, old) = unsafe { (file_name(source)?, format(options, key, secret, secret_len)?) };
         // SAFETY: as the caller promises.
         let (mut target, new) =
             unsafe { (new_file(destination)?, format(new_options, new_key, new_secret, new_secret_len)?) };
         let input = Box::new(InputFile::open(host, source, folder)?);
-        let mut view = View::open(input, &old.format, source).map_err(|fault| fault.at_path(source))?;
-        let mut report = reporter(progress, context);
-        // Reading back is the other half of the work.
-        let going =
-            transcode::transcode(&mut view, &mut target, &new.format, new.threads, &mut |done, total| {
-                report(done, total.saturating_mul(2))
-            })
-            .map_err(|fault| fault.at_path(source))?;
-        let going = going && {
-            let mut written = View::open(Box::new(target.again()?), &new.format, "")?;
-            transcode::compare(&mut view, &mut written, &mut |done, total| {
-                report(total.saturating_add(done), total.saturating_mul(2))
-            })
-            .map_err(|fault| fault.at_path(source))?
-        };
-        let answer = json!({"size": view.size()?, "page_size": view.page_size(), "stopped": !going});
+        let source = source.to_owned();
+        let operation =
+            async move |meter: Rc<Meter>| convert(input, (&source, &old), &mut target, &new, &meter).await;
         // SAFETY: as the caller promises.
-        unsafe { give(json, &answer.to_string()) }
+        unsafe { begin(work, operation) }
     })
+}
+
+/// Writes `input`, which was found at `source`, to `target` in the other format, and reads that back, which is the other
+/// half of the work.
+async fn convert(
+    input: Box<InputFile>,
+    (source, old): (&Path, &Side),
+    target: &mut DiskFile,
+    new: &Side,
+    meter: &Meter,
+) -> Result<String> {
+    let at_source = |fault: Fault| fault.at_path(source);
+    let mut view = View::open(input, &old.format, source).map_err(at_source)?;
+    meter.enter_part(0, 2);
+    transcode::transcode(&mut view, target, &new.format, new.threads, meter).await.map_err(at_source)?;
+    let mut written = View::open(Box::new(target.again()?), &new.format, "")?;
+    meter.enter_part(1, 2);
+    transcode::compare(&mut view, &mut written, meter).await.map_err(at_source)?;
+    Ok(json!({"size": view.size()?, "page_size": view.page_size()}).to_string())
 }
 
 /// Finds out the page size of a database in the gosqlite format, of which the file itself says nothing.
@@ -82,7 +91,7 @@ pub unsafe extern "C" fn lumo_gosqlite_page_size(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (path, side) = unsafe { (required(path)?, format(options, 0, secret, secret_len)?) };
+        let (path, side) = unsafe { (file_name(path)?, format(options, 0, secret, secret_len)?) };
         let input = Box::new(InputFile::open(host, path, -1)?);
         let view = View::open(input, &side.format, path).map_err(|fault| fault.at_path(path))?;
         // SAFETY: as the caller promises.

@@ -57,15 +57,35 @@ fn run_argon2<const N: usize>(hasher: &Argon2<'_>, passphrase: &[u8], salt: &[u8
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .spawn_handler(|thread| started.start(|| thread.run()))
-        .build()
-        .map_err(|_| out_of_memory(params))?;
+        .build();
     let (out, blocks) = (key.expose_mut(), memory.as_mut_slice());
-    let result = pool.install(|| hasher.hash_password_into_with_memory(passphrase, salt, out, blocks));
-    // The hash functions leave the key on the stacks of these threads, and the C library keeps the stacks of
-    // threads that have ended, for the next ones.
-    pool.broadcast(|_| zeroize_stack::<STACK_USED>());
+    let derive = || hasher.hash_password_into_with_memory(passphrase, salt, out, blocks);
+    let result = match pool {
+        Ok(pool) => {
+            let result = pool.install(derive);
+            // The hash functions leave the key on the stacks of these threads, and the C library keeps the stacks of
+            // threads that have ended, for the next ones.
+            pool.broadcast(|_| zeroize_stack::<STACK_USED>());
+            result
+        }
+        // No thread can be had, be it for want of memory or because the process may start none.
+        Err(_) => alone(derive).unwrap_or(Err(argon2::Error::OutOfMemory)),
+    };
     result.map_err(refused)?;
     Ok(key)
+}
+
+/// Runs `derive`, whose lanes would otherwise go to a process-wide pool, on this thread. `None`: not even that can be had.
+///
+/// A thread can be made a pool of one only once, and then is one for ever, so the pool is never dropped.
+fn alone<T: Send>(derive: impl FnOnce() -> T + Send) -> Option<T> {
+    if rayon::current_thread_index().is_none() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build().ok()?;
+        std::mem::forget(pool);
+    }
+    let result = derive();
+    zeroize_stack::<STACK_USED>();
+    Some(result)
 }
 
 /// Threads that are waited for: a pool only tells its own to end.

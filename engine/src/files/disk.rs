@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::access;
 use crate::error::{Fault, FaultClass, Result};
@@ -16,7 +16,7 @@ const SQLITE_FULL: i32 = 13;
 pub struct DiskFile {
     file: File,
     /// `None`: it has no name yet.
-    path: Option<String>,
+    path: Option<PathBuf>,
 }
 
 impl DiskFile {
@@ -41,19 +41,19 @@ impl DiskFile {
     }
 
     /// Opens the file at `path` for reading. `None`: there is none.
-    pub fn open(path: &str) -> Result<Option<DiskFile>> {
-        DiskFile::open_with(OpenOptions::new().read(true), path)
+    pub fn open(path: impl AsRef<Path>) -> Result<Option<DiskFile>> {
+        DiskFile::open_with(OpenOptions::new().read(true), path.as_ref())
     }
 
     /// Opens the file at `path` for reading and writing. `None`: there is none.
-    pub fn open_to_write(path: &str) -> Result<Option<DiskFile>> {
-        DiskFile::open_with(OpenOptions::new().read(true).write(true), path)
+    pub fn open_to_write(path: impl AsRef<Path>) -> Result<Option<DiskFile>> {
+        DiskFile::open_with(OpenOptions::new().read(true).write(true), path.as_ref())
     }
 
     /// As `open_to_write`, but of a file with an owner who may read the file at `other` anyway.
-    pub fn open_own(path: &str, other: &str) -> Result<Option<DiskFile>> {
+    pub fn open_own(path: &Path, other: &Path) -> Result<Option<DiskFile>> {
         let Some(found) = DiskFile::open_to_write(path)? else { return Ok(None) };
-        let like = access::of(Path::new(other)).map_err(|error| fault("looking at", Some(other), &error))?;
+        let like = access::of(other).map_err(|error| fault("looking at", Some(other), &error))?;
         match access::is_own(&found.file, &like) {
             Ok(true) => Ok(Some(found)),
             Ok(false) => {
@@ -66,7 +66,7 @@ impl DiskFile {
     }
 
     /// Whoever may write to the folder may have put something else there: no link is followed, and no pipe waited for.
-    fn open_with(options: &mut OpenOptions, path: &str) -> Result<Option<DiskFile>> {
+    fn open_with(options: &mut OpenOptions, path: &Path) -> Result<Option<DiskFile>> {
         match options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
             Ok(file) => match file.metadata() {
                 Ok(found) if found.is_file() => Ok(Some(DiskFile { file, path: Some(path.to_owned()) })),
@@ -81,8 +81,8 @@ impl DiskFile {
     }
 
     /// Makes the file at `path`, which lets in nobody whom the file at `other` does not.
-    pub fn create_like(path: &str, other: &str) -> Result<DiskFile> {
-        let like = access::of(Path::new(other)).map_err(|error| fault("looking at", Some(other), &error))?;
+    pub fn create_like(path: &Path, other: &Path) -> Result<DiskFile> {
+        let like = access::of(other).map_err(|error| fault("looking at", Some(other), &error))?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -95,7 +95,7 @@ impl DiskFile {
         Ok(DiskFile { file, path: Some(path.to_owned()) })
     }
 
-    fn path(&self) -> Option<&str> {
+    fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
@@ -106,7 +106,7 @@ impl DiskFile {
 }
 
 /// An error of the operating system, with its own words: "No space left on device" says what to do.
-fn fault(what: &str, path: Option<&str>, error: &Error) -> Fault {
+fn fault(what: &str, path: Option<&Path>, error: &Error) -> Fault {
     let fault = match path {
         Some(path) => Fault::new(FaultClass::Io, format!("{what} failed: {error}")).at_path(path),
         None => Fault::new(FaultClass::Io, format!("{what} the new file failed: {error}")),
@@ -155,7 +155,7 @@ impl Storage for DiskFile {
 }
 
 /// Makes durable what the file at `path`, if there is one, holds now.
-pub fn sync_if_there(path: &str) -> Result<()> {
+pub fn sync_if_there(path: &Path) -> Result<()> {
     match DiskFile::open_to_write(path)? {
         Some(mut file) => file.sync(0),
         None => Ok(()),
@@ -166,8 +166,8 @@ pub fn sync_if_there(path: &str) -> Result<()> {
 ///
 /// Errors: `Io` for a medium that fails. Where folders cannot be opened or synced, their names are as durable as the file
 /// system makes them by itself, and work goes on, as in SQLite.
-pub fn sync_folder(name: &str) -> Result<()> {
-    let folder = Path::new(name).parent().filter(|folder| !folder.as_os_str().is_empty());
+pub fn sync_folder(name: &Path) -> Result<()> {
+    let folder = name.parent().filter(|folder| !folder.as_os_str().is_empty());
     let synced = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
     match synced {
         Err(error) if !cannot_sync(&error) => {

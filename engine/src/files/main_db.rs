@@ -6,6 +6,7 @@ mod torn;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::memory;
@@ -94,7 +95,7 @@ pub struct MainFile {
     /// See `read`.
     unlocked: bool,
     /// Where the database is, to find what a change of the data key is writing; empty if nobody said.
-    path: String,
+    path: PathBuf,
 }
 
 impl MainFile {
@@ -126,12 +127,12 @@ impl MainFile {
             combine: false,
             ahead: Readahead::default(),
             unlocked: false,
-            path: String::new(),
+            path: PathBuf::new(),
         })
     }
 
     /// Where the database is: beside it lies what a change of the data key was writing when it was interrupted.
-    pub fn set_path(&mut self, path: &str) {
+    pub fn set_path(&mut self, path: &Path) {
         path.clone_into(&mut self.path);
     }
 

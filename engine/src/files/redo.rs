@@ -4,8 +4,11 @@
 //! it is written in its place. What authenticates there with the new data key may be newer, and is never replaced by what is
 //! here.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::disk::{DiskFile, sync_folder};
 use super::storage::Storage;
@@ -14,6 +17,7 @@ use crate::error::{Fault, FaultClass, Result};
 use crate::format::geometry::Geometry;
 use crate::format::redo_header::{LogPreamble, REDO_HEADER_LEN, REDO_SLOTS_OFFSET, RedoHeader};
 use crate::keys::file_keys::FileKeys;
+use crate::paths;
 
 /// What the file's name ends in.
 pub const REDO_SUFFIX: &str = "-lumo-rekey";
@@ -23,14 +27,14 @@ const LONGEST_NAME: usize = 255;
 const SHORT_PREFIX: &str = ".lumo-rekey-";
 
 /// The name of the file for the database at `path`.
-pub fn redo_path(path: &str) -> String {
-    let (folder, name) = path.split_at(path.rfind('/').map_or(0, |at| at + 1));
+pub fn redo_path(path: &Path) -> PathBuf {
+    let name = path.file_name().map_or(&[][..], OsStr::as_bytes);
     if name.len() + REDO_SUFFIX.len() <= LONGEST_NAME {
-        return format!("{path}{REDO_SUFFIX}");
+        return paths::beside(path, REDO_SUFFIX);
     }
-    let digest = sha256(name.as_bytes());
+    let digest = sha256(name);
     let digest: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{folder}{SHORT_PREFIX}{digest}")
+    path.with_file_name(format!("{SHORT_PREFIX}{digest}"))
 }
 
 /// The blocks that are being written, and the file that they are in.
@@ -45,7 +49,7 @@ impl Kept {
     ///
     /// Errors: those of the disk; `Tampered` for a header that was altered; `UnsupportedFormat` for one by a newer version. The
     /// file must not be removed then: it may hold the only copy of a block.
-    pub fn open(path: &str, keys: &FileKeys, geometry: &Geometry) -> Result<Option<Kept>> {
+    pub fn open(path: &Path, keys: &FileKeys, geometry: &Geometry) -> Result<Option<Kept>> {
         let name = redo_path(path);
         let Some(mut file) = DiskFile::open(&name)? else { return Ok(None) };
         let mut head = [0; REDO_HEADER_LEN];
@@ -93,7 +97,7 @@ impl Kept {
 ///
 /// Errors: none. What cannot be read is not there.
 pub fn find(
-    path: &str,
+    path: &Path,
     keys: &FileKeys,
     geometry: &Geometry,
     index: u64,
@@ -103,8 +107,8 @@ pub fn find(
 }
 
 /// The slots that were kept are in their places, durably, and must not be taken for newer ones any more.
-pub fn discard(path: &str) -> Result<()> {
-    match DiskFile::open_to_write(&redo_path(path))? {
+pub fn discard(path: &Path) -> Result<()> {
+    match DiskFile::open_to_write(redo_path(path))? {
         Some(mut file) => {
             file.write(&[0; REDO_HEADER_LEN], 0)?;
             file.sync(0)
@@ -118,7 +122,7 @@ pub fn discard(path: &str) -> Result<()> {
 ///
 /// Errors: those of the disk, a full one among them; the database was not touched then.
 pub fn keep(
-    path: &str,
+    path: &Path,
     keys: &FileKeys,
     geometry: &Geometry,
     first: u64,
@@ -147,7 +151,7 @@ pub fn keep(
 }
 
 /// All blocks are in their places, durably.
-pub fn remove(path: &str) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     let name = redo_path(path);
     match fs::remove_file(&name) {
         Ok(()) => sync_folder(&name),
@@ -160,7 +164,7 @@ pub fn remove(path: &str) -> Result<()> {
     }
 }
 
-fn altered(name: &str) -> Fault {
+fn altered(name: &Path) -> Fault {
     Fault::new(
         FaultClass::Tampered,
         "the blocks that a change of the data key was writing were altered; put the file back as it was, or move it away \
@@ -169,7 +173,7 @@ fn altered(name: &str) -> Fault {
     .at_path(name)
 }
 
-fn newer(name: &str) -> Fault {
+fn newer(name: &Path) -> Fault {
     Fault::new(
         FaultClass::UnsupportedFormat,
         "the blocks that a change of the data key was writing are in a format that this version does not read; end the \
@@ -184,13 +188,14 @@ mod tests {
 
     #[test]
     fn a_name_that_would_be_too_long_becomes_a_short_one_of_its_own() {
-        let database = |len: usize, letter: &str| format!("/a/folder/{}", letter.repeat(len));
-        assert_eq!(redo_path("app.db"), "app.db-lumo-rekey");
-        assert_eq!(redo_path(&database(244, "n")), database(244, "n") + REDO_SUFFIX);
+        let database = |len: usize, letter: &str| PathBuf::from(format!("/a/folder/{}", letter.repeat(len)));
+        assert_eq!(redo_path(Path::new("app.db")), Path::new("app.db-lumo-rekey"));
+        assert_eq!(redo_path(&database(244, "n")), paths::beside(&database(244, "n"), REDO_SUFFIX));
         let short = redo_path(&database(245, "n"));
-        assert!(short.starts_with("/a/folder/.lumo-rekey-") && short.len() < 60);
+        let text = short.to_str().unwrap();
+        assert!(text.starts_with("/a/folder/.lumo-rekey-") && text.len() < 60);
         assert_ne!(short, redo_path(&database(246, "n")));
         assert_ne!(short, redo_path(&database(245, "m")));
-        assert_eq!(redo_path(&"n".repeat(245)), short.replace("/a/folder/", ""));
+        assert_eq!(redo_path(Path::new(&"n".repeat(245))), short.strip_prefix("/a/folder").unwrap());
     }
 }

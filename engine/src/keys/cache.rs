@@ -184,7 +184,7 @@ pub fn remember(
 ) -> Result<()> {
     let cache = global()?;
     if matches!(key, Key::Passphrase(_)) {
-        cache.put(cache.id(uuid, key_id, index, slot, key), uuid, data_key);
+        cache.put(cache.id(uuid, key_id, index, slot, &key.written()), uuid, data_key);
     }
     Ok(())
 }

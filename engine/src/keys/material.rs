@@ -1,6 +1,10 @@
 //! What a person or program has in hand: a passphrase or a raw key.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+use zeroize::Zeroizing;
 
 use crate::crypto::kdf::equal;
 use crate::crypto::secret::{Secret, SecretBytes};
@@ -8,7 +12,7 @@ use crate::error::{Fault, FaultClass, Result};
 
 /// Key material. Shared as `Arc<Key>`; never printed.
 pub enum Key {
-    /// UTF-8, at least one byte, no NUL. Used byte for byte: no Unicode normalization.
+    /// UTF-8, at least one byte, no NUL, as it was given. See [`Key::written`] and [`Key::forms`].
     Passphrase(SecretBytes),
     /// 256 bits that are a key as they are.
     Raw(Secret<32>),
@@ -52,8 +56,51 @@ impl Key {
         Ok(Key::Raw(key))
     }
 
-    /// Whether the two are the same key.
+    /// The key in the text of an environment variable, as [`Key::parse`]. What editors and shells put around it does not
+    /// belong to it: a byte order mark, and one end of a line.
+    pub fn from_variable(text: &[u8]) -> Result<Key> {
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        Key::parse(text.strip_suffix(b"\r").unwrap_or(text))
+    }
+
+    /// The form in which a keyslot takes the key: of a passphrase Unicode's NFC. The same word typed on another system may
+    /// be other bytes.
+    pub fn written(&self) -> Cow<'_, Key> {
+        match self.not_ascii() {
+            Some(text) => Cow::Owned(normal(text.nfc(), text.len())),
+            None => Cow::Borrowed(self),
+        }
+    }
+
+    /// The forms that a keyslot may have taken the key in, without repetition: NFC, then NFD and the text as it was
+    /// given, in which earlier versions wrote it.
+    pub fn forms(&self) -> Vec<Cow<'_, Key>> {
+        let mut forms = vec![self.written()];
+        if let Some(text) = self.not_ascii() {
+            for form in [Cow::Owned(normal(text.nfd(), text.len())), Cow::Borrowed(self)] {
+                if !forms.iter().any(|known| known.has_same_bytes(&form)) {
+                    forms.push(form);
+                }
+            }
+        }
+        forms
+    }
+
+    /// The text of a passphrase that has more than one form, perhaps.
+    fn not_ascii(&self) -> Option<&str> {
+        match self {
+            Key::Passphrase(text) => std::str::from_utf8(text.expose()).ok().filter(|text| !text.is_ascii()),
+            Key::Raw(_) => None,
+        }
+    }
+
+    /// Whether the two are the same key: passphrases in any form.
     pub fn is_same_as(&self, other: &Key) -> bool {
+        self.written().has_same_bytes(&other.written())
+    }
+
+    fn has_same_bytes(&self, other: &Key) -> bool {
         match (self, other) {
             (Key::Passphrase(one), Key::Passphrase(other)) => equal(one.expose(), other.expose()),
             (Key::Raw(one), Key::Raw(other)) => equal(one.expose(), other.expose()),
@@ -67,6 +114,16 @@ impl Key {
     }
 }
 
+/// For [`Cow`].
+impl Clone for Key {
+    fn clone(&self) -> Key {
+        match self {
+            Key::Passphrase(text) => Key::Passphrase(SecretBytes::new(text.expose())),
+            Key::Raw(raw) => Key::Raw(raw.duplicate()),
+        }
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -74,6 +131,14 @@ impl fmt::Debug for Key {
             Key::Raw(_) => "Key::Raw(..)",
         })
     }
+}
+
+/// A form of a passphrase of `len` bytes.
+fn normal(characters: impl Iterator<Item = char>, len: usize) -> Key {
+    // No form is more than three times as long, so nothing is moved and left behind (UAX #15, section 1.3).
+    let mut text = Zeroizing::new(String::with_capacity(len * 3));
+    text.extend(characters);
+    Key::Passphrase(SecretBytes::new(text.as_bytes()))
 }
 
 fn invalid(message: impl Into<String>) -> Fault {
@@ -175,7 +240,60 @@ mod tests {
         }
     }
 
+    fn bytes(keys: Vec<Cow<'_, Key>>) -> Vec<Vec<u8>> {
+        let expose = |key: &Key| match key {
+            Key::Passphrase(text) => text.expose().to_vec(),
+            Key::Raw(raw) => raw.expose().to_vec(),
+        };
+        keys.iter().map(|key| expose(key)).collect()
+    }
+
+    #[test]
+    fn a_passphrase_is_written_in_nfc_and_tried_in_every_form_once() {
+        let key = |text: &str| Key::passphrase(text.as_bytes()).unwrap();
+        let (nfc, nfd) = ("Z\u{fc}rich caf\u{e9}", "Zu\u{308}rich cafe\u{301}");
+        let mixed = "Z\u{fc}rich cafe\u{301}";
+        assert_eq!(bytes(key(nfc).forms()), [nfc, nfd].map(|text| text.as_bytes().to_vec()));
+        assert_eq!(bytes(key(nfd).forms()), [nfc, nfd].map(|text| text.as_bytes().to_vec()));
+        assert_eq!(bytes(key(mixed).forms()), [nfc, nfd, mixed].map(|text| text.as_bytes().to_vec()));
+        assert_eq!(
+            bytes(key("\u{212b}").forms()),
+            ["\u{c5}", "A\u{30a}", "\u{212b}"].map(|text| text.as_bytes().to_vec())
+        );
+        for plain in ["correct horse", "\u{43f}\u{430}\u{440}\u{43e}\u{43b}\u{44c}", "\u{1f600}"] {
+            assert_eq!(bytes(key(plain).forms()), [plain.as_bytes().to_vec()]);
+        }
+        assert_eq!(Key::raw(&[0xe9; 32]).unwrap().forms().len(), 1);
+        assert!(key(nfd).is_same_as(&key(nfc)) && key(mixed).is_same_as(&key(nfd)));
+        assert!(!key("caf\u{e9}").is_same_as(&key("cafe")));
+    }
+
+    #[test]
+    fn an_environment_variable_may_have_a_mark_and_the_end_of_a_line() {
+        let same = |text: &[u8]| {
+            Key::from_variable(text).unwrap().is_same_as(&Key::passphrase(b"hunter two").unwrap())
+        };
+        for text in [
+            &b"hunter two"[..],
+            b"hunter two\n",
+            b"hunter two\r\n",
+            b"hunter two\r",
+            b"\xef\xbb\xbfhunter two\r\n",
+        ] {
+            assert!(same(text));
+        }
+        assert!(!same(b"hunter two\n\n") && !same(b"hunter two ") && !same(b"\nhunter two"));
+    }
+
     proptest! {
+        #[test]
+        fn no_form_needs_more_room_than_is_set_aside(text in "\\PC{1,20}") {
+            let key = Key::passphrase(text.as_bytes()).unwrap();
+            for form in bytes(key.forms()) {
+                prop_assert!(form.len() <= text.len() * 3);
+            }
+        }
+
         #[test]
         fn parse_never_panics(text in proptest::collection::vec(any::<u8>(), 0..80)) {
             let _ = Key::parse(&text);

@@ -104,11 +104,11 @@ pub fn take_command(handle: &str) -> Option<Command> {
 
 /// The one name of a file, which need not exist yet: absolute and without symlinks. Never opens the file,
 /// because closing a descriptor would drop the process's locks on it.
-pub fn canonical(path: &str) -> String {
-    let mut path = PathBuf::from(path);
+pub fn canonical(path: impl AsRef<Path>) -> PathBuf {
+    let mut path = path.as_ref().to_owned();
     for _ in 0..SYMLINK_DEPTH {
         if let Ok(resolved) = path.canonicalize() {
-            return into_text(resolved);
+            return resolved;
         }
         // Absent, or a link to what is absent: the name that creating it would make.
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { break };
@@ -117,15 +117,10 @@ pub fn canonical(path: &str) -> String {
         let resolved = parent.join(name);
         match resolved.read_link() {
             Ok(target) => path = parent.join(target),
-            Err(_) => return into_text(resolved),
+            Err(_) => return resolved,
         }
     }
-    into_text(std::path::absolute(&path).unwrap_or(path))
-}
-
-/// SQLite's names are bytes and ours UTF-8; what is not UTF-8 is escaped so that different paths stay so.
-fn into_text(path: PathBuf) -> String {
-    path.into_os_string().into_string().unwrap_or_else(|path| format!("{path:?}"))
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Keeps everybody else out until the result is dropped.
@@ -192,15 +187,15 @@ mod tests {
         let dir = scratch("dangling");
         std::os::unix::fs::symlink("target.db", dir.join("link.db")).unwrap();
         let target = dir.join("target.db");
-        assert_eq!(canonical(dir.join("link.db").to_str().unwrap()), target.to_str().unwrap());
+        assert_eq!(canonical(dir.join("link.db")), target);
         std::os::unix::fs::symlink("loop.db", dir.join("loop.db")).unwrap();
-        assert!(!canonical(dir.join("loop.db").to_str().unwrap()).is_empty());
+        assert!(canonical(dir.join("loop.db")).is_absolute());
         std::fs::remove_dir_all(dir).unwrap();
     }
 
     #[test]
     fn relative_paths_and_absent_directories_have_absolute_names() {
-        assert!(Path::new(&canonical("no-such-file.db")).is_absolute());
-        assert!(Path::new(&canonical("no-such-directory/no-such-file.db")).is_absolute());
+        assert!(canonical("no-such-file.db").is_absolute());
+        assert!(canonical("no-such-directory/no-such-file.db").is_absolute());
     }
 }

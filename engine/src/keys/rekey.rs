@@ -139,10 +139,15 @@ fn renew_slots(
     for (index, slot) in (0u32..).zip(&superblock.slots).filter(|(_, slot)| !slot.is_empty()) {
         let opens = |key: &Key| -> Result<bool> {
             let runs_kdf = slot.kind == KeyslotKind::Passphrase && slot.accepts(key);
-            if runs_kdf {
-                cache::count_kdf_run();
+            for form in key.forms() {
+                if runs_kdf {
+                    cache::count_kdf_run();
+                }
+                if slot.open(index, &superblock.key_id, &form, &plan.limits)?.is_some() {
+                    return Ok(true);
+                }
             }
-            slot.open(index, &superblock.key_id, key, &plan.limits).map(|found| found.is_some())
+            Ok(false)
         };
         let mut chosen = None;
         if opens(&plan.key)? {

@@ -1,6 +1,7 @@
 //! From a header and a key to the keys of the database.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cache::{self, Cache};
@@ -25,9 +26,9 @@ pub fn unlock(
     region: &[u8],
     key: Option<&Key>,
     limits: &KdfLimits,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
-    let header = header::parse(region).map_err(|fault| fault.at_path(path))?;
+    let header = header::parse(region).map_err(|fault| fault.at_path(&path))?;
     unlock_parsed(&header, key, limits, path)
 }
 
@@ -36,7 +37,7 @@ pub fn unlock_parsed(
     header: &Header,
     key: Option<&Key>,
     limits: &KdfLimits,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     let unlock = || Unlock::new(key, limits)?.run(header);
     unlock().map_err(|fault| fault.at_path(path))
@@ -49,8 +50,9 @@ pub fn unlock_as(
     header: &Header,
     key: Option<&Key>,
     options: &OpenOptions,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
+    let path = path.as_ref();
     if let Some(wanted) = &options.uuid {
         let copies = header.newest_first();
         if !copies.iter().any(|(superblock, _)| superblock.uuid == *wanted) {
@@ -93,7 +95,7 @@ pub fn dashed(uuid: &[u8; 16]) -> String {
 pub fn unlock_relative(
     region: &[u8],
     known: &FileKeys,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<Option<(Arc<FileKeys>, Superblock)>> {
     let unlock = || {
         let header = header::parse(region)?;
@@ -125,7 +127,7 @@ pub fn follow(
     known: &FileKeys,
     key: Option<&Key>,
     limits: &KdfLimits,
-    path: &str,
+    path: impl AsRef<Path>,
 ) -> Result<(Arc<FileKeys>, Superblock)> {
     for (superblock, raw) in header.newest_first() {
         if superblock.uuid != known.uuid {
@@ -255,8 +257,19 @@ impl<'a> Unlock<'a> {
         })
     }
 
-    /// The first slot that `key` opens, and the data key from it.
+    /// The first slot that `key` opens in one of its forms, and the data key from it. Where it opens none that costs up to
+    /// three derivations for a slot.
     fn data_key(&self, superblock: &Superblock, key: &Key) -> Result<Option<(u32, Secret<32>)>> {
+        for form in key.forms() {
+            if let Some(found) = self.data_key_by(superblock, &form)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first slot that `key` opens as it is.
+    fn data_key_by(&self, superblock: &Superblock, key: &Key) -> Result<Option<(u32, Secret<32>)>> {
         let mut slots: Vec<(u32, &Keyslot)> =
             (0..).zip(&superblock.slots).filter(|(_, slot)| slot.accepts(key)).collect();
         if matches!(key, Key::Raw(_)) {

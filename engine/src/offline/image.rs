@@ -3,6 +3,8 @@
 //! For `verify`, which says what damaged blocks held, and for `salvage`. Nothing is written, no lock is taken,
 //! and no page is released that did not authenticate in every byte.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::Unlocked;
@@ -135,8 +137,8 @@ impl Image {
     pub fn open(
         mut files: ImageFiles,
         options: &OpenOptions,
-        path: &str,
-        exists: &dyn Fn(&str) -> bool,
+        path: impl AsRef<Path>,
+        exists: &dyn Fn(&Path) -> bool,
     ) -> Result<Image> {
         let file = Unlocked::open(files.main.as_mut(), options, path)?;
         let (keys, block_size) = (file.keys.clone(), file.geometry.block_size);

@@ -10,12 +10,13 @@ pub mod pieces;
 pub mod progress;
 pub mod replay;
 pub mod slots;
+pub mod stream;
 pub mod transcode;
 pub mod verify;
 pub mod view;
 pub mod workers;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{FileKind, Result};
@@ -49,12 +50,13 @@ pub struct Unlocked {
     /// The size on disk when it was opened.
     pub physical: u64,
     /// Where it is.
-    path: String,
+    path: PathBuf,
 }
 
 impl Unlocked {
     /// Reads the header of `file` and unlocks it.
-    pub fn open(file: &mut dyn Storage, options: &OpenOptions, path: &str) -> Result<Unlocked> {
+    pub fn open(file: &mut dyn Storage, options: &OpenOptions, path: impl AsRef<Path>) -> Result<Unlocked> {
+        let path = path.as_ref();
         let physical = file.size()?;
         let mut region = vec![0; physical.min(HEADER_LEN) as usize];
         file.read(&mut region, 0)?;

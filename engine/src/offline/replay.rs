@@ -1,6 +1,7 @@
 //! What the logs beside a database say about its pages, by SQLite's own rules but without giving up at damage.
 
 use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::{FileKind, Result};
@@ -15,6 +16,7 @@ use crate::format::wal_header::{
     LogPreamble, WAL_FRAMES_OFFSET, WAL_HEADER_A_OFFSET, WAL_HEADER_B_OFFSET, WalHeader,
 };
 use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::paths;
 
 /// SQLite's journal header (fileformat2, section 3): magic, records, nonce, pages, sector, page size.
 const JOURNAL_HEADER: usize = 28;
@@ -56,7 +58,7 @@ impl Rollback {
     pub fn find(
         storage: &mut dyn Storage,
         keys: &Arc<FileKeys>,
-        exists: &dyn Fn(&str) -> bool,
+        exists: &dyn Fn(&Path) -> bool,
         notes: &mut Notes,
     ) -> Result<Option<Rollback>> {
         let mut strict = JournalFile::new(keys.clone(), false)?;
@@ -148,7 +150,7 @@ impl Rollback {
 }
 
 /// The super-journal that a journal ends with (pager.c, readSuperJournal).
-fn super_journal(journal: &mut JournalFile, storage: &mut dyn Storage, size: u64) -> Result<Option<String>> {
+fn super_journal(journal: &mut JournalFile, storage: &mut dyn Storage, size: u64) -> Result<Option<PathBuf>> {
     let Some(tail_at) = size.checked_sub(SUPER_TAIL) else { return Ok(None) };
     let mut tail = [0; SUPER_TAIL as usize];
     journal.read(storage, &mut tail, tail_at)?;
@@ -160,7 +162,7 @@ fn super_journal(journal: &mut JournalFile, storage: &mut dyn Storage, size: u64
     journal.read(storage, &mut name, tail_at - len)?;
     // C's char is signed where it matters: the sum wraps the same way.
     let sum = name.iter().fold(0u32, |sum, byte| sum.wrapping_add((*byte as i8 as i32) as u32));
-    Ok(if sum == be32(&tail, 4) { String::from_utf8(name).ok() } else { None })
+    Ok(if sum == be32(&tail, 4) { Some(paths::from_bytes(name)) } else { None })
 }
 
 /// A committed version of a page.

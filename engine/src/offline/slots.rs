@@ -41,14 +41,14 @@ impl<'a> Slots<'a> {
         Ok(Slots { file, holes_from, marks })
     }
 
-    /// Opens all that `main` holds, on several threads, and tells `add` what is wrong, in order. `false`: stopped.
-    pub fn verify(
+    /// Opens all that `main` holds, on several threads, and tells `add` what is wrong, in order.
+    pub async fn verify(
         &self,
         main: &mut dyn Input,
         threads: Option<usize>,
         mut progress: Progress<'_>,
         add: &mut dyn FnMut(Found),
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let mut workers = Workers::new(self.file.pieces(), main, threads, 1)?;
         let found = Lock::new(Rank::Work, Vec::new());
         let work = |piece: &Piece, desk: &mut Desk<'_>| {
@@ -63,11 +63,9 @@ impl<'a> Slots<'a> {
             let mut found = std::mem::take(&mut *found.lock());
             found.sort_unstable_by_key(|(index, _)| *index);
             found.into_iter().for_each(&mut *add);
-            if !progress.advance(done) {
-                return Ok(false);
-            }
+            progress.advance(done).await;
         }
-        Ok(true)
+        Ok(())
     }
 
     fn verify_piece(&self, piece: &Piece, desk: &mut Desk<'_>) -> Result<Vec<Found>> {

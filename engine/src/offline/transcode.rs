@@ -2,7 +2,7 @@
 
 use super::convert;
 use super::pieces::{Piece, Pieces};
-use super::progress::{Progress, Report};
+use super::progress::{Meter, Progress};
 use super::view::{Format, View};
 use super::workers::{Desk, Workers};
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -11,24 +11,24 @@ use crate::files::memory;
 use crate::files::storage::{LONGEST_TRANSFER, Storage};
 use crate::format::geometry::Geometry;
 
-/// Writes the database in `source` to the empty `destination`, which is synced, in the format `new`. `false`: stopped.
+/// Writes the database in `source` to the empty `destination`, which is synced, in the format `new`.
 ///
 /// Errors: those of reading the source; `InvalidArgument` if the gosqlite format is asked for with another page size than
 /// the database has.
-pub fn transcode<'a>(
+pub async fn transcode(
     source: &mut View,
     destination: &mut DiskFile,
     new: &Format,
     threads: Option<usize>,
-    report: &'a mut Report<'a>,
-) -> Result<bool> {
+    meter: &Meter,
+) -> Result<()> {
     let page_size = source.page_size();
     match new {
         Format::Native(options) => {
-            let done = convert::encrypt(source, destination, options, report)?;
-            return Ok(!done.stopped);
+            convert::encrypt(source, destination, options, meter).await?;
+            return Ok(());
         }
-        Format::Plain => write(source, destination, page_size, threads, report, &|_, _| {})?,
+        Format::Plain => write(source, destination, page_size, threads, meter, &|_, _| {}).await?,
         Format::Gosqlite(gosqlite) => {
             if gosqlite.page_size.is_some_and(|asked| asked != page_size) {
                 return Err(Fault::new(
@@ -41,30 +41,29 @@ pub fn transcode<'a>(
                 return Err(Fault::new(FaultClass::Tampered, message).in_file(FileKind::MainDb));
             }
             let cipher = gosqlite.keyed.as_ref();
-            write(source, destination, page_size, threads, report, &|index, block| {
+            write(source, destination, page_size, threads, meter, &|index, block| {
                 cipher.encrypt(FileKind::MainDb as u8, index, block);
-            })?
+            })
+            .await?;
         }
     }
-    .then(|| destination.sync(0))
-    .transpose()
-    .map(|synced| synced.is_some())
+    destination.sync(0)
 }
 
-/// Writes all blocks, which `transform` changes, to where they are in the database. `false`: stopped.
-fn write<'a>(
+/// Writes all blocks, which `transform` changes, to where they are in the database.
+async fn write(
     source: &mut View,
     destination: &DiskFile,
     block_size: u32,
     threads: Option<usize>,
-    report: &'a mut Report<'a>,
+    meter: &Meter,
     transform: &(dyn Fn(u64, &mut [u8]) + Sync),
-) -> Result<bool> {
+) -> Result<()> {
     let size = source.size()?;
     let pieces = Pieces::new(Geometry::new(block_size, 0), size);
     let blocks = pieces.most_blocks();
     let workers = Workers::new(pieces, source, threads, blocks)?;
-    convert::all(workers, Progress::new(size, report), &|piece: &Piece, desk: &mut Desk<'_>| {
+    convert::all(workers, Progress::new(size, meter), &|piece: &Piece, desk: &mut Desk<'_>| {
         let plain = &mut desk.plain[..piece.plain_len];
         if !desk.input.read(plain, piece.start)? {
             return Err(convert::became_shorter());
@@ -74,17 +73,18 @@ fn write<'a>(
         }
         destination.write_at(plain, piece.start)
     })
+    .await
 }
 
-/// Reads both databases from end to end. `false`: stopped.
+/// Reads both databases from end to end.
 ///
 /// Errors: `Io` if they differ, which says that the disk or the memory is failing; those of reading.
-pub fn compare<'a>(old: &mut View, new: &mut View, report: &'a mut Report<'a>) -> Result<bool> {
+pub async fn compare(old: &mut View, new: &mut View, meter: &Meter) -> Result<()> {
     let size = old.size()?;
     if new.size()? != size {
         return Err(differs(size.min(new.size()?)));
     }
-    let mut progress = Progress::new(size, report);
+    let mut progress = Progress::new(size, meter);
     let (mut left, mut right) = (memory::zeroed(LONGEST_TRANSFER)?, memory::zeroed(LONGEST_TRANSFER)?);
     let mut offset = 0;
     while offset < size {
@@ -97,11 +97,9 @@ pub fn compare<'a>(old: &mut View, new: &mut View, report: &'a mut Report<'a>) -
             return Err(differs(offset));
         }
         offset += len as u64;
-        if !progress.advance(len as u64) {
-            return Ok(false);
-        }
+        progress.advance(len as u64).await;
     }
-    Ok(true)
+    Ok(())
 }
 
 fn differs(offset: u64) -> Fault {

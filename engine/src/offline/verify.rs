@@ -1,10 +1,12 @@
 //! Does every byte of a database authenticate?
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use super::inspect::copy_state;
 use super::logs::{LogReport, verify_journal, verify_wal};
-use super::progress::{Progress, Report};
+use super::progress::{Meter, Progress};
 use super::slots::{PAUSE, Slots, TRIES};
 use super::workers::Input;
 use super::{NO_CONTEXT, Unlocked};
@@ -52,12 +54,7 @@ pub struct Files<'a> {
 }
 
 /// Verifies the header, every slot and the logs. The result is the JSON of docs/c-abi.md.
-pub fn verify<'a>(
-    files: Files<'_>,
-    options: &OpenOptions,
-    path: &str,
-    report: &'a mut Report<'a>,
-) -> Result<Value> {
+pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter: &Meter) -> Result<Value> {
     let file = Unlocked::open(files.main, options, path)?;
     let mut findings = Findings::default();
     let generation = file.superblock.generation;
@@ -86,7 +83,7 @@ pub fn verify<'a>(
         (extents, restores) = (journal.authentic, journal.restores);
         findings.add_log(FileKind::MainJournal, &journal);
     }
-    let stopped = !verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, report)?;
+    verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, meter).await?;
     if let Some(fault) = missing_end(&file, files.main, restores)? {
         // A block that a crash tore is no damage where a log holds all of it; one that is missing is.
         let page = fault.page.filter(|_| wal.authentic == 0 && extents == 0);
@@ -101,7 +98,7 @@ pub fn verify<'a>(
     }
     let [(_, wal_copies), (_, length_copies)] = cells.states();
     Ok(json!({
-        "ok": findings.total == 0 && !stopped,
+        "ok": findings.total == 0,
         "cipher": file.superblock.suite.name(),
         "slots": file.geometry.block_count(file.size),
         "damaged": findings.damaged,
@@ -118,24 +115,21 @@ pub fn verify<'a>(
         "wal_frames": wal.authentic,
         "journal_extents": extents,
         "warnings": findings.warnings,
-        "stopped": stopped,
     }))
 }
 
-/// Opens every slot. `false`: stopped.
-fn verify_slots<'a>(
+/// Opens every slot.
+async fn verify_slots(
     file: &Unlocked,
     main: &mut dyn Input,
     holes_from: Option<u64>,
     threads: Option<usize>,
     findings: &mut Findings,
-    report: &'a mut Report<'a>,
-) -> Result<bool> {
-    let progress = Progress::new(file.size, report);
+    meter: &Meter,
+) -> Result<()> {
+    let progress = Progress::new(file.size, meter);
     let mut add = |(index, reason)| findings.add(FileKind::MainDb, Some(index), reason);
-    if !Slots::new(file, holes_from)?.verify(main, threads, progress, &mut add)? {
-        return Ok(false);
-    }
+    Slots::new(file, holes_from)?.verify(main, threads, progress, &mut add).await?;
     // As it was at the start: a writer may have extended the file since.
     let torn = file.physical.saturating_sub(file.geometry.physical_size(file.size));
     if torn > 0 {
@@ -145,7 +139,7 @@ fn verify_slots<'a>(
             &format!("the file ends in {torn} bytes that are no whole block: it was cut"),
         );
     }
-    Ok(true)
+    Ok(())
 }
 
 /// What is to be said if the file is shorter than its length cell says it must be, or than a rollback, which would restore a

@@ -1,5 +1,6 @@
 //! A database in any format, read as SQLite sees it.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::Unlocked;
@@ -69,7 +70,7 @@ impl View {
     /// Errors: those of unlocking a native file, and of judging the first block of one in the gosqlite format;
     /// `Tampered` if that was cut inside a block; and if what comes out is no database,
     /// `InvalidArgument` if that was in clear.
-    pub fn open(mut file: Box<dyn Input>, format: &Format, path: &str) -> Result<View> {
+    pub fn open(mut file: Box<dyn Input>, format: &Format, path: impl AsRef<Path>) -> Result<View> {
         let physical = file.size()?;
         let (form, block_size, size) = match format {
             Format::Plain => (Form::Plain, 1, physical),

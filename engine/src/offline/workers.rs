@@ -1,7 +1,7 @@
 //! Threads that work through the pieces of a database, for a moment at a time.
 //!
-//! They live for one round of a tenth of a second. Between rounds the caller is alone: it calls the progress
-//! function where no other thread uses the files, so that this may take long, stop the work, panic or `fork`. Threads
+//! They live for one round of a tenth of a second. Between rounds the caller is alone, where no other thread uses the
+//! files: it may take long, stop the work or `fork`. Threads
 //! that lived on would be missing in a forked child, which would wait for them for ever. Starting them anew costs less
 //! than a thousandth of a round.
 

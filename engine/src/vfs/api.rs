@@ -2,11 +2,13 @@
 //! registration and never in a global.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::Path;
 
 use super::abi::{SQLITE_OK, sqlite3, sqlite3_mutex, sqlite3_stmt, sqlite3_vfs};
 use super::log_lines;
 use crate::error::{Fault, FaultClass, Result};
 use crate::locks;
+use crate::paths;
 
 /// The oldest SQLite served: 3.34.0 (`sqlite3_filename_database` and friends, all file controls needed).
 pub const OLDEST_SQLITE: c_int = 3_034_000;
@@ -95,11 +97,11 @@ impl Api {
     }
 
     /// The functions that `shared_object` links, or that the process exports where it is `None`.
-    pub fn from_library(shared_object: Option<&str>) -> Result<Api> {
+    pub fn from_library(shared_object: Option<&Path>) -> Result<Api> {
         let handle = match shared_object {
             None => libc::RTLD_DEFAULT,
             Some(path) => {
-                let c_path = CString::new(path)
+                let c_path = CString::new(paths::bytes(path))
                     .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a path with a NUL byte"))?;
                 // SAFETY: only an object that is loaded already is opened; it stays loaded for ever because
                 // the handle is never closed.
@@ -107,7 +109,10 @@ impl Api {
                 if handle.is_null() {
                     return Err(Fault::new(
                         FaultClass::InvalidArgument,
-                        format!("{path} is not loaded in this process, so SQLite cannot be found through it"),
+                        format!(
+                            "{} is not loaded in this process, so SQLite cannot be found through it",
+                            paths::shown(path)
+                        ),
                     ));
                 }
                 handle

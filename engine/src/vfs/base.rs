@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -89,7 +90,7 @@ impl BaseFile {
     }
 
     /// The file, which was just opened under the name `path`, is to be read through a map, where one can be had.
-    pub fn enable_map(&mut self, path: &str) {
+    pub fn enable_map(&mut self, path: &Path) {
         self.map = Name::of(path).map_or(Map::No, |name| Map::Wanted(name, LOOKS_BEFORE_MAP));
     }
 

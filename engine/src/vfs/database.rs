@@ -1,5 +1,6 @@
 //! A main database on its way from a file name to a key: new, locked, refused or ready.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::base::BaseFile;
@@ -82,7 +83,7 @@ pub struct Database {
     /// How far it has come.
     pub phase: Phase,
     /// The file's path, for reports.
-    pub path: String,
+    pub path: PathBuf,
     /// What the connection was opened with, and which database is wanted.
     pub options: OpenOptions,
     /// Where its key comes from.
@@ -446,7 +447,7 @@ impl Database {
     }
 
     /// A database that must not be used, for the reason given.
-    pub fn refused(path: &str, fault: Fault) -> Database {
+    pub fn refused(path: &Path, fault: Fault) -> Database {
         Database {
             phase: Phase::Refused(fault),
             path: path.to_owned(),
@@ -675,7 +676,7 @@ fn identity(superblock: &Superblock) -> Identity {
 }
 
 /// What a connection without a key is told.
-fn key_required(path: &str) -> Fault {
+fn key_required(path: &Path) -> Fault {
     Fault::new(
         FaultClass::KeyRequired,
         "the database is encrypted and no key was given: pass key= to lumocrypt.connect, run PRAGMA lumo_key = '…', \

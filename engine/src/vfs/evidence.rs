@@ -4,6 +4,7 @@
 //! writes over what lies behind it. Where that holds commits it is kept first: nobody can tell a power cut from
 //! damage afterwards otherwise, and damage may be undone by somebody who has the log.
 
+use crate::paths;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -22,17 +23,18 @@ const SUFFIX: &str = ".lumo-damaged";
 ///
 /// The copy is for people. Recovery does not depend on it: it goes on if there is no room for one, or no right to
 /// make it.
-pub fn keep(api: &Api, path: &str, loss: Option<String>) {
+pub fn keep(api: &Api, path: &Path, loss: Option<String>) {
     let Some(loss) = loss else { return };
-    let name = format!("{path}{SUFFIX}");
-    let outcome = match copy(Path::new(path), Path::new(&name)) {
-        Ok(()) => format!("a copy was kept as {name}"),
+    let name = paths::ours_beside(path, SUFFIX);
+    let shown = paths::shown(&name);
+    let outcome = match copy(path, &name) {
+        Ok(()) => format!("a copy was kept as {shown}"),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            format!("no copy was made, because {name} is there already")
+            format!("no copy was made, because {shown} is there already")
         }
-        Err(error) => format!("no copy could be kept as {name}: {error}"),
+        Err(error) => format!("no copy could be kept as {shown}: {error}"),
     };
-    api.write_log(SQLITE_WARNING, &format!("{path}: {loss}; {outcome}"));
+    api.write_log(SQLITE_WARNING, &format!("{}: {loss}; {outcome}", paths::shown(path)));
 }
 
 /// A second descriptor is no danger here: SQLite takes no locks on logs.

@@ -1,6 +1,7 @@
 //! SQLite's file object and its callbacks: from C's calls to the file modules.
 
 use std::ffi::c_int;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -42,7 +43,7 @@ pub struct OpenFile {
     /// The VFS it was opened through.
     pub shim: &'static Shim,
     /// The path, for reports; empty for files without a name.
-    pub path: String,
+    pub path: PathBuf,
     /// The file below.
     pub base: BaseFile,
     /// What it is to us.
@@ -104,7 +105,7 @@ const WAL_FIRST_READ_LOCK: c_int = 3;
 
 impl OpenFile {
     /// A file just opened below.
-    pub fn new(shim: &'static Shim, path: String, base: BaseFile, content: Content) -> Box<Self> {
+    pub fn new(shim: &'static Shim, path: PathBuf, base: BaseFile, content: Content) -> Box<Self> {
         let tally = tally_of(&content);
         Box::new(OpenFile {
             shim,

@@ -127,7 +127,7 @@ impl<'a> Parameters<'a> {
 
 /// What the file at `path` is to be opened with. The key comes, in the order of the documentation, from a handle of
 /// `connect`, the URI, `unlock`, or the environment. (`PRAGMA lumo_key` comes later, to a file that opened without one.)
-pub fn read(parameters: Parameters<'_>, path: &str) -> Result<Given> {
+pub fn read(parameters: Parameters<'_>, path: &Path) -> Result<Given> {
     let mut open = match parameters.get(c"lumo_handle") {
         Some(handle) => registry::take_handle(&handle).ok_or_else(|| {
             Fault::new(
@@ -167,10 +167,10 @@ pub fn read(parameters: Parameters<'_>, path: &str) -> Result<Given> {
 }
 
 /// Adds to what the caller gave what is known without him: that the path is unlocked, and the environment's key.
-pub fn complete(mut open: OpenOptions, path: &str, asked: Option<&Path>) -> Result<Given> {
+pub fn complete(mut open: OpenOptions, path: &Path, asked: Option<&Path>) -> Result<Given> {
     let mut origin = if open.key.is_some() { Origin::Caller } else { Origin::Nobody };
     let (pinned, no_key) = (open.uuid.is_some(), open.no_key);
-    let entry = unlocked::find(Path::new(path), asked);
+    let entry = unlocked::find(path, asked);
     open.settle_limits(None, entry.as_ref().map(|known| &known.options))?;
     if let Some(known) = &entry {
         if origin == Origin::Nobody && !no_key {
@@ -201,7 +201,7 @@ pub fn any_key_is_known() -> bool {
 
 fn environment_key() -> Result<Option<Arc<Key>>> {
     let text = std::env::var_os(KEY_VARIABLE).filter(|text| !text.is_empty());
-    text.map(|text| Key::parse(text.as_bytes()).map(Arc::new)).transpose()
+    text.map(|text| Key::from_variable(text.as_bytes()).map(Arc::new)).transpose()
 }
 
 thread_local! {
@@ -226,9 +226,9 @@ pub unsafe fn full_name_was_made(name: *const c_char, full: *const c_char) {
 }
 
 /// The name that SQLite was asked for, if it made `path` of it on this thread.
-fn asked_for(path: &str) -> Option<PathBuf> {
+fn asked_for(path: &Path) -> Option<PathBuf> {
     let last = ASKED.try_with(|asked| asked.try_borrow_mut().ok().and_then(|mut asked| asked.take()));
-    last.ok().flatten().filter(|(_, full)| full == Path::new(path)).map(|(name, _)| name)
+    last.ok().flatten().filter(|(_, full)| full == path).map(|(name, _)| name)
 }
 
 /// The fault for a malformed parameter.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::ffi::{c_char, c_int};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,6 +23,7 @@ use crate::files::gosqlite::{
 use crate::files::memory;
 use crate::files::storage::Storage;
 use crate::locks::{self, Guard, Lock, Rank};
+use crate::paths;
 use crate::stats::{STATS, Stats};
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
@@ -223,7 +225,7 @@ pub(super) unsafe fn content_of(
     shim: &'static Shim,
     vfs: &'static Gosqlite,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -310,7 +312,7 @@ impl GosqliteContent {
 
     /// Makes sure, before anything depends on it, that the key opens the main database: SQLite takes logs that it
     /// cannot make sense of for finished ones, and deletes them.
-    pub(super) fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
+    pub(super) fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
         let (block_size, cipher_name) = (self.file.block_size(), self.counted.vfs.options.cipher);
         let Role::Main(judgement) = &mut self.role else { return Ok(()) };
         if let Some(fault) = &judgement.refused {
@@ -335,7 +337,7 @@ impl GosqliteContent {
         };
         // A crash may have torn the first page, which the log that says so restores.
         for (suffix, kind) in [("-journal", FileKind::MainJournal), ("-wal", FileKind::Wal)] {
-            let Some(mut log) = OwnFile::open_through(shim.base, &format!("{path}{suffix}"))? else {
+            let Some(mut log) = OwnFile::open_through(shim.base, &paths::beside(path, suffix))? else {
                 continue;
             };
             let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
@@ -364,7 +366,7 @@ impl GosqliteContent {
 
     /// A log is opened. One in clear is not this database's; one that begins like none is kept in copy, because SQLite
     /// is about to take it for nothing.
-    fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &str) -> Result<()> {
+    fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
         let kind = self.kind();
         let Some((units, file, index)) = self.units() else { return Ok(()) };
         let unknown = Fault::new(FaultClass::WrongKey, "");
@@ -409,7 +411,7 @@ impl GosqliteContent {
         &mut self,
         shim: &'static Shim,
         base: &mut BaseFile,
-        path: &str,
+        path: &Path,
         buf: &mut [u8],
         offset: u64,
     ) -> Result<bool> {
@@ -444,7 +446,7 @@ impl GosqliteContent {
         &mut self,
         shim: &'static Shim,
         base: &mut BaseFile,
-        path: &str,
+        path: &Path,
         data: &[u8],
         offset: u64,
     ) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -25,6 +25,7 @@ use crate::fork;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
 use crate::locks::{self, Lock, Rank};
+use crate::paths;
 
 /// One SQLite library.
 pub struct Host {
@@ -360,9 +361,9 @@ impl Shim {
     }
 
     /// Is there a file with content of that name, below us?
-    fn exists(&self, path: &str) -> bool {
+    fn exists(&self, path: &Path) -> bool {
         locks::calls_out();
-        let Ok(path) = CString::new(path) else { return false };
+        let Ok(path) = CString::new(paths::bytes(path)) else { return false };
         let mut answer = 0;
         // SAFETY: the VFS below, a name and a place for the answer.
         let code = unsafe {
@@ -374,7 +375,7 @@ impl Shim {
     }
 
     /// Does the log begin as `journal_mode=PERSIST` leaves a finished journal? Then it counts for nothing.
-    fn is_finished(&self, path: &str) -> Result<bool> {
+    fn is_finished(&self, path: &Path) -> Result<bool> {
         let Some(mut log) = OwnFile::open(self.host, path)? else { return Ok(true) };
         let mut head = [0u8; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
         log.base.read(&mut head, 0)?;
@@ -388,7 +389,7 @@ impl Shim {
         &self,
         database: &mut Database,
         base: &mut BaseFile,
-        path: &str,
+        path: &Path,
         level: c_int,
     ) -> Result<()> {
         if !matches!(database.phase, Phase::New) {
@@ -401,7 +402,7 @@ impl Shim {
             }
         }
         for suffix in ["-wal", "-journal", REDO_SUFFIX] {
-            let log = if suffix == REDO_SUFFIX { redo_path(path) } else { format!("{path}{suffix}") };
+            let log = if suffix == REDO_SUFFIX { redo_path(path) } else { paths::beside(path, suffix) };
             // A change of the data key is never finished while its file is there.
             if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
                 let fault = Fault::new(
@@ -420,9 +421,9 @@ impl Shim {
     }
 
     /// Moves the logs of a database that is gone aside. Returns whether that, or another connection, settled the matter.
-    fn set_logs_aside(&self, database: &mut Database, base: &mut BaseFile, path: &str) -> Result<bool> {
-        let logs = ["-wal", "-journal", REDO_SUFFIX].map(|suffix| format!("{path}{suffix}"));
-        let logs: Vec<_> = logs.into_iter().filter(|log| self.exists(log)).map(PathBuf::from).collect();
+    fn set_logs_aside(&self, database: &mut Database, base: &mut BaseFile, path: &Path) -> Result<bool> {
+        let logs = [paths::beside(path, "-wal"), paths::beside(path, "-journal"), redo_path(path)];
+        let logs: Vec<_> = logs.into_iter().filter(|log| self.exists(log)).collect();
         if logs.is_empty() {
             return Ok(true);
         }
@@ -464,12 +465,12 @@ impl Shim {
         Ok(())
     }
 
-    fn retire_wal(&self, mut link: Link<'_>, path: &str) -> Result<()> {
+    fn retire_wal(&self, mut link: Link<'_>, path: &Path) -> Result<()> {
         let cell = link.cell()?;
         if cell.active && link.slots()? == 0 {
             return Err(cut_to_nothing("write-ahead log holds commits", path));
         }
-        let path = format!("{path}-wal");
+        let path = paths::beside(path, "-wal");
         if !cell.active && std::fs::metadata(&path).is_ok_and(|log| log.len() == 0) {
             // It says nothing that the cell does not.
             return Ok(());
@@ -482,8 +483,10 @@ impl Shim {
     }
 
     /// A journal that restores pages of a main file that has none: the file was cut, the journal is evidence.
-    fn keep_needed_journal(&self, keys: Arc<FileKeys>, path: &str) -> Result<()> {
-        let Some(mut file) = OwnFile::open(self.host, &format!("{path}-journal"))? else { return Ok(()) };
+    fn keep_needed_journal(&self, keys: Arc<FileKeys>, path: &Path) -> Result<()> {
+        let Some(mut file) = OwnFile::open(self.host, &paths::beside(path, "-journal"))? else {
+            return Ok(());
+        };
         match JournalFile::new(keys, true)?.original_pages(&mut file.base)? {
             0 => Ok(()),
             _ => Err(cut_to_nothing("rollback journal holds pages of it", path)),
@@ -491,7 +494,7 @@ impl Shim {
     }
 }
 
-fn cut_to_nothing(evidence: &str, path: &str) -> Fault {
+fn cut_to_nothing(evidence: &str, path: &Path) -> Fault {
     Fault::new(
         FaultClass::Tampered,
         format!("the database file was cut to nothing while its {evidence}; restore it from a backup"),
@@ -519,13 +522,13 @@ const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
 
 impl OwnFile {
     /// Opens `path` for reading. `None`: there is no such file.
-    pub fn open(host: &'static Host, path: &str) -> Result<Option<OwnFile>> {
+    pub fn open(host: &'static Host, path: &Path) -> Result<Option<OwnFile>> {
         Self::open_through(host.base_of_default(), path)
     }
 
     /// Opens `path`, which exists, for writing, and takes SQLite's EXCLUSIVE lock on it, which no connection that is in a
     /// transaction or in WAL mode lets it have. The lock goes with the file.
-    pub fn open_exclusively(host: &'static Host, path: &str) -> Result<OwnFile> {
+    pub fn open_exclusively(host: &'static Host, path: &Path) -> Result<OwnFile> {
         let file = Self::open_with(host.base_of_default(), path, SQLITE_OPEN_READWRITE)?;
         let file = file
             .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(SQLITE_CANTOPEN))?;
@@ -554,16 +557,16 @@ impl OwnFile {
     }
 
     /// As `open`, through a VFS that is not one of ours.
-    pub(super) fn open_through(base_vfs: *mut sqlite3_vfs, path: &str) -> Result<Option<OwnFile>> {
+    pub(super) fn open_through(base_vfs: *mut sqlite3_vfs, path: &Path) -> Result<Option<OwnFile>> {
         Self::open_with(base_vfs, path, SQLITE_OPEN_READONLY)
     }
 
-    fn open_with(base_vfs: *mut sqlite3_vfs, path: &str, access: c_int) -> Result<Option<OwnFile>> {
+    fn open_with(base_vfs: *mut sqlite3_vfs, path: &Path, access: c_int) -> Result<Option<OwnFile>> {
         locks::calls_out();
         // SAFETY: a registered VFS.
         let vfs = unsafe { &*base_vfs };
         let mut name = vec![0; NAME_PADDING];
-        name.extend_from_slice(path.as_bytes());
+        name.extend_from_slice(paths::bytes(path));
         name.extend_from_slice(&[0; NAME_PADDING]);
         let mut memory = vec![0u64; (vfs.os_file_size.max(0) as usize).div_ceil(8)];
         let file: *mut sqlite3_file = memory.as_mut_ptr().cast();
@@ -574,7 +577,7 @@ impl OwnFile {
             if let Some(ask) = vfs.access {
                 ask(base_vfs, name_ptr, SQLITE_ACCESS_EXISTS, &mut exists);
             }
-            let is_gone = || !std::path::Path::new(path).exists();
+            let is_gone = || !path.exists();
             if exists == 0 && is_gone() {
                 return Ok(None);
             }
@@ -582,14 +585,18 @@ impl OwnFile {
                 Some(open) => open(base_vfs, name_ptr, file, access | SQLITE_OPEN_MAIN_DB, &mut granted),
                 None => SQLITE_CANTOPEN,
             };
+            let why = std::io::Error::last_os_error();
             if code != SQLITE_OK {
                 if is_gone() {
                     // Deleted meanwhile, as logs of a database in use are.
                     return Ok(None);
                 }
-                return Err(Fault::new(FaultClass::Io, "the file cannot be opened")
-                    .with_code(code)
-                    .at_path(path));
+                // What SQLite's VFS does after its call of the system has failed does not change these two.
+                let message = match why.raw_os_error() {
+                    Some(libc::EMFILE | libc::ENFILE) => format!("the file cannot be opened: {why}"),
+                    _ => "the file cannot be opened".to_owned(),
+                };
+                return Err(Fault::new(FaultClass::Io, message).with_code(code).at_path(path));
             }
             let own = OwnFile { _name: name, _memory: memory, base: BaseFile::new(file) };
             if granted & access == 0 {

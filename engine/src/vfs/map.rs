@@ -10,8 +10,10 @@
 //! The map reaches far beyond the end of the file, so that it need not be made anew, and its pages be faulted in
 //! again, when the file grows. Whether a range lies within the file is looked up before it is touched.
 
+use crate::paths;
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::path::Path;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -69,8 +71,8 @@ pub struct Name {
 
 impl Name {
     /// Of the file that was just opened as `path`. `None` if it has no such name by now.
-    pub fn of(path: &str) -> Option<Name> {
-        let path = CString::new(path).ok()?;
+    pub fn of(path: &Path) -> Option<Name> {
+        let path = CString::new(paths::bytes(path)).ok()?;
         Some(Name { identity: identity_of(&path)?, path })
     }
 }

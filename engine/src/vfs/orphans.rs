@@ -16,6 +16,7 @@ use super::base::BaseFile;
 use super::file::{Content, OpenFile};
 use crate::error::Result;
 use crate::files::storage::Storage;
+use crate::paths;
 
 /// What the moved log's name ends in, behind the log's; with a number where that is there already.
 const SUFFIX: &str = ".lumo-orphaned";
@@ -71,15 +72,16 @@ fn move_aside(api: &Api, log: &Path) -> bool {
         Ok(name) => {
             let text = format!(
                 "{}: a log was there, but no database; the log was moved to {} and a new database is made",
-                log.display(),
-                name.display()
+                paths::shown(log),
+                paths::shown(&name)
             );
             api.write_log(SQLITE_WARNING, &text);
             true
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => true,
         Err(error) => {
-            let text = format!("{}: a log without a database cannot be moved aside: {error}", log.display());
+            let text =
+                format!("{}: a log without a database cannot be moved aside: {error}", paths::shown(log));
             api.write_log(SQLITE_WARNING, &text);
             false
         }
@@ -102,12 +104,10 @@ pub fn remove_stray(open: &mut OpenFile) {
 /// Gives the log another name, which nothing had before.
 fn renamed(log: &Path) -> io::Result<PathBuf> {
     for number in 0..NAMES {
-        let mut name = log.as_os_str().to_owned();
-        name.push(SUFFIX);
-        if number > 0 {
-            name.push(format!("-{number}"));
-        }
-        let name = PathBuf::from(name);
+        let name = match number {
+            0 => paths::ours_beside(log, SUFFIX),
+            number => paths::ours_beside(log, &format!("{SUFFIX}-{number}")),
+        };
         match fs::hard_link(log, &name) {
             Ok(()) => {
                 fs::remove_file(log)?;

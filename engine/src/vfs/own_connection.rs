@@ -4,6 +4,7 @@
 //! is its pager's knowledge. So nothing is locked behind its back; a second connection asks for the lock as any would.
 
 use std::ffi::{CString, c_int};
+use std::path::Path;
 
 use super::abi::*;
 use super::host::Shim;
@@ -12,6 +13,7 @@ use crate::failure;
 use crate::keys::commands::Command;
 use crate::keys::registry::{self, OpenOptions};
 use crate::locks;
+use crate::paths;
 
 /// Milliseconds to wait for other writers: what Python's `sqlite3` waits by default.
 const BUSY_TIMEOUT: c_int = 5000;
@@ -23,7 +25,7 @@ struct OwnConnection {
 }
 
 /// Carries out `command` in a write transaction of its own on the database at `path`, opened with `options`.
-pub fn run(shim: &'static Shim, path: &str, options: OpenOptions, command: Command) -> Result<()> {
+pub fn run(shim: &'static Shim, path: &Path, options: OpenOptions, command: Command) -> Result<()> {
     let connection = OwnConnection::open(shim, path, options)?;
     connection.execute("BEGIN IMMEDIATE")?;
     let handle = registry::issue_command(command)?;
@@ -33,11 +35,11 @@ pub fn run(shim: &'static Shim, path: &str, options: OpenOptions, command: Comma
 }
 
 impl OwnConnection {
-    fn open(shim: &'static Shim, path: &str, options: OpenOptions) -> Result<OwnConnection> {
+    fn open(shim: &'static Shim, path: &Path, options: OpenOptions) -> Result<OwnConnection> {
         let uri = format!(
             "file:{}?vfs={}&mode=rw&cache=private&lumo_handle={}",
-            encoded(path),
-            encoded(shim.name()),
+            encoded(paths::bytes(path)),
+            encoded(shim.name().as_bytes()),
             registry::issue_handle(options)?
         );
         let uri = CString::new(uri)
@@ -100,11 +102,11 @@ fn check(code: c_int) -> Result<()> {
 }
 
 /// `text` as it stands in a URI (https://sqlite.org/uri.html): everything but letters, digits and a few signs escaped.
-fn encoded(text: &str) -> String {
+fn encoded(text: &[u8]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
     let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
     // "file:/a" rather than "file://a", whose first part would be a host's name.
-    text.bytes().map(escape).collect()
+    text.iter().copied().map(escape).collect()
 }
 
 #[cfg(test)]
@@ -113,6 +115,7 @@ mod tests {
 
     #[test]
     fn names_keep_their_signs() {
-        assert_eq!(encoded("/tmp/a b?c#d%e&f+é.db"), "/tmp/a%20b%3Fc%23d%25e%26f%2B%C3%A9.db");
+        assert_eq!(encoded("/tmp/a b?c#d%e&f+é.db".as_bytes()), "/tmp/a%20b%3Fc%23d%25e%26f%2B%C3%A9.db");
+        assert_eq!(encoded(b"/tmp/\xe9.db"), "/tmp/%E9.db");
     }
 }

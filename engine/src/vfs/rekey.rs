@@ -4,6 +4,7 @@
 //! between them everybody reads and writes. Blocks are sealed anew in their places while others read them: what a reader
 //! finds torn it reads again. Whoever writes looks at the header first and seals with the new key.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ use crate::files::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::format::geometry::Geometry;
 use crate::keys::rekey::{self, Plan, RekeyCommand};
 use crate::offline::NO_CONTEXT;
+use crate::paths;
 use crate::sabotage::{self, Sabotage};
 
 /// Carries out a part of a change.
@@ -75,7 +77,7 @@ fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
 /// Writes the blocks that were being written to their places again, and makes the main file durable: only then may what is
 /// beside it go. What can be read there proves nothing: a sync that fails leaves blocks in the page cache that never reach
 /// the disk, unless they are written once more.
-fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &str) -> Result<()> {
+fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &Path) -> Result<()> {
     let mut walk = Walk::new(file, base, path)?;
     if let Some(mut kept) = Kept::open(path, walk.file.keys(), &walk.geometry)? {
         let indices = kept.indices();
@@ -141,7 +143,7 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
         // A log that SQLite emptied or deleted may come back in a power cut, and would be under a key that nothing leads
         // to.
         for suffix in ["-wal", "-journal"] {
-            sync_if_there(&format!("{}{suffix}", database.path))?;
+            sync_if_there(&paths::beside(&database.path, suffix))?;
         }
         sync_folder(&database.path)?;
         file.renew_cells(&mut open.base, SYNC_NORMAL)?;
@@ -164,7 +166,7 @@ fn alone(open: &mut OpenFile, work: impl FnOnce(&mut OpenFile) -> Result<Value>)
 struct Walk<'a> {
     file: &'a mut MainFile,
     base: &'a mut BaseFile,
-    path: &'a str,
+    path: &'a Path,
     geometry: Geometry,
     /// Logical bytes, and slots.
     size: u64,
@@ -174,7 +176,7 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(file: &'a mut MainFile, base: &'a mut BaseFile, path: &'a str) -> Result<Self> {
+    fn new(file: &'a mut MainFile, base: &'a mut BaseFile, path: &'a Path) -> Result<Self> {
         file.flush(base)?;
         file.lock_taken(base, false);
         let size = file.size(base)?;

@@ -2,11 +2,13 @@
 
 use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
 use super::abi::*;
 use super::api::Api;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
+use crate::paths;
 use crate::stats::STATS;
 
 /// The code that a class travels as (docs/c-abi.md).
@@ -29,7 +31,7 @@ fn code_of(fault: &Fault) -> c_int {
 }
 
 /// Records and logs `fault`; returns its code. What failed below us is SQLite's to report, with its own code.
-pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
+pub fn report(api: &Api, path: &Path, fault: Fault) -> c_int {
     let code = code_of(&fault);
     if matches!(fault.class, FaultClass::Io | FaultClass::NoMemory) {
         return code;
@@ -48,18 +50,19 @@ pub fn report(api: &Api, path: &str, fault: Fault) -> c_int {
 fn log_message(fault: &Fault) -> String {
     let kind = fault.kind.map(|kind| kind.name().to_owned());
     let page = fault.page.map(|page| format!("page {page}"));
-    let place: Vec<String> = [fault.path.clone(), kind, page].into_iter().flatten().collect();
+    let place: Vec<String> =
+        [fault.path.as_deref().map(paths::shown), kind, page].into_iter().flatten().collect();
     if place.is_empty() { fault.message.clone() } else { format!("{}: {}", place.join(" "), fault.message) }
 }
 
 /// Runs a callback's body: faults become codes, and no panic reaches C.
-pub fn guard(api: &Api, path: &str, body: impl FnOnce() -> Result<c_int>) -> c_int {
+pub fn guard(api: &Api, path: impl AsRef<Path>, body: impl FnOnce() -> Result<c_int>) -> c_int {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(code)) => code,
-        Ok(Err(fault)) => report(api, path, fault),
+        Ok(Err(fault)) => report(api, path.as_ref(), fault),
         Err(_) => report(
             api,
-            path,
+            path.as_ref(),
             Fault::new(FaultClass::Internal, "an internal error in lumocrypt; please report it with the log"),
         ),
     }

@@ -6,6 +6,7 @@
 //! the key (`lumocrypt.unlock`, `LUMO_KEY`), everybody in it might have opened the file.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::database::Phase;
@@ -30,7 +31,7 @@ pub fn is_expected() -> bool {
 }
 
 /// The key with which a connection that joins a cache now, and showed none, could have opened the file at `path`.
-pub(super) fn known_key(path: &str) -> Option<Arc<Key>> {
+pub(super) fn known_key(path: &Path) -> Option<Arc<Key>> {
     given::complete(OpenOptions::default(), path, None).ok().and_then(|given| given.open.key)
 }
 

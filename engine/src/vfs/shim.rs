@@ -1,6 +1,7 @@
 //! The VFS object: `xOpen` decides what a file is to us; everything else is passed down.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::abi::*;
@@ -26,6 +27,7 @@ use crate::files::wal::WalFile;
 use crate::format::header;
 use crate::keys::registry::IoMode;
 use crate::locks;
+use crate::paths;
 use crate::stats::{STATS, Stats};
 
 /// A VFS object of ours over `base`. The name and the way back to the shim are the caller's to fill in.
@@ -86,10 +88,10 @@ unsafe extern "C" fn x_open(
     // SAFETY: SQLite's memory for the file; without methods SQLite will not close it.
     unsafe { (*file).methods = std::ptr::null() };
     let path = if name.is_null() {
-        String::new()
+        PathBuf::new()
     } else {
         // SAFETY: a string of SQLite's.
-        unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
+        paths::from_c(unsafe { CStr::from_ptr(name) }).to_owned()
     };
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         failure::clear();
@@ -244,7 +246,7 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
 unsafe fn content_of(
     shim: &'static Shim,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -286,7 +288,7 @@ unsafe fn content_of(
 unsafe fn log_content(
     shim: &'static Shim,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -304,7 +306,7 @@ unsafe fn log_content(
 unsafe fn log_content_of(
     shim: &'static Shim,
     owner: *mut OpenFile,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
@@ -337,7 +339,7 @@ unsafe fn log_content_of(
 unsafe fn main_content(
     shim: &'static Shim,
     name: *const c_char,
-    path: &str,
+    path: &Path,
     base: &mut BaseFile,
 ) -> Result<Content> {
     // SAFETY: as the caller promises.
@@ -422,7 +424,7 @@ fn allow_writer(shim: &Shim, base: &mut BaseFile) {
     }
 }
 
-fn plain_with_key(path: &str) -> Fault {
+fn plain_with_key(path: &Path) -> Fault {
     Fault::new(
         FaultClass::NotEncrypted,
         "a key, or the UUID of an encrypted database, was given for this path, and lumo_plain=1 asks for it in clear; \
@@ -483,10 +485,10 @@ unsafe extern "C" fn x_full_pathname(
     unsafe { given::full_name_was_made(name, out) };
     if shim.shared && !sharing::is_expected() {
         // SAFETY: as above.
-        let path = unsafe { CStr::from_ptr(out) }.to_string_lossy();
+        let path = paths::from_c(unsafe { CStr::from_ptr(out) });
         if mains::is_open(shim, unsafe { CStr::from_ptr(out) }) {
             // Nobody but an ATTACH comes here, and it would join a cache without a question.
-            return guard(&shim.host().api, &path, || Err(sharing::joining()));
+            return guard(&shim.host().api, path, || Err(sharing::joining()));
         }
     }
     code

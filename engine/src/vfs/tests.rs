@@ -340,7 +340,7 @@ fn a_failing_generator_fails_the_write_and_nothing_else() {
 fn a_guard_turns_panics_and_faults_into_codes() {
     let api = api();
     assert_eq!(guard(&api, "p", || panic!("a bug")), SQLITE_INTERNAL);
-    assert_eq!(failure::take().unwrap().path.as_deref(), Some("p"));
+    assert_eq!(failure::take().unwrap().path, Some("p".into()));
     let fault = || Fault::new(FaultClass::Tampered, "changed");
     assert_eq!(guard(&api, "p", || Err(fault())), SQLITE_IOERR_DATA);
     assert_eq!(guard(&api, "p", || Ok(SQLITE_BUSY)), SQLITE_BUSY);

@@ -5,6 +5,7 @@
 //! thread may be using it. So only the first word counts, and of the others it is remembered that there are some. Who uses
 //! the file is looked up when SQLite does: then the thread holds the cache's mutex and the connection's.
 
+use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +21,7 @@ use crate::locks::{Lock, Rank};
 /// What a file object knows of the connections that it serves. It is read without any mutex of SQLite's.
 pub struct Users {
     /// The file's path, and whether connections on its VFS prove their keys.
-    path: String,
+    path: PathBuf,
     prove: bool,
     /// The first connection is known.
     introduced: AtomicBool,
@@ -35,7 +36,7 @@ pub struct Users {
 
 impl Users {
     /// Of the file at `path`, on a VFS whose connections `prove` their keys, or do not.
-    pub fn new(prove: bool, path: String) -> Users {
+    pub fn new(prove: bool, path: PathBuf) -> Users {
         Users {
             path,
             prove,
@@ -76,7 +77,7 @@ impl Users {
 
 /// Why a database must not be used by a connection whose main database is none of ours: SQLite puts the temporary files
 /// of a whole connection through its main database's VFS.
-pub fn foreign(path: &str) -> Fault {
+pub fn foreign(path: &Path) -> Fault {
     Fault::new(
         FaultClass::InUse,
         "an encrypted database cannot be attached to a connection whose main database is on another VFS: \

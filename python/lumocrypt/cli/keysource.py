@@ -21,6 +21,7 @@ from ..identity import inspect_as, resolve_uuid
 from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, NO_KEY, Hidden, Key, NoKey, RemoteKey
 from ..kms import KmsKey
 from ..paths import existing_file
+from ..textsource import bare
 from . import keytext
 
 #: The environment variable that holds the new key of a command with two.
@@ -203,7 +204,7 @@ class KeySource:
             return keytext.decode(keytext.read_file(self.file), self.file), self.file
         text = self.environment.texts.get(self.role.variable)
         if text is not None:
-            return text, self.role.variable
+            return bare(text), self.role.variable
         if not keytext.has_terminal():
             role = self.role
             raise make(

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..errors import KeySourceError, make
 from ..keys import Key
+from ..names import shown
+from ..textsource import bare, is_utf16
 
 STDIN = 0
 _TERMINAL = "/dev/tty"
@@ -48,19 +50,20 @@ def read_file(path: str) -> bytes:
         with Path(path).open("rb") as file:
             return file.read(_MAX_TEXT_BYTES + 1)
     except OSError as error:
-        raise make(KeySourceError, f"cannot read the key from {path}: {error.strerror}") from None
+        raise make(KeySourceError, f"cannot read the key from {shown(path)}: {error.strerror}") from None
 
 
 def decode(text: bytes, source: str) -> str:
-    """What a text source gave: UTF-8, one trailing newline being no part of it.
+    """What a text source gave: UTF-8, a byte order mark and one trailing newline being no part of it.
 
     Raises KeySourceError, which names ``source``, if it can be no key.
     """
     if len(text) > _MAX_TEXT_BYTES:
         raise make(KeySourceError, f"what {source} holds is too long for a key")
-    text = text[: -2 if text.endswith(b"\r\n") else -1] if text.endswith(b"\n") else text
+    if is_utf16(text):
+        raise make(KeySourceError, f"the key from {source} is UTF-16 text; save it as UTF-8")
     try:
-        return text.decode("utf-8")
+        return bare(text.decode("utf-8"))
     except UnicodeDecodeError:
         raise make(KeySourceError, f"the key from {source} is not UTF-8 text") from None
 

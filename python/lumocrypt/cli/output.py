@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import click
 
 from ..info import Keyslot
 from ..kms import Envelope
+from ..names import shown, valid
 from ..native import Progress
 from ..shell.screen import harmless
 
@@ -26,12 +28,24 @@ def print_json(result: Any, **more: Any) -> None:
 
 def print_fields(**fields: Any) -> None:
     """One JSON object on standard output."""
-    click.echo(json.dumps(fields, default=_plain, indent=2))
+    click.echo(json.dumps(_valid(fields), default=_plain, indent=2))
+
+
+def _valid(value: Any) -> Any:
+    """``value`` without lone surrogates, which stand for bytes of names and have no form in JSON."""
+    if isinstance(value, str):
+        return valid(value)
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        return {valid(name): _valid(member) for name, member in members.items()}
+    if isinstance(value, list | tuple):
+        return [_valid(member) for member in cast("Sequence[Any]", value)]
+    return value
 
 
 def say(text: str, *, err: bool = False) -> None:
     """One line, in which nothing acts on a terminal or begins another line: names come from files."""
-    click.echo(harmless(text).replace("\n", "^J"), err=err)
+    click.echo(harmless(shown(text)), err=err)
 
 
 def describe_keyslot(slot: Keyslot) -> str:
@@ -74,7 +88,7 @@ def print_error(error: BaseException, code: int, *, as_json: bool) -> None:
         value = getattr(error, name, None)
         if value is not None:
             fields[name] = value
-    click.echo(json.dumps(fields, default=str), err=True)
+    click.echo(json.dumps(_valid(fields), default=str), err=True)
 
 
 def _text(error: BaseException) -> str:
@@ -83,7 +97,8 @@ def _text(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        name = error.filename
+        return f"{shown(os.fsdecode(name))}: {error.strerror}" if name else error.strerror
     return str(error) or type(error).__name__
 
 

@@ -16,6 +16,7 @@ from ..errors import KeySourceError, make
 from ..kdf import DEFAULT
 from ..kdf import parse as parse_kdf
 from ..keys import Key, NoKey, RemoteKey
+from ..names import shown
 from ..paths import absolute, size
 from ..shell.history import History, default_path
 from ..shell.session import MEMORY, Session
@@ -132,7 +133,9 @@ def _grade(error: BaseException) -> int:
 
 def _banner(path: str) -> str:
     versions = f"lumocrypt {__version__}, SQLite {sqlite3.sqlite_version}"
-    return f'{versions}: {path}\nSQL ends with a semicolon; ".help" lists other commands, ".quit" leaves.'
+    return (
+        f'{versions}: {shown(path)}\nSQL ends with a semicolon; ".help" lists other commands, ".quit" leaves.'
+    )
 
 
 def _history() -> History | None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
+from ..names import shown
 from . import commands as _commands
 from . import dotcommands
 from . import switches as _switches
@@ -109,7 +110,7 @@ class Shell:
     def read(self, path: str) -> None:
         """Runs the script at ``path``; raises OSError."""
         if self._depth >= _DEEPEST_READ:
-            raise CommandError(f"{path}: .read is nested more than {_DEEPEST_READ} deep")
+            raise CommandError(f"{shown(path)}: .read is nested more than {_DEEPEST_READ} deep")
         with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             self._depth += 1
             try:
@@ -124,7 +125,7 @@ class Shell:
         def at(line: int) -> str:
             if name is None:
                 return ""
-            return f"{name}:{line}: " if name else f"near line {line}: "
+            return f"{shown(name)}:{line}: " if name else f"near line {line}: "
 
         for number, raw in enumerate(lines, start=1):
             line = raw.removeprefix("\ufeff") if number == 1 else raw

@@ -214,3 +214,19 @@ fn threads_are_waited_for() {
     drop(threads);
     assert_eq!(ENDED.load(Ordering::SeqCst), 4);
 }
+
+#[test]
+fn a_thread_may_derive_alone_and_with_others_afterwards() {
+    let cost = Argon2Cost { t: 1, m_kib: 256, p: 4 };
+    let expected = *argon2id::<32>(b"x", &[0; 16], cost).unwrap().expose();
+    for _ in 0..3 {
+        let derived = alone(|| {
+            let params = Params::new(cost.m_kib, cost.t, cost.p, Some(32)).unwrap();
+            let hasher = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            let mut key = [0; 32];
+            hasher.hash_password_into(b"x", &[0; 16], &mut key).map(|()| key)
+        });
+        assert_eq!(derived.unwrap().unwrap(), expected);
+        assert_eq!(*argon2id::<32>(b"x", &[0; 16], cost).unwrap().expose(), expected);
+    }
+}

@@ -78,6 +78,7 @@ impl Draft {
 
     pub(super) fn derive(key: &Key, cost: Argon2Cost, label: &str, fresh: Fresh) -> Result<Draft> {
         check_label(label)?;
+        let key = &*key.written();
         let (kind, cost) = match key {
             Key::Passphrase(_) => (KeyslotKind::Passphrase, Some(cost)),
             Key::Raw(_) => (KeyslotKind::Raw, None),

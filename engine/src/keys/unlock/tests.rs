@@ -135,12 +135,15 @@ fn keyless_opens_say_what_is_missing() {
     let limits = KdfLimits::default();
     let encrypted = Database::new(Some(&raw(1)), SuiteId::DEFAULT);
     let fault = unlock(&encrypted.region, None, &limits, "/x/app.db").unwrap_err();
-    assert_eq!((fault.class, fault.path.as_deref()), (FaultClass::KeyRequired, Some("/x/app.db")));
+    assert_eq!((fault.class, fault.path.as_deref()), (FaultClass::KeyRequired, Some(Path::new("/x/app.db"))));
     let checksum = Database::new(None, SuiteId::Checksum);
     assert!(unlock(&checksum.region, None, &limits, "").is_ok());
     assert_eq!(checksum.class(&raw(1)), FaultClass::NotEncrypted);
     let plaintext = unlock(b"SQLite format 3\0", Some(&raw(1)), &limits, "p").unwrap_err();
-    assert_eq!((plaintext.class, plaintext.path.as_deref()), (FaultClass::NotEncrypted, Some("p")));
+    assert_eq!(
+        (plaintext.class, plaintext.path.as_deref()),
+        (FaultClass::NotEncrypted, Some(Path::new("p")))
+    );
 }
 
 #[test]

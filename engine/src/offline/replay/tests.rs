@@ -11,7 +11,7 @@ fn keys() -> Arc<FileKeys> {
 }
 
 /// A journal as SQLite writes it: a header with two records, for pages 2 and 3, and a super-journal's name.
-fn journal(super_name: Option<&str>) -> MemoryFile {
+fn journal(super_name: Option<&[u8]>) -> MemoryFile {
     let mut text = vec![0; 512];
     text[..8].copy_from_slice(&SQLITE_MAGIC);
     for (at, word) in [(8, 2), (12, NONCE), (16, 5), (20, 512), (24, PAGE as u32)] {
@@ -24,9 +24,11 @@ fn journal(super_name: Option<&str>) -> MemoryFile {
         text.extend_from_slice(&(NONCE + 2 * page).to_be_bytes());
     }
     if let Some(name) = super_name {
-        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(name);
         text.extend_from_slice(&(name.len() as u32).to_be_bytes());
-        text.extend_from_slice(&name.bytes().map(u32::from).sum::<u32>().to_be_bytes());
+        text.extend_from_slice(
+            &name.iter().fold(0u32, |sum, byte| sum.wrapping_add(*byte as i8 as u32)).to_be_bytes(),
+        );
         text.extend_from_slice(&SQLITE_MAGIC);
     }
     let mut storage = MemoryFile::default();
@@ -60,8 +62,10 @@ fn a_hot_journal_restores_its_pages() {
 
 #[test]
 fn a_journal_whose_super_journal_is_gone_has_committed() {
-    assert!(find(&mut journal(Some("/tmp/super")), false).0.is_none());
-    assert!(find(&mut journal(Some("/tmp/super")), true).0.is_some());
+    for name in [&b"/tmp/super"[..], b"/tmp/caf\xe9-mj1"] {
+        assert!(find(&mut journal(Some(name)), false).0.is_none());
+        assert!(find(&mut journal(Some(name)), true).0.is_some());
+    }
 }
 
 #[test]

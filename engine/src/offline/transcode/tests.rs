@@ -8,6 +8,7 @@ use crate::files::storage::MemoryFile;
 use crate::format::header::SQLITE_MAGIC;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
+use crate::offline::progress::finish;
 use crate::offline::view::Gosqlite;
 use crate::offline::workers::Input;
 
@@ -93,10 +94,10 @@ fn converted(bytes: &[u8], old: &Format, new: &Format) -> Result<Vec<u8>> {
     let name = target.0.to_str().unwrap();
     let mut view = View::open(disk(bytes.to_vec()), old, "old")?;
     let mut file = new_file(name)?;
-    assert!(transcode(&mut view, &mut file, new, Some(2), &mut |_, _| true)?);
+    finish(transcode(&mut view, &mut file, new, Some(2), &Meter::default()))?;
     let written = std::fs::read(&target.0).unwrap();
     let mut again = View::open(disk(written.clone()), new, "new")?;
-    assert!(compare(&mut view, &mut again, &mut |_, _| true)?);
+    finish(compare(&mut view, &mut again, &Meter::default()))?;
     Ok(written)
 }
 
@@ -187,22 +188,10 @@ fn a_difference_is_found_wherever_it_is() {
         damaged[at] ^= 1;
         let mut old = View::open(disk(plain.clone()), &Format::Plain, "old").unwrap();
         let mut new = View::open(disk(damaged), &format, "new").unwrap();
-        let fault = compare(&mut old, &mut new, &mut |_, _| true).unwrap_err();
+        let fault = finish(compare(&mut old, &mut new, &Meter::default())).unwrap_err();
         assert_eq!(fault.class, FaultClass::Io);
     }
     let mut old = View::open(disk(plain.clone()), &Format::Plain, "old").unwrap();
     let mut new = View::open(disk(stored[..4096 * 99].to_vec()), &format, "new").unwrap();
-    assert!(compare(&mut old, &mut new, &mut |_, _| true).is_err());
-}
-
-#[test]
-fn either_half_can_be_stopped() {
-    let plain = database(4096, 1000);
-    let target = Temporary::new();
-    let mut view = View::open(disk(plain.clone()), &Format::Plain, "old").unwrap();
-    let mut file = new_file(target.0.to_str().unwrap()).unwrap();
-    let format = gosqlite(LengthPreserving::Adiantum, 0, None);
-    assert!(!transcode(&mut view, &mut file, &format, Some(1), &mut |_, _| false).unwrap());
-    let mut same = View::open(disk(plain), &Format::Plain, "new").unwrap();
-    assert!(!compare(&mut view, &mut same, &mut |_, _| false).unwrap());
+    assert!(finish(compare(&mut old, &mut new, &Meter::default())).is_err());
 }

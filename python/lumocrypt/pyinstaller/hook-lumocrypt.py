@@ -1,0 +1,11 @@
+"""The engine, which is opened as a file and by no import statement, goes where its module looks for it."""
+
+from PyInstaller.utils.hooks import (  # pyright: ignore[reportMissingModuleSource, reportMissingImports]
+    collect_dynamic_libs,  # pyright: ignore[reportUnknownVariableType]
+    copy_metadata,  # pyright: ignore[reportUnknownVariableType]
+)
+
+# The version comes from the metadata.
+datas = copy_metadata("lumocrypt")  # pyright: ignore[reportUnknownVariableType]
+binaries = collect_dynamic_libs("lumocrypt")  # pyright: ignore[reportUnknownVariableType]
+hiddenimports = ["lumocrypt._lumocrypt", "lumocrypt._lumocrypt.ffi", "_cffi_backend"]
