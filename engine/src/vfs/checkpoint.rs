@@ -1,9 +1,14 @@
 //! Checkpoints, as the main file sees them: when its blocks may wait for each other, and what follows if they are lost.
 
+use std::ffi::c_int;
+
 use super::database::Link;
 use super::file::{Content, OpenFile};
+use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
+use crate::files::storage::Storage;
+use crate::sabotage::{self, Sabotage};
 
 /// A checkpoint of a main database.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,5 +110,38 @@ impl OpenFile {
             .at_path(&self.path)),
             _ => Ok(()),
         }
+    }
+
+    /// A WAL is made durable. If that is for a checkpoint, it is going to copy no frame that is committed later.
+    pub(super) fn sync_wal(&mut self, flags: c_int) -> Result<()> {
+        let Content::Wal(file, main) = &mut self.content else { return Ok(()) };
+        // SAFETY: SQLite closes a WAL before its main database.
+        let main = unsafe { main.as_mut() };
+        let index = main.as_ref().and_then(|main| main.wal_index);
+        let committed = index
+            .and_then(WalIndex::salts_and_last_frame)
+            .filter(|(salts, _)| file.salts() == Some(*salts))
+            .map(|(_, last)| last);
+        file.sync(&mut self.base, flags)?;
+        if let Some(main) = main {
+            main.durable_frames = committed;
+        }
+        Ok(())
+    }
+
+    /// The main file is made durable.
+    pub(super) fn sync_main(&mut self, flags: c_int) -> Result<()> {
+        let before = self.base.failed_syncs();
+        let synced = match self.main_file() {
+            Some((file, base)) => file.sync(base, flags),
+            None => self.base.sync(flags),
+        };
+        if self.base.failed_syncs() != before
+            && let Some(index) = self.wal_index.filter(|_| !sabotage::is(Sabotage::BackfillKept))
+        {
+            // What earlier checkpoints have copied may be lost with it, if they did not come to a sync.
+            index.forget_backfill();
+        }
+        synced
     }
 }

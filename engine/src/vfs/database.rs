@@ -17,8 +17,8 @@ use crate::files::storage::{SYNC_NORMAL, Storage};
 use crate::files::wal::MainLink;
 use crate::format::cell::Cell;
 use crate::format::geometry::HEADER_LEN;
-use crate::format::header::{self, CopyState, CreateOptions, Header};
-use crate::format::superblock::{self, GENERATION_AT, SUPERBLOCK_LEN, Superblock};
+use crate::format::header::{self, CopyState, Header};
+use crate::format::superblock::{self, GENERATION_AT, Superblock};
 use crate::keys::file_keys::FileKeys;
 use crate::keys::material::Key;
 use crate::keys::registry::OpenOptions;
@@ -339,7 +339,12 @@ impl Database {
         Ok(())
     }
 
-    fn adopt(&mut self, base: &mut BaseFile, keys: Arc<FileKeys>, superblock: Superblock) -> Result<()> {
+    pub(super) fn adopt(
+        &mut self,
+        base: &mut BaseFile,
+        keys: Arc<FileKeys>,
+        superblock: Superblock,
+    ) -> Result<()> {
         self.check(&superblock).map_err(|fault| fault.at_path(&self.path))?;
         let mut file = MainFile::new(keys, superblock.block_size)?;
         file.set_path(&self.path);
@@ -392,58 +397,6 @@ impl Database {
             Phase::Locked => Err(key_required(&self.path)),
             Phase::Refused(fault) => Err(fault.clone()),
         }
-    }
-
-    /// Makes the empty file a database: both header copies and cells, synced before anything refers to them.
-    ///
-    /// SQLite holds RESERVED or more when this is called, so nobody else is creating it.
-    pub fn create(&mut self, base: &mut BaseFile) -> Result<()> {
-        if !matches!(self.phase, Phase::New) {
-            self.ready()?;
-            return self.confirm_header(base);
-        }
-        if base.size()? > 0 {
-            self.settle(base, News::Lock)?;
-            if !matches!(self.phase, Phase::New) {
-                return self.confirm_header(base);
-            }
-        }
-        self.check_new()?;
-        let (region, keys, superblock) = match &self.heir_of {
-            Some((parent, keys)) if matches!(self.origin, Origin::Nobody | Origin::Environment) => {
-                header::create_copy_of(parent, keys)?
-            }
-            _ => {
-                let suite = self.options.suite.unwrap_or(SuiteId::DEFAULT);
-                if suite.is_keyed() && self.options.key.is_none() {
-                    return Err(key_required(&self.path));
-                }
-                header::create(self.options.key.as_deref(), &CreateOptions::from(&self.options))?
-            }
-        };
-        write_new_header(base, &region)?;
-        Stats::count(&STATS.created);
-        self.header_confirmed = true;
-        // An unlocked path is about the new database from now on.
-        self.options.uuid = self.entry.map(|_| superblock.uuid);
-        if let Some(entry) = self.entry {
-            unlocked::bind(entry, superblock.uuid, true);
-        }
-        self.adopt(base, Arc::new(keys), superblock)
-    }
-
-    /// A database without blocks is about to get its first. Whoever made it may have ended in a sync that failed, and then
-    /// its header can be read and need not be on the disk, where nothing could be opened without it: it is written again.
-    fn confirm_header(&mut self, base: &mut BaseFile) -> Result<()> {
-        if self.header_confirmed || !self.empty_when_read {
-            return Ok(());
-        }
-        if base.size()? <= HEADER_LEN {
-            let region = read_header(base)?;
-            write_new_header(base, &region)?;
-        }
-        self.header_confirmed = true;
-        Ok(())
     }
 
     /// A database that must not be used, for the reason given.
@@ -625,19 +578,6 @@ fn replaced(fault: Fault) -> Fault {
     )
 }
 
-/// Writes the header region of a new database. Copy A comes last: until it begins to be there, the file is an unfinished
-/// creation and not a damaged database.
-fn write_new_header(base: &mut BaseFile, region: &[u8]) -> Result<()> {
-    let first = SUPERBLOCK_LEN.min(region.len());
-    for (start, end) in [(first, region.len()), (0, first)] {
-        base.write(&region[start..end], start as u64)?;
-        if !sabotage::is(Sabotage::HeaderSync) {
-            base.sync(SYNC_NORMAL)?;
-        }
-    }
-    Ok(())
-}
-
 /// The header region of a file that is not empty; shorter than the region if the file is.
 pub fn read_header(base: &mut BaseFile) -> Result<Vec<u8>> {
     let len = base.size()?.min(HEADER_LEN) as usize;
@@ -676,7 +616,7 @@ fn identity(superblock: &Superblock) -> Identity {
 }
 
 /// What a connection without a key is told.
-fn key_required(path: &Path) -> Fault {
+pub(super) fn key_required(path: &Path) -> Fault {
     Fault::new(
         FaultClass::KeyRequired,
         "the database is encrypted and no key was given: pass key= to lumocrypt.connect, run PRAGMA lumo_key = '…', \

@@ -27,7 +27,6 @@ use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
 use crate::keys::file_keys::FileKeys;
-use crate::sabotage::{self, Sabotage};
 use crate::stats::{STATS, Tally};
 
 /// What SQLite allocates for us: its own first member, ours, and the file below behind them.
@@ -409,38 +408,6 @@ impl OpenFile {
             Content::Main(_) => self.sync_main(flags)?,
         }
         Ok(SQLITE_OK)
-    }
-
-    /// A WAL is made durable. If that is for a checkpoint, it is going to copy no frame that is committed later.
-    fn sync_wal(&mut self, flags: c_int) -> Result<()> {
-        let Content::Wal(file, main) = &mut self.content else { return Ok(()) };
-        // SAFETY: SQLite closes a WAL before its main database.
-        let main = unsafe { main.as_mut() };
-        let index = main.as_ref().and_then(|main| main.wal_index);
-        let committed = index
-            .and_then(WalIndex::salts_and_last_frame)
-            .filter(|(salts, _)| file.salts() == Some(*salts))
-            .map(|(_, last)| last);
-        file.sync(&mut self.base, flags)?;
-        if let Some(main) = main {
-            main.durable_frames = committed;
-        }
-        Ok(())
-    }
-
-    fn sync_main(&mut self, flags: c_int) -> Result<()> {
-        let before = self.base.failed_syncs();
-        let synced = match self.main_file() {
-            Some((file, base)) => file.sync(base, flags),
-            None => self.base.sync(flags),
-        };
-        if self.base.failed_syncs() != before
-            && let Some(index) = self.wal_index.filter(|_| !sabotage::is(Sabotage::BackfillKept))
-        {
-            // What earlier checkpoints have copied may be lost with it, if they did not come to a sync.
-            index.forget_backfill();
-        }
-        synced
     }
 
     /// For a main database: a journal that a crash left is being played back.

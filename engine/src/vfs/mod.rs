@@ -22,6 +22,7 @@ pub mod checkpoint;
 pub mod command;
 pub mod company;
 pub mod control;
+pub mod creation;
 pub mod database;
 pub mod dialects;
 pub mod evidence;
