@@ -1,4 +1,4 @@
-"""How long a database and its log are is authenticated: ends that were cut off, and cells that were changed."""
+"""The length of a database and of its log is authenticated: ends that were cut off, changed cells."""
 
 from __future__ import annotations
 
