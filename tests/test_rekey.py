@@ -141,7 +141,8 @@ def test_nothing_links_the_keys_when_it_is_over(database: Path) -> None:
     lumocrypt.rekey(database, key=KEY)
     for copy in (0, 16384):
         header = database.read_bytes()[copy : copy + 16384]
-        assert header[72:80] == bytes(8)
+        assert not header[72] & 1
+        assert header[73:80] == bytes(7)
         assert header[80:1024] == bytes(944)
 
 
