@@ -26,6 +26,7 @@ OURS = [
     lumocrypt.UnsupportedFormatError,
     lumocrypt.InUseError,
     lumocrypt.KdfLimitError,
+    lumocrypt.WrongDatabaseError,
 ]
 # Where slot i of a file with 4096-byte blocks begins (docs/format.md).
 SLOT = 4096 + 40

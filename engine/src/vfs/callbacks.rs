@@ -161,6 +161,10 @@ unsafe extern "C" fn x_file_control(
     // SAFETY: as above, and nobody else is.
     let open = unsafe { open_of(file) };
     mains::used(open);
+    // SAFETY: as above.
+    if unsafe { sharers(file) }.is_some() {
+        users::disown(open);
+    }
     // SAFETY: SQLite passes what it defines for the operation.
     guard_fast(open, |open| unsafe { control::file_control(open, operation, argument) })
 }

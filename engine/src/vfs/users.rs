@@ -87,6 +87,14 @@ pub fn foreign(path: &Path) -> Fault {
     .at_path(path)
 }
 
+/// Several connections use the file: from here on it belongs to none, and what fails is not laid at the first one's door.
+pub fn disown(open: &mut OpenFile) {
+    if open.connection != 0 {
+        open.connection = 0;
+        mains::set_connection(open, null_mut());
+    }
+}
+
 /// One of the connections that share a file's cache is about to use it.
 ///
 /// Errors: as [`foreign`]; `KeyRequired` if a connection has joined that needed a key and has shown none.
@@ -94,12 +102,8 @@ pub fn foreign(path: &Path) -> Fault {
 /// # Safety
 /// SQLite calls for `open` on behalf of one of its connections, which are `users`.
 pub unsafe fn check_user(open: &mut OpenFile, users: &Users) -> Result<()> {
+    disown(open);
     users.check(open)?;
-    if open.connection != 0 {
-        // From here on it belongs to none.
-        open.connection = 0;
-        mains::set_connection(open, null_mut());
-    }
     // SAFETY: the place is the cache's, which lives as long as the file; its mutex is held.
     let Some(user) = (unsafe { open.user.as_ref() }) else { return Ok(()) };
     // SAFETY: SQLite holds a connection's mutex whenever it works for it.
