@@ -485,10 +485,10 @@ unsafe extern "C" fn x_full_pathname(
     unsafe { given::full_name_was_made(name, out) };
     if shim.shared && !sharing::is_expected() {
         // SAFETY: as above.
-        let path = paths::from_c(unsafe { CStr::from_ptr(out) });
-        if mains::is_open(shim, unsafe { CStr::from_ptr(out) }) {
+        let path = unsafe { CStr::from_ptr(out) };
+        if mains::is_open(shim, path) {
             // Nobody but an ATTACH comes here, and it would join a cache without a question.
-            return guard(&shim.host().api, path, || Err(sharing::joining()));
+            return guard(&shim.host().api, paths::from_c(path), || Err(sharing::joining()));
         }
     }
     code
