@@ -95,7 +95,7 @@ def test_no_work_takes_more_calls_than_in_clear(tmp_path: Path, io: str) -> None
     for name, (reads, writes) in ours.items():
         # A few of them look at the header.
         assert reads <= plain[name][0] + 20, name
-        # A checkpoint first says in the length cell, which is in two copies, how many frames it copies, and one
+        # A checkpoint first says in both copies of the length cell how many frames it copies, and one
         # that makes the file longer says so afterwards.
         assert writes <= plain[name][1] + (4 if "checkpoint" in name else 0), name
 

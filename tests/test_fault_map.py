@@ -58,7 +58,7 @@ def database(tmp_path: Path) -> Path:
 def test_reading_gives_a_clean_error(database: Path) -> None:
     code, words = read_while_it_is_cut(database, "pread")
     assert code == 0
-    assert words == "DatabaseError 11"
+    assert words == "TamperedError 8202"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels may send another signal")

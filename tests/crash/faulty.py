@@ -37,7 +37,6 @@ FAULTS: dict[str, tuple[str, ...]] = {
 FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "cell-once": (("generations-wal-full", "of the database"),),
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
-    "copy-once": (("key_changes-delete-full", "of the database"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
 }
 

@@ -28,7 +28,7 @@ def take_key(kind: str, length: int) -> Key:
         # Not Key.passphrase(), which takes a str: nobody can wipe that.
         status, number = native.key_passphrase(material)  # type: ignore[arg-type]
         assert status == 0
-        return Key._own(number, "passphrase")
+        return Key.own(number, "passphrase")
     finally:
         material[:] = bytes(length)
 

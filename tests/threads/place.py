@@ -26,6 +26,10 @@ class Place:
         query = "&".join(f"{key}={value}" for key, value in parameters.items())
         return f"file:{self.path(name)}?{query}"
 
+    def attached(self, name: str) -> str:
+        """A name to ATTACH. With a shared cache that is refused where the main database's keys would be lent out."""
+        return self.uri(name) if self.encrypted else self.uri(name, cache="shared")
+
     def create(self, name: str = "a", journal: str = "delete") -> None:
         with contextlib.closing(self.connect(name)) as connection:
             connection.execute(f"PRAGMA journal_mode={journal}")

@@ -6,6 +6,7 @@ use super::bytes::{all_zero, put};
 use super::cells::{self, Cells};
 use super::geometry::HEADER_LEN;
 use super::keyslot::{Draft, Keyslot, check_label};
+use super::length;
 pub use super::superblock::CopyState;
 use super::superblock::{KEYSLOT_COUNT, MAGIC, SUPERBLOCK_LEN, Superblock, VERSION, is_block_size};
 use crate::crypto::kdf::Argon2Cost;
@@ -108,7 +109,9 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
 /// written last, is still all zeros. What else is there may be torn, even where copy B looks intact.
 /// A file of no bytes is new, too.
 pub fn is_unfinished(region: &[u8], size: u64) -> bool {
-    size <= HEADER_LEN && all_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
+    size <= HEADER_LEN
+        && all_zero(&region[..region.len().min(SUPERBLOCK_LEN)])
+        && !length::counts_slots(region)
 }
 
 /// The fault for a file that [`is_unfinished`].

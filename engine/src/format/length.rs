@@ -75,6 +75,16 @@ impl Length {
     }
 }
 
+/// Does a length cell in `region`, the beginning of a file, count slots? Without a key that proves nothing, but a creation that
+/// was interrupted leaves none, so it keeps a header whose beginning was erased from being taken for that.
+pub fn counts_slots(region: &[u8]) -> bool {
+    [LENGTH_A_OFFSET, LENGTH_B_OFFSET].into_iter().any(|offset| {
+        region
+            .get(offset as usize..offset as usize + CELL_LEN)
+            .is_some_and(|cell| cell.starts_with(MAGIC) && u64_at(cell, SLOTS) > 0)
+    })
+}
+
 impl Sequenced for Length {
     fn sequence(&self) -> u64 {
         self.sequence

@@ -83,6 +83,15 @@ impl Unlocked {
         })
     }
 
+    /// Was each intact copy of the superblock written by somebody who has the data key, or had the one before?
+    pub fn is_every_copy_authentic(&self) -> bool {
+        let keys = [Some(&self.keys), self.keys.older()];
+        self.header
+            .newest_first()
+            .iter()
+            .all(|(_, raw)| keys.iter().flatten().any(|keys| Superblock::verify_mac(raw, keys)))
+    }
+
     /// What is to be said of a database whose blocks have no tags.
     pub fn unauthenticated(&self) -> Option<String> {
         let suite = self.superblock.suite;

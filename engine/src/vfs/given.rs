@@ -169,8 +169,10 @@ pub fn read(parameters: Parameters<'_>, path: &Path) -> Result<Given> {
 /// Adds to what the caller gave what is known without him: that the path is unlocked, and the environment's key.
 pub fn complete(mut open: OpenOptions, path: &Path, asked: Option<&Path>) -> Result<Given> {
     let mut origin = if open.key.is_some() { Origin::Caller } else { Origin::Nobody };
-    let (pinned, no_key) = (open.uuid.is_some(), open.no_key);
+    let no_key = open.no_key;
     let entry = unlocked::find(path, asked);
+    // Whoever unlocked the path may have named the database, too.
+    let pinned = open.uuid.is_some() || entry.as_ref().is_some_and(|known| known.options.uuid.is_some());
     open.settle_limits(None, entry.as_ref().map(|known| &known.options))?;
     if let Some(known) = &entry {
         if origin == Origin::Nobody && !no_key {

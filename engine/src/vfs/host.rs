@@ -563,6 +563,12 @@ impl OwnFile {
 
     fn open_with(base_vfs: *mut sqlite3_vfs, path: &Path, access: c_int) -> Result<Option<OwnFile>> {
         locks::calls_out();
+        // To open a pipe waits for somebody at its other end.
+        if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+            return Err(Fault::new(FaultClass::Io, "this is no regular file")
+                .with_code(SQLITE_CANTOPEN)
+                .at_path(path));
+        }
         // SAFETY: a registered VFS.
         let vfs = unsafe { &*base_vfs };
         let mut name = vec![0; NAME_PADDING];

@@ -17,6 +17,16 @@ from .catalog import databases
 from .values import quoted
 
 
+def status_of(connection: sqlite3.Connection, database: str) -> dict[str, Any]:
+    """What ``PRAGMA lumo_status`` says of one of a connection's databases; empty for one in memory."""
+    files = {name.lower(): file for name, file in databases(connection)}
+    if not files.get(database.lower()):
+        # There the pragma is an error.
+        return {}
+    row = connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
+    return json.loads(row[0]) if row else {}
+
+
 def backup(connection: sqlite3.Connection, database: str, file: str) -> None:
     """Copies one of the connection's databases to a new file, as of one moment.
 
@@ -29,8 +39,7 @@ def backup(connection: sqlite3.Connection, database: str, file: str) -> None:
     path = absolute(file)
     if os.path.lexists(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-    row = connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
-    status: dict[str, Any] = json.loads(row[0]) if row else {}
+    status = status_of(connection, database)
     # A database that is only checksummed has no keys to hand on.
     clear = status.get("cipher") in (None, CHECKSUM)
     option = f"?lumo_cipher={CHECKSUM}" if status.get("cipher") == CHECKSUM else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -16,7 +15,8 @@ from ..keys import Key, NoKey, RemoteKey
 from ..keyslots import change_key
 from ..paths import absolute, size
 from ..uri import encode_path
-from .values import quoted, undecoded
+from .backup import status_of
+from .values import undecoded
 
 #: Asks for a key at the terminal, twice if it is told that the key is to be a new one. Raises KeySourceError.
 AskKey = Callable[[bool], Key]
@@ -119,8 +119,7 @@ class Session:
 
     def status(self, database: str = "main") -> dict[str, Any]:
         """What ``PRAGMA lumo_status`` says of one of the connection's databases; empty for one in memory."""
-        row = self.connection.execute(f"PRAGMA {quoted(database)}.lumo_status").fetchone()
-        return json.loads(row[0]) if row else {}
+        return status_of(self.connection, database)
 
     @property
     def locked(self) -> bool:
