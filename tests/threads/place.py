@@ -27,7 +27,7 @@ class Place:
         return f"file:{self.path(name)}?{query}"
 
     def attached(self, name: str) -> str:
-        """A name to ATTACH. With a shared cache that is refused where the main database's keys would be lent out."""
+        """A name to ATTACH: with a shared cache that is refused where it would lend out keys."""
         return self.uri(name) if self.encrypted else self.uri(name, cache="shared")
 
     def create(self, name: str = "a", journal: str = "delete") -> None:
