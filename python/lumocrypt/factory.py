@@ -81,8 +81,9 @@ def connect(database: Any, translate: Translator, arguments: dict[str, Any]) -> 
         return None
     before = (_pending.translate, _pending.name)
     _pending.translate, _pending.name = translate, database
+    given: dict[str, Any] = {**arguments, "factory": made}
     try:
-        connection = sqlite3.connect(database, **{**arguments, "factory": made})
+        connection: sqlite3.Connection = sqlite3.connect(database, **given)
         if _pending.translate is not None:
             raise make(CryptError, "the factory did not open its connection through lumocrypt")
     except _Bypassed:
