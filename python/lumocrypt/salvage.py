@@ -158,9 +158,9 @@ def _connection(
         connection = connect(
             new.path, NO_KEY if key is None else key, kdf_limit=kdf_limit, isolation_level=None
         )
-        # SQLite opens files by name. Nobody else knows what the UUID of the new one is.
+        # SQLite opens files by name. Nobody else knows the UUID of the new one; an empty file has none.
         status = json.loads(connection.execute("PRAGMA lumo_status").fetchone()[0])
-        if bytes.fromhex(status["uuid"]) != os.pread(new.descriptor, _UUID_LEN, _UUID_AT):
+        if bytes.fromhex(status["uuid"] or "") != os.pread(new.descriptor, _UUID_LEN, _UUID_AT):
             connection.close()
             raise moved(new.target, "nothing was written")
         return Rebuild(connection, image.page(1), image.page_size)
