@@ -401,8 +401,13 @@ impl Database {
 
     /// A database that must not be used, for the reason given.
     pub fn refused(path: &Path, fault: Fault) -> Database {
+        Database::at(path, Phase::Refused(fault))
+    }
+
+    /// The database at `path`, of which nothing else is known yet.
+    pub fn at(path: &Path, phase: Phase) -> Database {
         Database {
-            phase: Phase::Refused(fault),
+            phase,
             path: path.to_owned(),
             options: OpenOptions::default(),
             heir_of: None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::abi::*;
 use super::base::BaseFile;
 use super::callbacks::{below_of, methods_for};
-use super::database::{Database, Identity, Phase};
+use super::database::{Database, Phase};
 use super::file::{Content, OpenFile, ShimFile};
 use super::given::{self, Given, Origin, Parameters};
 use super::gosqlite;
@@ -20,7 +20,7 @@ use super::writer;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::failure;
-use crate::files::journal::{Buffers, JournalFile};
+use crate::files::journal::JournalFile;
 use crate::files::storage::Storage;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
@@ -365,28 +365,16 @@ unsafe fn main_content(
         return Err(sharing::refused().at_path(path));
     }
     let mut database = Database {
-        phase: Phase::New,
-        path: path.to_owned(),
         may_stay_plain: size == 0 && open.key.is_none() && may_be_plain,
         options: open,
         origin,
         entry,
         pinned,
         shares_cache: parameters.shares_cache(),
-        heir_of: None,
-        superblock: None,
         discard_wal: parameters.is_set(c"lumo_discard_wal"),
         partial_journal: parameters.is_set(c"lumo_partial_journal"),
         cipher_named: parameters.get(c"lumo_cipher").is_some(),
-        sector_told: 0,
-        empty_when_read: false,
-        header_confirmed: false,
-        stale_copy: None,
-        generation_seen: [0xff; size_of::<Identity>()],
-        rekey: None,
-        counted: false,
-        is_new: false,
-        journal_buffers: Buffers::default(),
+        ..Database::at(path, Phase::New)
     };
     if size == 0 {
         database.check_new()?;
