@@ -97,6 +97,22 @@ def test_the_main_file_comes_back(tmp_path: Path, key: lumocrypt.Key) -> None:
     connection.close()
 
 
+def test_others_wait_for_who_is_making_it(tmp_path: Path, key: lumocrypt.Key) -> None:
+    """Between the making of the file and the first look at its logs, which can be long, it is no cut database."""
+    path = tmp_path / "a.db"
+    log = killed(path, "wal")
+    maker = lumocrypt.connect(path, key=key, isolation_level=None)
+    assert path.stat().st_size == 0
+    other = lumocrypt.connect(path, key=key, timeout=0, isolation_level=None)
+    with pytest.raises(sqlite3.OperationalError, match="locked|another connection"):
+        other.execute("SELECT * FROM sqlite_schema")
+    maker.execute("CREATE TABLE u (a)")
+    assert other.execute("SELECT count(*) FROM u").fetchone() == (0,)
+    assert log.exists() is False
+    other.close()
+    maker.close()
+
+
 def create(path: str) -> int:
     connection = lumocrypt.connect(path, key=lumocrypt.Key.raw(RAW), timeout=60, isolation_level=None)
     connection.execute("CREATE TABLE IF NOT EXISTS u (a)")

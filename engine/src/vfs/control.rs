@@ -295,7 +295,7 @@ fn refuse(open: &mut OpenFile, fault: Fault) {
     match &mut open.content {
         Content::Gosqlite(file) => file.refuse(fault),
         Content::Main(database) => {
-            open.is_stray = database.is_new;
+            open.is_stray = database.new_main.is_some();
             database.may_stay_plain = false;
             database.phase = Phase::Refused(fault);
         }

@@ -7,6 +7,7 @@ use super::base::BaseFile;
 use super::given::{self, Given, Origin};
 use super::header_edit;
 use super::host::{OwnFile, Shim};
+use super::orphans::NewMain;
 use super::sharing;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -123,8 +124,8 @@ pub struct Database {
     pub rekey: Option<Progress>,
     /// The database is among those that the process has open.
     pub counted: bool,
-    /// There was no file of that name when it was opened.
-    pub is_new: bool,
+    /// There was no file of that name when it was opened, and the logs beside it are yet to be looked at.
+    pub new_main: Option<NewMain>,
     /// The memory of the last rollback journal, for the next.
     pub journal_buffers: Buffers,
 }
@@ -427,7 +428,7 @@ impl Database {
             generation_seen: [0xff; size_of::<Identity>()],
             rekey: None,
             counted: false,
-            is_new: false,
+            new_main: None,
             journal_buffers: Buffers::default(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ use super::database::{Database, Link, News, Phase};
 use super::file::{Content, OpenFile};
 use super::gosqlite::{self, Gosqlite};
 use super::mains;
-use super::orphans::{self, Outcome};
+use super::orphans::{self, NewMain, Outcome};
 use super::shim;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -395,14 +395,34 @@ impl Shim {
         if !matches!(database.phase, Phase::New) {
             return Ok(());
         }
-        if database.is_new && level == SQLITE_LOCK_SHARED {
-            database.is_new = false;
-            if self.set_logs_aside(database, base, path)? {
-                return Ok(());
-            }
+        if level == SQLITE_LOCK_SHARED
+            && let Some(new_main) = database.new_main.take()
+            && self.set_logs_aside(database, base, path, new_main)?
+        {
+            return Ok(());
         }
-        for suffix in ["-wal", "-journal", REDO_SUFFIX] {
-            let log = if suffix == REDO_SUFFIX { redo_path(path) } else { paths::beside(path, suffix) };
+        if self.check_no_log(path).is_err() {
+            if orphans::is_announced(path) {
+                return Err(being_made(SQLITE_BUSY));
+            }
+            // Whoever announced it may have made it in between.
+            return if base.size()? == 0 {
+                self.check_no_log(path)
+            } else {
+                database.settle(base, News::Lock)
+            };
+        }
+        Ok(())
+    }
+
+    /// Announces a main file that opening `path` makes.
+    pub fn announce(&self, path: &Path) -> Option<NewMain> {
+        NewMain::announce(path, || logs_of(path).iter().any(|log| self.exists(log)))
+    }
+
+    /// An error if an empty main file has a log that counts.
+    fn check_no_log(&self, path: &Path) -> Result<()> {
+        for (suffix, log) in ["-wal", "-journal", REDO_SUFFIX].into_iter().zip(logs_of(path)) {
             // A change of the data key is never finished while its file is there.
             if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
                 let fault = Fault::new(
@@ -421,9 +441,14 @@ impl Shim {
     }
 
     /// Moves the logs of a database that is gone aside. Returns whether that, or another connection, settled the matter.
-    fn set_logs_aside(&self, database: &mut Database, base: &mut BaseFile, path: &Path) -> Result<bool> {
-        let logs = [paths::beside(path, "-wal"), paths::beside(path, "-journal"), redo_path(path)];
-        let logs: Vec<_> = logs.into_iter().filter(|log| self.exists(log)).collect();
+    fn set_logs_aside(
+        &self,
+        database: &mut Database,
+        base: &mut BaseFile,
+        path: &Path,
+        new_main: NewMain,
+    ) -> Result<bool> {
+        let logs: Vec<_> = logs_of(path).into_iter().filter(|log| self.exists(log)).collect();
         if logs.is_empty() {
             return Ok(true);
         }
@@ -432,8 +457,8 @@ impl Shim {
             Outcome::Left => Ok(false),
             Outcome::Created => database.settle(base, News::Lock).map(|()| true),
             Outcome::Busy(code) => {
-                database.is_new = true;
-                Err(Fault::new(FaultClass::Io, "another connection is making the database").with_code(code))
+                database.new_main = Some(new_main);
+                Err(being_made(code))
             }
         }
     }
@@ -642,4 +667,12 @@ impl Drop for OwnFile {
     fn drop(&mut self) {
         self.base.close();
     }
+}
+
+fn logs_of(path: &Path) -> [PathBuf; 3] {
+    [paths::beside(path, "-wal"), paths::beside(path, "-journal"), redo_path(path)]
+}
+
+fn being_made(code: c_int) -> Fault {
+    Fault::new(FaultClass::Io, "another connection is making the database").with_code(code)
 }

@@ -6,7 +6,7 @@
 //!
 //! And the other way round: files that were made for a database which could not be.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,6 +33,49 @@ pub enum Outcome {
     Created,
     /// They are where they were.
     Left,
+}
+
+/// A main file that was not there when it was opened, until its maker has looked at the logs beside it.
+///
+/// From before the file appears to then, a lock on its folder says that an empty file beside a log is about to be made
+/// into a database. Only a maker that finds a log takes it; without such locks in the file system, others call the
+/// empty file an error.
+pub struct NewMain {
+    folder: Option<File>,
+}
+
+impl NewMain {
+    /// Announces the main file `path`, which is about to be opened and made; None if it is there. `has_log` says whether a
+    /// log of it is.
+    pub fn announce(path: &Path, has_log: impl FnOnce() -> bool) -> Option<Self> {
+        let folder = if is_absent(path) && has_log() { lockable(path) } else { None };
+        let folder = folder.filter(|folder| folder.lock_shared().is_ok());
+        is_absent(path).then_some(Self { folder })
+    }
+}
+
+impl Drop for NewMain {
+    fn drop(&mut self) {
+        // Closing it is not enough where a fork has copied the descriptor.
+        if let Some(folder) = &self.folder {
+            let _ = folder.unlock();
+        }
+    }
+}
+
+/// Is another connection about to make the main file `path`, which is empty beside a log?
+pub fn is_announced(path: &Path) -> bool {
+    lockable(path).is_some_and(|folder| matches!(folder.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+fn lockable(path: &Path) -> Option<File> {
+    // Names of SQLite's are absolute.
+    File::open(path.parent()?).ok()
+}
+
+/// Is there no file of that name? One that nobody may look at is there.
+fn is_absent(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Moves the logs `logs` of a main file aside that did not exist when it was opened. The caller holds SQLite's SHARED lock

@@ -97,9 +97,8 @@ unsafe extern "C" fn x_open(
         failure::clear();
     }
     let flags = if is_pinned(shim, name, flags) { flags & !SQLITE_OPEN_CREATE } else { flags };
-    // SAFETY: the name that SQLite passed, or null.
-    let is_new =
-        flags & SQLITE_OPEN_MAIN_DB != 0 && flags & SQLITE_OPEN_CREATE != 0 && unsafe { is_absent(name) };
+    let makes = flags & SQLITE_OPEN_MAIN_DB != 0 && flags & SQLITE_OPEN_CREATE != 0 && !name.is_null();
+    let new_main = if makes { shim.announce(&path) } else { None };
     // SAFETY: SQLite allocated os_file_size bytes.
     let below = unsafe { below_of(file) };
     locks::calls_out();
@@ -140,7 +139,7 @@ unsafe extern "C" fn x_open(
         let path_of_users = path.clone();
         let mut open = OpenFile::new(shim, path, base, content);
         if let Content::Main(database) = &mut open.content {
-            database.is_new = is_new;
+            database.new_main = new_main;
         }
         // SAFETY: null or SQLite's place for the flags that the VFS below has granted.
         let granted = unsafe { out_flags.as_ref() }.copied().unwrap_or(flags);
@@ -157,20 +156,6 @@ unsafe extern "C" fn x_open(
         }
         Ok(SQLITE_OK)
     })
-}
-
-/// Is there no file of that name? One that nobody may look at is there.
-///
-/// # Safety
-/// `name` is null or a string.
-unsafe fn is_absent(name: *const c_char) -> bool {
-    use std::os::unix::ffi::OsStrExt;
-    if name.is_null() {
-        return false;
-    }
-    // SAFETY: as the caller promises.
-    let path = std::ffi::OsStr::from_bytes(unsafe { CStr::from_ptr(name) }.to_bytes());
-    std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }
 
 /// The open main file that the log `name` belongs to.
