@@ -43,6 +43,7 @@ cases! {
     writers_in_threads_keep_their_pages_apart "writers",
     there_may_be_thousands_of_cursors "cursors",
     memory_is_bounded "memory",
+    nothing_can_be_prepared "prepare",
     values_stay_where_they_are "hold",
     pages_in_each_others_places_are_refused "swap",
     old_extents_are_refused "extent",

@@ -206,6 +206,7 @@ pub fn run(case: &str, folder: &Path) -> Outcome<()> {
         "writers" => writers(folder),
         "cursors" => cursors(folder),
         "memory" => memory(folder),
+        "prepare" => prepare(folder),
         "hold" => hold(folder),
         "swap" => swap(folder),
         "extent" => extent(folder),

@@ -218,3 +218,18 @@ fn hold(folder: &Path) -> Outcome<()> {
     let again = unsafe { std::slice::from_raw_parts(address, 64) };
     if again == value(0, 1, 8) { Ok(()) } else { Err("the value is gone".into()) }
 }
+
+/// Transactions that wrote nothing are prepared, then given up or committed.
+fn prepare(folder: &Path) -> Outcome<()> {
+    let env = Env::open(folder, Mode::Encrypted, 4096, 0)?;
+    for round in 0..20 {
+        let txn = env.begin(0)?;
+        check(unsafe { api::mdb_txn_prepare(txn.txn) }, "prepare")?;
+        if round % 2 == 0 { txn.abort() } else { txn.commit()? }
+        let txn = env.begin(0)?;
+        txn.put(round, &value(round, 1, 6))?;
+        txn.commit()?;
+    }
+    env.close();
+    Ok(())
+}

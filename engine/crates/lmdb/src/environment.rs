@@ -1,0 +1,282 @@
+//! An environment: one for each file and process, however often it is opened.
+
+use std::collections::HashMap;
+use std::ffi::{CString, c_int};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+
+use lmdb_sys as sys;
+
+use crate::cipher::PageCipher;
+use crate::error::{Error, Result, from_code};
+use crate::fork;
+use crate::options::{DatabaseFlags, Options};
+use crate::transaction::{Database, ReadTxn, WriteTxn};
+
+/// An open environment of LMDB's, with what its callbacks need.
+pub(crate) struct Inner {
+    pub(crate) env: *mut sys::MDB_env,
+    /// What LMDB has the address of. Freed after `env`.
+    cipher: Box<PageCipher>,
+    generation: u32,
+    /// Which opening this is, of all in the process and its parents.
+    pub(crate) opening: u64,
+    identity: Identified,
+    /// Handles by name. Held while one is opened, which LMDB wants one thread to do at a time.
+    databases: Mutex<HashMap<Option<Vec<u8>>, Database>>,
+}
+
+// SAFETY: LMDB's environments may be used by several threads; `cipher` is never changed.
+unsafe impl Send for Inner {}
+// SAFETY: As above.
+unsafe impl Sync for Inner {}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            // SAFETY: Transactions keep the environment, so there is none left.
+            unsafe { sys::mdb_env_close(self.env) };
+        }
+        // A forked child leaves its parent's environment as it is: closing would free what another thread may have locked.
+    }
+}
+
+static OPENINGS: AtomicU64 = AtomicU64::new(1);
+
+/// A file, as the system knows it.
+type Identified = (u64, u64);
+
+/// The environments of this process, so that a second opening shares the first one's: two of one file would drop each
+/// other's locks.
+fn opened() -> MutexGuard<'static, HashMap<Identified, Weak<Inner>>> {
+    static OPENED: OnceLock<Mutex<HashMap<Identified, Weak<Inner>>>> = OnceLock::new();
+    OPENED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn identify(path: &Path) -> Option<Identified> {
+    std::fs::metadata(path).ok().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+/// Numbers about an environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Info {
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// The most that it may grow to.
+    pub map_size: usize,
+    /// The last page that is used.
+    pub last_page: u64,
+    /// The last transaction that was committed.
+    pub last_txn: u64,
+    /// Slots for readers, and how many of them were ever used.
+    pub max_readers: u32,
+    /// See `max_readers`.
+    pub readers: u32,
+    /// The longest key.
+    pub max_key: u32,
+    /// The cache of clear pages.
+    pub cache: sys::LumoCacheInfo,
+}
+
+/// An environment. Clones are the same one.
+#[derive(Clone)]
+pub struct Environment {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    inner: RwLock<Arc<Inner>>,
+    options: Options,
+    path: PathBuf,
+}
+
+impl Environment {
+    pub(crate) fn open(options: Options, path: PathBuf) -> Result<Environment> {
+        options.check()?;
+        let inner = Inner::open(&options, &path)?;
+        Ok(Environment { shared: Arc::new(Shared { inner: RwLock::new(inner), options, path }) })
+    }
+
+    /// The environment of this process. A forked child opens it for itself, the first time that it uses it.
+    pub(crate) fn inner(&self) -> Result<Arc<Inner>> {
+        let generation = fork::generation();
+        {
+            let inner = self.shared.inner.read().unwrap_or_else(PoisonError::into_inner);
+            if inner.generation == generation {
+                return Ok(inner.clone());
+            }
+        }
+        let mut inner = self.shared.inner.write().unwrap_or_else(PoisonError::into_inner);
+        if inner.generation != generation {
+            let parents = std::mem::replace(&mut *inner, Inner::open(&self.shared.options, &self.shared.path)?);
+            std::mem::forget(parents);
+        }
+        Ok(inner.clone())
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.shared.options
+    }
+
+    /// A snapshot to read.
+    pub fn read(&self) -> Result<ReadTxn> {
+        ReadTxn::begin(self.inner()?)
+    }
+
+    /// The one transaction that may write. Waits for that of another thread or process.
+    pub fn write(&self) -> Result<WriteTxn<'static>> {
+        WriteTxn::begin(self.inner()?)
+    }
+
+    /// A database that exists; the nameless one always does.
+    pub fn database(&self, name: Option<&str>) -> Result<Database> {
+        self.handle(name, DatabaseFlags::default(), false)
+    }
+
+    /// A database that is created if it does not exist.
+    pub fn create_database(&self, name: Option<&str>, flags: DatabaseFlags) -> Result<Database> {
+        self.handle(name, flags, true)
+    }
+
+    fn handle(&self, name: Option<&str>, flags: DatabaseFlags, create: bool) -> Result<Database> {
+        let inner = self.inner()?;
+        let mut databases = inner.databases.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = name.map(|name| name.as_bytes().to_vec());
+        if let Some(database) = databases.get(&named) {
+            return Ok(*database);
+        }
+        let database = if create {
+            let mut txn = WriteTxn::begin(inner.clone())?;
+            let database = txn.open_database(name, flags, true)?;
+            txn.commit()?;
+            database
+        } else {
+            let txn = ReadTxn::begin(inner.clone())?;
+            let database = txn.open_database(name)?;
+            // A handle opened in a transaction that only reads is kept if that is committed.
+            txn.commit()?;
+            database
+        };
+        databases.insert(named, database);
+        Ok(database)
+    }
+
+    /// Makes everything durable that was committed.
+    pub fn sync(&self) -> Result<()> {
+        let inner = self.inner()?;
+        // SAFETY: The environment is open.
+        inner.check(unsafe { sys::mdb_env_sync(inner.env, 1) })
+    }
+
+    /// Frees the slots of readers that died. Done before each write transaction, too.
+    pub fn check_readers(&self) -> Result<u32> {
+        let inner = self.inner()?;
+        inner.check_readers()
+    }
+
+    /// Numbers about it.
+    pub fn info(&self) -> Result<Info> {
+        let inner = self.inner()?;
+        // SAFETY: The environment is open, and LMDB fills in what it is given.
+        unsafe {
+            let (mut info, mut stat) = (std::mem::zeroed::<sys::MDB_envinfo>(), std::mem::zeroed::<sys::MDB_stat>());
+            let mut cache = sys::LumoCacheInfo::default();
+            inner.check(sys::mdb_env_info(inner.env, &mut info))?;
+            inner.check(sys::mdb_env_stat(inner.env, &mut stat))?;
+            sys::lumo_mdb_env_cacheinfo(inner.env, &mut cache);
+            Ok(Info {
+                page_size: stat.ms_psize,
+                map_size: info.me_mapsize,
+                last_page: info.me_last_pgno as u64,
+                last_txn: info.me_last_txnid as u64,
+                max_readers: info.me_maxreaders,
+                readers: info.me_numreaders,
+                max_key: sys::mdb_env_get_maxkeysize(inner.env).unsigned_abs(),
+                cache,
+            })
+        }
+    }
+}
+
+impl Inner {
+    fn open(options: &Options, path: &Path) -> Result<Arc<Inner>> {
+        let cipher = Box::new(PageCipher::new(&options.protection, &options.identity)?);
+        let mut opened = opened();
+        let generation = fork::generation();
+        if let Some(there) = identify(path).and_then(|file| opened.get(&file)).and_then(Weak::upgrade) {
+            if there.generation == generation {
+                return if there.cipher.same(&cipher) { Ok(there) } else { Err(Error::OtherKey) };
+            }
+            std::mem::forget(there);
+        }
+        let inner = Arc::new(Self::open_new(options, path, cipher, generation)?);
+        opened.retain(|_, there| there.strong_count() > 0);
+        opened.insert(inner.identity, Arc::downgrade(&inner));
+        Ok(inner)
+    }
+
+    fn open_new(options: &Options, path: &Path, cipher: Box<PageCipher>, generation: u32) -> Result<Inner> {
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::System(libc::EINVAL))?;
+        let mut env = null_mut();
+        // SAFETY: LMDB writes the address of an environment.
+        let rc = unsafe { sys::mdb_env_create(&mut env) };
+        if rc != 0 {
+            // SAFETY: There is no environment.
+            return Err(unsafe { from_code(rc, null_mut()) });
+        }
+        let opening = OPENINGS.fetch_add(1, Relaxed);
+        // Closes the environment when it goes, whatever happens below.
+        let mut inner = Inner { env, cipher, generation, opening, identity: (0, 0), databases: Mutex::default() };
+        // SAFETY: The environment is not open yet. The cipher is in a box of its own and outlives it.
+        unsafe {
+            inner.cipher.install(env)?;
+            inner.setting(sys::mdb_env_set_mapsize(env, options.map_size))?;
+            inner.setting(sys::mdb_env_set_maxdbs(env, options.max_dbs))?;
+            inner.setting(sys::mdb_env_set_maxreaders(env, options.max_readers))?;
+            inner.setting(sys::lumo_mdb_env_set_cachesize(env, options.cache_size))?;
+            inner.setting(sys::lumo_mdb_env_set_shift(env, options.header_len))?;
+            if let Some(size) = options.page_size {
+                inner.setting(sys::mdb_env_set_pagesize(env, size.cast_signed()))?;
+            }
+            let rc = sys::mdb_env_open(env, name.as_ptr(), options.flags(), options.mode as sys::mdb_mode_t);
+            match rc {
+                0 => {}
+                sys::MDB_CRYPTO_FAIL => return Err(Error::Unauthentic),
+                rc => return Err(from_code(rc, null_mut())),
+            }
+        }
+        inner.identity = identify(path).ok_or(Error::System(libc::ENOENT))?;
+        Ok(inner)
+    }
+
+    /// Whether this process opened it, not one that it was forked from.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.generation == fork::generation()
+    }
+
+    fn setting(&self, rc: c_int) -> Result<()> {
+        // SAFETY: There is no page to ask for yet.
+        if rc == 0 { Ok(()) } else { Err(unsafe { from_code(rc, null_mut()) }) }
+    }
+
+    pub(crate) fn check(&self, rc: c_int) -> Result<()> {
+        // SAFETY: The environment is open as long as `self` is there.
+        if rc == 0 { Ok(()) } else { Err(unsafe { from_code(rc, self.env) }) }
+    }
+
+    pub(crate) fn check_readers(&self) -> Result<u32> {
+        let mut dead = 0;
+        // SAFETY: The environment is open.
+        self.check(unsafe { sys::mdb_reader_check(self.env, &mut dead) })?;
+        Ok(dead.unsigned_abs())
+    }
+}

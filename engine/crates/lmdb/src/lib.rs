@@ -1,0 +1,24 @@
+//! Encrypted LMDB environments.
+//!
+//! Reading order: [`cipher`] (what LMDB's callbacks do with a page), [`options`], [`environment`] (one per file and
+//! process), [`transaction`], [`cursor`], [`copy`] (compacting, also under a new key). LMDB itself, with its edits, is
+//! `lumocrypt-lmdb-sys`.
+//!
+//! Every environment is mapped in chunks (`MDB_REMAP_CHUNKS`): nothing is reserved, so the map's size is no worry. Every page
+//! is sealed, or has a checksum; every meta page has a MAC. `docs/lmdb-notes.md` says why things are as they are.
+
+pub mod cipher;
+pub mod copy;
+pub mod cursor;
+pub mod environment;
+pub mod error;
+mod fork;
+pub mod options;
+pub mod transaction;
+
+pub use cipher::{Identity, Protection};
+pub use cursor::{Cursor, Step, WriteCursor};
+pub use environment::{Environment, Info};
+pub use error::{Error, Result};
+pub use options::{DatabaseFlags, Durability, Options};
+pub use transaction::{Database, Put, ReadTxn, Txn, WriteTxn};
