@@ -20,6 +20,8 @@
 #define LUMO_VIEW_KEEPS 1024
 /* Misses between two attempts to shed. */
 #define LUMO_SHED_EVERY 256
+/* Pages in use that are passed over for one that comes in. */
+#define LUMO_SHRINK_STEPS 64
 /* Larger extents are not kept when they are written: they would push out everything else. */
 #define LUMO_ADOPT_MAX 16
 /* Buffers of dirty pages that the environment keeps for the next transaction. */
@@ -119,13 +121,6 @@ lumo_page_new(MDB_env *env, pgno_t pgno, unsigned count, char *data)
 
 /* The functions from here to lumo_shrink() want me_rpmutex. */
 
-static void
-lumo_unpin(MDB_env *env, lumo_page *page)
-{
-	if (!--page->pins && !page->listed)
-		lumo_page_free(env, page);
-}
-
 static lumo_page *
 lumo_lookup(lumo_cache *cache, pgno_t pgno)
 {
@@ -150,6 +145,17 @@ lumo_unlist(MDB_env *env, lumo_page *page)
 	cache->bytes -= (size_t)page->count * env->me_psize;
 	if (!page->pins)
 		lumo_page_free(env, page);
+}
+
+static void
+lumo_unpin(MDB_env *env, lumo_page *page)
+{
+	if (--page->pins)
+		return;
+	if (!page->listed)
+		lumo_page_free(env, page);
+	else if (env->me_rpages->bytes > env->me_lumo.cache_limit)
+		lumo_unlist(env, page);
 }
 
 static void
@@ -190,12 +196,12 @@ lumo_list(MDB_env *env, lumo_page *page)
 	cache->bytes += (size_t)page->count * env->me_psize;
 }
 
-/* Lets go of pages that nobody uses until the limit is kept. The hand goes round once for each call at most twice. */
+/* Lets go of pages that nobody uses until the limit is kept, or too many were in use or lately. */
 static void
 lumo_shrink(MDB_env *env)
 {
 	lumo_cache *cache = env->me_rpages;
-	size_t steps = 64;
+	unsigned steps = LUMO_SHRINK_STEPS;
 	while (cache->bytes > env->me_lumo.cache_limit && steps--) {
 		lumo_page *page = cache->ring.right;
 		if (page == &cache->ring)
