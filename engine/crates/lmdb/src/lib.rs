@@ -14,7 +14,10 @@ pub mod environment;
 pub mod error;
 mod fork;
 pub mod options;
+pub mod raw;
 pub mod transaction;
+
+pub use lmdb_sys as sys;
 
 pub use cipher::{Identity, Protection};
 pub use cursor::{Cursor, Step, WriteCursor};
