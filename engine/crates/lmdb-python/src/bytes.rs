@@ -46,16 +46,29 @@ pub fn empty() -> MDB_val {
     MDB_val { mv_size: 0, mv_data: std::ptr::null_mut() }
 }
 
-/// The bytes of a value of LMDB's, for a caller: a copy, since pages come and go.
+/// The bytes of a value of LMDB's: a copy, since pages come and go.
 ///
 /// # Safety
 /// The value is there.
-pub unsafe fn give<'py>(py: Python<'py>, value: &MDB_val, buffers: bool) -> PyResult<Bound<'py, PyAny>> {
+pub unsafe fn copy<'py>(py: Python<'py>, value: &MDB_val) -> Bound<'py, PyBytes> {
     // SAFETY: The caller's promise.
     let bytes = match value.mv_size {
         0 => &[][..],
         size => unsafe { std::slice::from_raw_parts(value.mv_data.cast::<u8>(), size) },
     };
-    let bytes = PyBytes::new(py, bytes).into_any();
-    if buffers { Ok(PyMemoryView::from(&bytes)?.into_any()) } else { Ok(bytes) }
+    PyBytes::new(py, bytes)
+}
+
+/// What a caller gets who asked for buffers, or did not. This may run code of anybody's.
+pub fn wrap<'py>(bytes: Bound<'py, PyBytes>, buffers: bool) -> PyResult<Bound<'py, PyAny>> {
+    if buffers { Ok(PyMemoryView::from(bytes.as_any())?.into_any()) } else { Ok(bytes.into_any()) }
+}
+
+/// Both.
+///
+/// # Safety
+/// The value is there.
+pub unsafe fn give<'py>(py: Python<'py>, value: &MDB_val, buffers: bool) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: The caller's promise.
+    wrap(unsafe { copy(py, value) }, buffers)
 }

@@ -7,7 +7,7 @@ use lumo_lmdb::sys;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::bytes::{Given, empty, give};
+use crate::bytes::{Given, copy, empty, give, wrap};
 use crate::environment::Database;
 use crate::errors::refuse;
 use crate::state::{CursorState, Guarded};
@@ -23,7 +23,7 @@ struct Position {
 }
 
 /// A cursor in a transaction.
-#[pyclass(frozen, module = "lumocrypt.lmdb")]
+#[pyclass(frozen, weakref, module = "lumocrypt.lmdb")]
 pub struct Cursor {
     txn: Py<Transaction>,
     db: Py<Database>,
@@ -93,6 +93,14 @@ impl Cursor {
         unsafe { give(py, &part.get(), self.txn.get().buffers) }
     }
 
+    /// Key and value. Both are copied before anything else: wrapping them may run code that closes the cursor.
+    fn both<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        // SAFETY: As in `part`.
+        let (key, value) = unsafe { (copy(py, &self.position.key.get()), copy(py, &self.position.value.get())) };
+        let buffers = self.txn.get().buffers;
+        PyTuple::new(py, [wrap(key, buffers)?, wrap(value, buffers)?])
+    }
+
     fn wrote(&self) {
         let state = &self.txn.get().state;
         state.writes.set(state.writes.get() + 1);
@@ -122,7 +130,7 @@ impl Cursor {
         if let (Some(first), false) = (first, slf.get().position.positioned.get()) {
             slf.get().step(first)?;
         }
-        Ok(Entries { cursor: slf.clone().unbind(), op, keys, values, started: Guarded::new(Cell::new(false)) })
+        Ok(Entries { cursor: slf.clone().unbind(), op, keys, values, state: Guarded::new(Cell::new(Iteration::New)) })
     }
 }
 
@@ -148,7 +156,7 @@ impl Cursor {
     /// Both.
     fn item<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         self.refresh()?;
-        PyTuple::new(py, [self.part(py, &self.position.key)?, self.part(py, &self.position.value)?])
+        self.both(py)
     }
 
     /// To the first entry.
@@ -237,20 +245,32 @@ impl Cursor {
         if self.set_key(key)? { self.part(py, &self.position.value).map(Some) } else { Ok(default) }
     }
 
-    /// The entries of several keys that are there.
-    #[pyo3(signature = (keys, dupdata=false))]
+    /// The entries of several keys that are there; without `values`, their keys.
+    #[pyo3(signature = (keys, dupdata=false, dupfixed_bytes=None, keyfixed=false, values=true))]
+    #[allow(clippy::fn_params_excessive_bools)]
     fn getmulti<'py>(
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
         dupdata: bool,
+        dupfixed_bytes: Option<usize>,
+        keyfixed: bool,
+        values: bool,
     ) -> PyResult<Bound<'py, PyList>> {
+        if keyfixed {
+            return Err(refuse("keyfixed is not done here: leave it out, and the entries come as a list"));
+        }
+        let dupdata = dupdata || dupfixed_bytes.is_some();
         let found = PyList::empty(py);
         for key in keys.try_iter()? {
             let key = key?;
             let mut there = self.set_key(&key)?;
             while there {
-                found.append((&key, self.part(py, &self.position.value)?))?;
+                if values {
+                    found.append((&key, self.part(py, &self.position.value)?))?;
+                } else {
+                    found.append(&key)?;
+                }
                 there = dupdata && self.step(sys::MDB_NEXT_DUP)?;
             }
         }
@@ -390,6 +410,13 @@ impl Cursor {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Iteration {
+    New,
+    Running,
+    Ended,
+}
+
 /// An iterator: the entry where the cursor is, then one after the other.
 #[pyclass(frozen, name = "Iterator", module = "lumocrypt.lmdb")]
 pub struct Entries {
@@ -397,7 +424,7 @@ pub struct Entries {
     op: sys::MDB_cursor_op,
     keys: bool,
     values: bool,
-    started: Guarded<Cell<bool>>,
+    state: Guarded<Cell<Iteration>>,
 }
 
 #[pymethods]
@@ -408,23 +435,21 @@ impl Entries {
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let cursor = self.cursor.get();
-        cursor.refresh()?;
-        if self.started.replace(true) && cursor.position.positioned.get() {
+        if self.state.get() == Iteration::Running {
+            // Not looked up again first: after a deletion LMDB's cursor is before what comes next.
             cursor.step(self.op)?;
+        } else {
+            cursor.refresh()?;
         }
-        if !cursor.position.positioned.get() {
+        if self.state.get() == Iteration::Ended || !cursor.position.positioned.get() {
+            self.state.set(Iteration::Ended);
             return Ok(None);
         }
+        self.state.set(Iteration::Running);
         match (self.keys, self.values) {
             (true, false) => cursor.part(py, &cursor.position.key).map(Some),
             (false, true) => cursor.part(py, &cursor.position.value).map(Some),
-            _ => Ok(Some(
-                PyTuple::new(py, [
-                    cursor.part(py, &cursor.position.key)?,
-                    cursor.part(py, &cursor.position.value)?,
-                ])?
-                .into_any(),
-            )),
+            _ => Ok(Some(cursor.both(py)?.into_any())),
         }
     }
 }

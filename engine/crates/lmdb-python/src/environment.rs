@@ -43,7 +43,7 @@ impl Database {
 }
 
 /// An environment.
-#[pyclass(frozen, module = "lumocrypt.lmdb")]
+#[pyclass(frozen, weakref, module = "lumocrypt.lmdb")]
 pub struct Environment {
     env: Mutex<Option<lumo_lmdb::Environment>>,
     closed: Arc<AtomicBool>,
@@ -155,7 +155,7 @@ pub fn version() -> (c_int, c_int, c_int) {
 impl Environment {
     /// Begins a transaction.
     #[pyo3(signature = (db=None, parent=None, write=false, buffers=false))]
-    fn begin(
+    pub fn begin(
         slf: &Bound<'_, Self>,
         db: Option<Bound<'_, Database>>,
         parent: Option<Bound<'_, Transaction>>,
@@ -316,6 +316,7 @@ pub fn begin(
             let mut txn = null_mut();
             // SAFETY: The environment is open.
             raw.check(unsafe { sys::mdb_txn_begin(raw.as_ptr(), null_mut(), flags, &mut txn) })?;
+            raw.writing(true);
             Ok(txn as usize)
         });
         return address.map(|address| address as *mut _).map_err(|failure| raise("mdb_txn_begin", &failure));

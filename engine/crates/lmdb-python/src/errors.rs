@@ -14,6 +14,8 @@ macro_rules! exceptions {
         $(create_exception!(_lmdb, $name, Error);)*
 
         fn with_code(code: c_int, message: String) -> PyErr {
+            // LMDB 1.0 has a code of its own for what was EACCES.
+            let code = if code == sys::MDB_IS_READONLY { libc::EACCES } else { code };
             $(if code == $code { return $name::new_err(message); })*
             Error::new_err(message)
         }
@@ -65,4 +67,9 @@ pub fn raise(what: &str, failure: &Failure) -> PyErr {
 /// The exception for something of the caller's.
 pub fn refuse(message: &str) -> PyErr {
     Error::new_err(message.to_owned())
+}
+
+/// The exception for arguments that do not go together.
+pub fn invalid(message: &str) -> PyErr {
+    InvalidParameterError::new_err(message.to_owned())
 }

@@ -48,10 +48,12 @@ pub struct TxnState {
     /// Grows with everything that is written, so that cursors look again.
     pub writes: Cell<u64>,
     pub write: bool,
+    /// Whether it is within another one.
+    pub nested: bool,
 }
 
 impl TxnState {
-    pub fn new(env: RawEnvironment, closed: Arc<AtomicBool>, txn: *mut sys::MDB_txn, write: bool) -> Self {
+    pub fn new(env: RawEnvironment, closed: Arc<AtomicBool>, txn: *mut sys::MDB_txn, write: bool, nested: bool) -> Self {
         TxnState {
             env,
             closed,
@@ -60,6 +62,7 @@ impl TxnState {
             within: RefCell::default(),
             writes: Cell::new(0),
             write,
+            nested,
         }
     }
 
@@ -121,6 +124,9 @@ impl TxnState {
             self.close(&cursor);
         }
         let txn = self.txn.replace(null_mut());
+        if !txn.is_null() && self.write && !self.nested {
+            self.env.writing(false);
+        }
         (!txn.is_null() && self.env.is_ours()).then_some(txn)
     }
 }

@@ -11,11 +11,11 @@ use pyo3::types::{PyDict, PyTuple};
 use crate::bytes::{Given, empty, give};
 use crate::cursor::Cursor;
 use crate::environment::{Database, Environment, begin, stat_dict};
-use crate::errors::{raise, refuse};
+use crate::errors::{invalid, raise, refuse};
 use crate::state::{Guarded, TxnState};
 
 /// A transaction of an environment.
-#[pyclass(frozen, module = "lumocrypt.lmdb")]
+#[pyclass(frozen, weakref, module = "lumocrypt.lmdb")]
 pub struct Transaction {
     pub state: Arc<Guarded<TxnState>>,
     db: Py<Database>,
@@ -47,10 +47,13 @@ impl Transaction {
         let raw = env.get().open()?.raw().map_err(|failure| raise("begin", &failure))?;
         let outer = parent.map_or(Ok(null_mut()), |parent| parent.get().state.ptr())?;
         if !outer.is_null() && !write {
-            return Err(refuse("a transaction within another one writes: pass write=True"));
+            return Err(invalid("a transaction within another one writes: pass write=True"));
+        }
+        if parent.is_some_and(|parent| parent.get().state.env.opening() != raw.opening()) {
+            return Err(invalid("the parent is a transaction of another environment"));
         }
         let txn = begin(env.py(), &raw, outer, write)?;
-        let state = Arc::new(Guarded::new(TxnState::new(raw, env.get().closed(), txn, write)));
+        let state = Arc::new(Guarded::new(TxnState::new(raw, env.get().closed(), txn, write, !outer.is_null())));
         if let Some(parent) = parent {
             parent.get().state.set_within(&state);
         }
@@ -67,7 +70,7 @@ impl Transaction {
     ) -> PyResult<Database> {
         let raw = env.get().open()?.raw().map_err(|failure| raise("open_db", &failure))?;
         let txn = begin(env.py(), &raw, null_mut(), write)?;
-        let state = TxnState::new(raw, env.get().closed(), txn, write);
+        let state = TxnState::new(raw, env.get().closed(), txn, write, false);
         let database = open_in(&state, name, flags)?;
         end(&state, env.py())?;
         Ok(database)
@@ -129,6 +132,11 @@ fn end(state: &TxnState, py: Python<'_>) -> PyResult<()> {
     let Some(txn) = state.take() else {
         return Err(refuse("attempt to operate on closed/deleted/dropped object"));
     };
+    if state.nested {
+        // Its parent must not end meanwhile, so the interpreter's lock is kept. Nothing is written to the file.
+        // SAFETY: It has not ended, and nobody else has it any more.
+        return state.check("mdb_txn_commit", unsafe { sys::mdb_txn_commit(txn) });
+    }
     let address = txn as usize;
     // SAFETY: It has not ended, and nobody else has it any more.
     let rc = py.detach(|| unsafe { sys::mdb_txn_commit(address as *mut sys::MDB_txn) });
@@ -137,6 +145,19 @@ fn end(state: &TxnState, py: Python<'_>) -> PyResult<()> {
 
 #[pymethods]
 impl Transaction {
+    /// As `Environment.begin`.
+    #[new]
+    #[pyo3(signature = (env, db=None, parent=None, write=false, buffers=false))]
+    fn new(
+        env: &Bound<'_, Environment>,
+        db: Option<Bound<'_, Database>>,
+        parent: Option<Bound<'_, Transaction>>,
+        write: bool,
+        buffers: bool,
+    ) -> PyResult<Transaction> {
+        Environment::begin(env, db, parent, write, buffers)
+    }
+
     /// The value of a key; the first, if there are several.
     #[pyo3(signature = (key, default=None, db=None))]
     fn get<'py>(

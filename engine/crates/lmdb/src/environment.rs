@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 
 use lmdb_sys as sys;
+use lumocrypt::crypto::nonce;
 
 use crate::cipher::PageCipher;
 use crate::error::{Error, Result, from_code};
@@ -26,6 +27,8 @@ pub(crate) struct Inner {
     /// Which opening this is, of all in the process and its parents.
     pub(crate) opening: u64,
     identity: Identified,
+    /// The thread that writes, or 0.
+    writer: AtomicU64,
     /// Handles by name. Held while one is opened, which LMDB wants one thread to do at a time.
     databases: Mutex<HashMap<Option<Vec<u8>>, Database>>,
 }
@@ -55,6 +58,15 @@ type Identified = (u64, u64);
 fn opened() -> MutexGuard<'static, HashMap<Identified, Weak<Inner>>> {
     static OPENED: OnceLock<Mutex<HashMap<Identified, Weak<Inner>>>> = OnceLock::new();
     OPENED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A number that no other thread has while this one is there; not 0.
+fn this_thread() -> u64 {
+    static THREADS: AtomicU64 = AtomicU64::new(1);
+    thread_local! {
+        static THIS: u64 = THREADS.fetch_add(1, Relaxed);
+    }
+    THIS.with(|this| *this)
 }
 
 fn identify(path: &Path) -> Option<Identified> {
@@ -235,7 +247,7 @@ impl Inner {
         }
         let opening = OPENINGS.fetch_add(1, Relaxed);
         // Closes the environment when it goes, whatever happens below.
-        let mut inner = Inner { env, cipher, generation, opening, identity: (0, 0), databases: Mutex::default() };
+        let mut inner = Inner { env, cipher, generation, opening, identity: (0, 0), writer: AtomicU64::new(0), databases: Mutex::default() };
         // SAFETY: The environment is not open yet. The cipher is in a box of its own and outlives it.
         unsafe {
             inner.cipher.install(env)?;
@@ -261,6 +273,23 @@ impl Inner {
     /// Whether this process opened it, not one that it was forked from.
     pub(crate) fn is_ours(&self) -> bool {
         self.generation == fork::generation()
+    }
+
+    /// What must be done before a transaction that writes: a second one in the same thread would wait for itself.
+    pub(crate) fn before_write(&self) -> Result<()> {
+        if self.writer.load(Relaxed) == this_thread() {
+            return Err(Error::Refused("this thread is writing already: end its transaction, or begin one within it"));
+        }
+        // Slots of killed readers would keep every page that was freed since.
+        self.check_readers()?;
+        // Nonces in stock may be older than a snapshot of the machine.
+        nonce::discard_pool();
+        Ok(())
+    }
+
+    /// This thread has begun to write, or has ended.
+    pub(crate) fn writing(&self, on: bool) {
+        self.writer.store(if on { this_thread() } else { 0 }, Relaxed);
     }
 
     fn setting(&self, rc: c_int) -> Result<()> {

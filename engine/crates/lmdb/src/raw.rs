@@ -7,7 +7,6 @@ use std::ffi::c_int;
 use std::sync::Arc;
 
 use lmdb_sys as sys;
-use lumocrypt::crypto::nonce;
 
 use crate::environment::{Environment, Inner};
 use crate::error::Result;
@@ -44,11 +43,14 @@ impl RawEnvironment {
         self.0.check(rc)
     }
 
-    /// What must be done before a transaction that writes begins: free the slots of dead readers, and give up nonces in
-    /// stock.
+    /// What must be done before a transaction that writes begins, unless it is within another one. Afterwards
+    /// [`writing`](Self::writing) is told.
     pub fn before_write(&self) -> Result<()> {
-        self.0.check_readers()?;
-        nonce::discard_pool();
-        Ok(())
+        self.0.before_write()
+    }
+
+    /// This thread has begun to write, or is about to end.
+    pub fn writing(&self, on: bool) {
+        self.0.writing(on);
     }
 }

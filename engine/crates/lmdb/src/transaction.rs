@@ -8,7 +8,6 @@ use std::slice::from_raw_parts;
 use std::sync::Arc;
 
 use lmdb_sys::{self as sys, MDB_val};
-use lumocrypt::crypto::nonce;
 
 use crate::cursor::{Cursor, WriteCursor};
 use crate::environment::Inner;
@@ -72,6 +71,8 @@ pub struct Txn {
     pub(crate) inner: Arc<Inner>,
     pub(crate) txn: *mut sys::MDB_txn,
     held: Cell<bool>,
+    /// Whether it is the transaction that its thread writes with.
+    writes: Cell<bool>,
 }
 
 impl Txn {
@@ -79,7 +80,7 @@ impl Txn {
         let mut txn = null_mut();
         // SAFETY: The environment is open and stays so; `parent` is null or a transaction that is borrowed meanwhile.
         inner.check(unsafe { sys::mdb_txn_begin(inner.env, parent, flags, &mut txn) })?;
-        Ok(Txn { inner, txn, held: Cell::new(false) })
+        Ok(Txn { inner, txn, held: Cell::new(false), writes: Cell::new(false) })
     }
 
     /// A database's handle, if it is one of this environment.
@@ -161,6 +162,10 @@ impl Txn {
     /// The transaction, to be ended. Not that of a parent process, whose slot and mutex it would take along.
     fn end(&mut self) -> Option<*mut sys::MDB_txn> {
         let txn = std::mem::replace(&mut self.txn, null_mut());
+        if self.writes.replace(false) {
+            // Said before it ends, when the next thread may begin.
+            self.inner.writing(false);
+        }
         (!txn.is_null() && self.inner.is_ours()).then_some(txn)
     }
 }
@@ -236,11 +241,11 @@ impl std::ops::Deref for WriteTxn<'_> {
 
 impl WriteTxn<'_> {
     pub(crate) fn begin(inner: Arc<Inner>) -> Result<WriteTxn<'static>> {
-        // Slots of killed readers would keep every page that was freed since.
-        inner.check_readers()?;
-        // Nonces in stock may be older than a snapshot of the machine.
-        nonce::discard_pool();
-        Ok(WriteTxn { txn: Txn::begin(inner, null_mut(), 0)?, nested: false, parent: PhantomData })
+        inner.before_write()?;
+        let txn = Txn::begin(inner, null_mut(), 0)?;
+        txn.inner.writing(true);
+        txn.writes.set(true);
+        Ok(WriteTxn { txn, nested: false, parent: PhantomData })
     }
 
     /// A transaction within this one.

@@ -334,3 +334,16 @@ fn a_torn_meta_page_costs_its_commit_and_nothing_else() {
     let database = env.database(None).unwrap();
     assert_eq!(read(&env, database), (KEYS, None), "after it went on");
 }
+
+#[test]
+fn a_thread_that_writes_does_not_wait_for_itself() {
+    let folder = Folder::new("itself");
+    let env = open(&folder).unwrap();
+    let mut txn = env.write().unwrap();
+    assert!(matches!(env.write().err(), Some(Error::Refused(_))));
+    txn.nested().unwrap().commit().unwrap();
+    assert!(matches!(env.write().err(), Some(Error::Refused(_))));
+    txn.commit().unwrap();
+    env.write().unwrap().abort();
+    env.write().unwrap().commit().unwrap();
+}
