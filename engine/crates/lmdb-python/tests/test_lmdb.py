@@ -49,7 +49,7 @@ def test_cursors(tmp_path: Path) -> None:
     with env.begin(db, write=True) as txn:
         cursor = txn.cursor()
         assert cursor.putmulti(items) == (9, 9)
-        assert [*cursor.iternext()] == []
+        assert [*cursor.iternext()] == [(b"2", b"8")]
         assert cursor.first()
         assert [*cursor] == sorted(items)
         assert cursor.set_key(b"1")
