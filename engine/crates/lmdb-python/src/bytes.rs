@@ -51,9 +51,9 @@ pub fn empty() -> MDB_val {
 /// # Safety
 /// The value is there.
 pub unsafe fn copy<'py>(py: Python<'py>, value: &MDB_val) -> Bound<'py, PyBytes> {
-    // SAFETY: The caller's promise.
     let bytes = match value.mv_size {
         0 => &[][..],
+        // SAFETY: The caller's promise.
         size => unsafe { std::slice::from_raw_parts(value.mv_data.cast::<u8>(), size) },
     };
     PyBytes::new(py, bytes)

@@ -96,7 +96,8 @@ impl Cursor {
     /// Key and value. Both are copied before anything else: wrapping them may run code that closes the cursor.
     fn both<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         // SAFETY: As in `part`.
-        let (key, value) = unsafe { (copy(py, &self.position.key.get()), copy(py, &self.position.value.get())) };
+        let (key, value) =
+            unsafe { (copy(py, &self.position.key.get()), copy(py, &self.position.value.get())) };
         let buffers = self.txn.get().buffers;
         PyTuple::new(py, [wrap(key, buffers)?, wrap(value, buffers)?])
     }
@@ -130,7 +131,13 @@ impl Cursor {
         if let (Some(first), false) = (first, slf.get().position.positioned.get()) {
             slf.get().step(first)?;
         }
-        Ok(Entries { cursor: slf.clone().unbind(), op, keys, values, state: Guarded::new(Cell::new(Iteration::New)) })
+        Ok(Entries {
+            cursor: slf.clone().unbind(),
+            op,
+            keys,
+            values,
+            state: Guarded::new(Cell::new(Iteration::New)),
+        })
     }
 }
 
@@ -225,7 +232,11 @@ impl Cursor {
     /// To this key, or the next one.
     fn set_range(&self, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let key = Given::of(key)?;
-        if key.is_empty() { self.step(sys::MDB_FIRST) } else { self.go(sys::MDB_SET_RANGE, key.val(), empty()) }
+        if key.is_empty() {
+            self.step(sys::MDB_FIRST)
+        } else {
+            self.go(sys::MDB_SET_RANGE, key.val(), empty())
+        }
     }
 
     /// To this key and value, or the next value of the key.

@@ -42,12 +42,15 @@ impl Database {
     }
 }
 
+/// A database's name, in one opening of the environment.
+type Named = (u64, Option<Vec<u8>>);
+
 /// An environment.
 #[pyclass(frozen, weakref, module = "lumocrypt.lmdb")]
 pub struct Environment {
     env: Mutex<Option<lumo_lmdb::Environment>>,
     closed: Arc<AtomicBool>,
-    databases: Mutex<HashMap<(u64, Option<Vec<u8>>), Py<Database>>>,
+    databases: Mutex<HashMap<Named, Py<Database>>>,
     path: PathBuf,
     read_only: bool,
 }
@@ -109,7 +112,8 @@ pub fn open_raw(
     let protection = match key {
         None => Protection::Checksum,
         Some(key) => Protection::Sealed {
-            suite: SuiteId::from_name(cipher).ok_or_else(|| PyValueError::new_err(format!("no cipher {cipher}")))?,
+            suite: SuiteId::from_name(cipher)
+                .ok_or_else(|| PyValueError::new_err(format!("no cipher {cipher}")))?,
             key: Secret::from_slice(key).ok_or_else(|| PyValueError::new_err("a data key has 32 bytes"))?,
         },
     };
@@ -281,6 +285,37 @@ impl Environment {
         let _ = force;
         let env = self.open()?;
         py.detach(|| env.sync()).map_err(|failure| raise("mdb_env_sync", &failure))
+    }
+
+    /// Copies the environment into a file that does not exist yet: as it is, or smaller with `compact`.
+    #[pyo3(signature = (path, compact=false))]
+    fn copy(&self, py: Python<'_>, path: PathBuf, compact: bool) -> PyResult<()> {
+        let env = self.open()?;
+        let failed = |failure| raise("copy", &failure);
+        if compact {
+            return py.detach(|| env.copy_compact_alike(&path)).map_err(failed);
+        }
+        let file = std::fs::File::create_new(&path)?;
+        py.detach(|| env.copy_plain(&file)).map_err(failed)
+    }
+
+    /// How it was opened.
+    fn flags<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let raw = self.open()?.raw().map_err(|failure| raise("flags", &failure))?;
+        let mut flags = 0;
+        // SAFETY: The environment is open.
+        unsafe { sys::mdb_env_get_flags(raw.as_ptr(), &mut flags) };
+        let dict = PyDict::new(py);
+        dict.set_item("subdir", flags & sys::MDB_NOSUBDIR == 0)?;
+        dict.set_item("readonly", flags & sys::MDB_RDONLY != 0)?;
+        dict.set_item("metasync", flags & sys::MDB_NOMETASYNC == 0)?;
+        dict.set_item("sync", flags & sys::MDB_NOSYNC == 0)?;
+        dict.set_item("map_async", false)?;
+        dict.set_item("readahead", flags & sys::MDB_NORDAHEAD == 0)?;
+        dict.set_item("writemap", false)?;
+        dict.set_item("meminit", true)?;
+        dict.set_item("lock", flags & sys::MDB_NOLOCK == 0)?;
+        Ok(dict)
     }
 
     /// The limit on the environment's growth; no more than that.

@@ -53,7 +53,13 @@ pub struct TxnState {
 }
 
 impl TxnState {
-    pub fn new(env: RawEnvironment, closed: Arc<AtomicBool>, txn: *mut sys::MDB_txn, write: bool, nested: bool) -> Self {
+    pub fn new(
+        env: RawEnvironment,
+        closed: Arc<AtomicBool>,
+        txn: *mut sys::MDB_txn,
+        write: bool,
+        nested: bool,
+    ) -> Self {
         TxnState {
             env,
             closed,

@@ -53,7 +53,8 @@ impl Transaction {
             return Err(invalid("the parent is a transaction of another environment"));
         }
         let txn = begin(env.py(), &raw, outer, write)?;
-        let state = Arc::new(Guarded::new(TxnState::new(raw, env.get().closed(), txn, write, !outer.is_null())));
+        let state =
+            Arc::new(Guarded::new(TxnState::new(raw, env.get().closed(), txn, write, !outer.is_null())));
         if let Some(parent) = parent {
             parent.get().state.set_within(&state);
         }
@@ -85,7 +86,9 @@ impl Transaction {
     fn database<'a>(&'a self, db: Option<&'a Bound<'_, Database>>) -> PyResult<&'a Database> {
         let database = db.map_or_else(|| self.db.get(), Bound::get);
         if database.opening != self.state.env.opening() {
-            return Err(refuse("the database is one of another environment, or of a process that this one was forked from"));
+            return Err(refuse(
+                "the database is one of another environment, or of a process that this one was forked from",
+            ));
         }
         Ok(database)
     }
@@ -305,7 +308,12 @@ impl Transaction {
     }
 
     #[pyo3(signature = (kind=None, *_args))]
-    fn __exit__(&self, py: Python<'_>, kind: Option<Bound<'_, PyAny>>, _args: &Bound<'_, PyTuple>) -> PyResult<()> {
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        kind: Option<Bound<'_, PyAny>>,
+        _args: &Bound<'_, PyTuple>,
+    ) -> PyResult<()> {
         match kind {
             None if self.state.ptr().is_ok() => self.commit(py),
             _ => {

@@ -58,7 +58,8 @@ fn what_is_not_understood_is_refused() {
 fn files_are_applied_in_the_order_of_their_names() {
     let folder = std::path::PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("edits");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("02.edit"), "@ a.c replace\n\tfirst();\n@ with\n\tsecond();\n@ end\n").unwrap();
+    std::fs::write(folder.join("02.edit"), "@ a.c replace\n\tfirst();\n@ with\n\tsecond();\n@ end\n")
+        .unwrap();
     std::fs::write(folder.join("01.edit"), "@ a.c replace\n\tstart();\n@ with\n\tfirst();\n@ end\n").unwrap();
     let edited = edits::apply(&folder, "a.c", SOURCE.to_owned()).unwrap();
     assert_eq!(edited, SOURCE.replace("start", "second"));

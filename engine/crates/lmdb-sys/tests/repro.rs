@@ -38,6 +38,7 @@ macro_rules! cases {
 
 cases! {
     pages_that_were_written_again_are_not_served_as_they_were "stale",
+    pages_that_another_process_wrote_are_seen "others",
     pages_that_a_transaction_spilled_are_not_served_as_they_were "spill",
     readers_do_not_see_each_other_decrypt "race",
     writers_in_threads_keep_their_pages_apart "writers",

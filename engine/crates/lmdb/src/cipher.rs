@@ -116,7 +116,12 @@ impl PageCipher {
             if rc != 0 {
                 return Err(from_code(rc, std::ptr::null_mut()));
             }
-            match lmdb_sys::lumo_mdb_env_set_metamac(env, Some(meta), address.cast_mut().cast(), MAC as c_uint) {
+            match lmdb_sys::lumo_mdb_env_set_metamac(
+                env,
+                Some(meta),
+                address.cast_mut().cast(),
+                MAC as c_uint,
+            ) {
                 0 => Ok(()),
                 rc => Err(from_code(rc, std::ptr::null_mut())),
             }
@@ -151,7 +156,8 @@ unsafe extern "C" fn page(src: *const MDB_val, dst: *mut MDB_val, key: *const MD
         let (src, dst, header, tail) = (&*src, &*dst, &*key.add(1), &*key.add(2));
         let cipher = &**(*key).mv_data.cast::<*const PageCipher>();
         let sealed: *mut u8 = if seal == 1 { dst.mv_data.cast() } else { src.mv_data.cast() };
-        if header.mv_size != HEADER || tail.mv_size != TAIL || sealed.add(src.mv_size) != tail.mv_data.cast() {
+        if header.mv_size != HEADER || tail.mv_size != TAIL || sealed.add(src.mv_size) != tail.mv_data.cast()
+        {
             return false;
         }
         let Some(suite) = &cipher.suite else { return false };

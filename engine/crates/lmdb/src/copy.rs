@@ -3,6 +3,10 @@
 //! LMDB's own compacting copy has no MAC on its meta pages and fails where files are opened with O_DIRECT, so this is one
 //! through ordinary transactions. It sees one snapshot; whoever writes meanwhile goes on.
 
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use lmdb_sys as sys;
@@ -23,7 +27,9 @@ impl Environment {
     /// The copy is durable when this returns. If it fails, what there is of it is removed.
     pub fn copy_compact(&self, path: impl AsRef<Path>, options: Options) -> Result<()> {
         let path = path.as_ref();
-        if path.exists() && std::fs::metadata(path).map_or(0, |metadata| metadata.len()) > options.header_len as u64 {
+        if path.exists()
+            && std::fs::metadata(path).map_or(0, |metadata| metadata.len()) > options.header_len as u64
+        {
             return Err(Error::System(libc::EEXIST));
         }
         let copied = self.copy_into(path, options);
@@ -92,4 +98,36 @@ fn copy_database(from: &Txn, source: Database, copy: &Environment, name: Option<
 fn next(txn: WriteTxn<'static>, copy: &Environment) -> Result<WriteTxn<'static>> {
     txn.commit()?;
     copy.write()
+}
+
+impl Environment {
+    /// A smaller copy under the same key, with the same header region.
+    pub fn copy_compact_alike(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let mut file = File::create_new(path).map_err(system)?;
+        file.write_all(&self.header()?).map_err(system)?;
+        drop(file);
+        self.copy_compact(path, self.options().again())
+    }
+
+    /// Copies the environment as it is, header region and all, into a file that is empty and open for writing: same key, same
+    /// pages, nothing is opened.
+    pub fn copy_plain(&self, mut file: &File) -> Result<()> {
+        let inner = self.inner()?;
+        file.write_all(&self.header()?).map_err(system)?;
+        // SAFETY: Environment and descriptor are open.
+        inner.check(unsafe { sys::mdb_env_copyfd2(inner.env, file.as_raw_fd(), 0) })?;
+        file.sync_all().map_err(system)
+    }
+
+    /// What is in front of LMDB's pages.
+    fn header(&self) -> Result<Vec<u8>> {
+        let mut header = vec![0; self.options().header_len];
+        File::open(self.path()).and_then(|from| from.read_exact_at(&mut header, 0)).map_err(system)?;
+        Ok(header)
+    }
+}
+
+fn system(error: std::io::Error) -> Error {
+    Error::System(error.raw_os_error().unwrap_or(libc::EIO))
 }

@@ -124,7 +124,8 @@ impl Environment {
         }
         let mut inner = self.shared.inner.write().unwrap_or_else(PoisonError::into_inner);
         if inner.generation != generation {
-            let parents = std::mem::replace(&mut *inner, Inner::open(&self.shared.options, &self.shared.path)?);
+            let parents =
+                std::mem::replace(&mut *inner, Inner::open(&self.shared.options, &self.shared.path)?);
             std::mem::forget(parents);
         }
         Ok(inner.clone())
@@ -200,7 +201,8 @@ impl Environment {
         let inner = self.inner()?;
         // SAFETY: The environment is open, and LMDB fills in what it is given.
         unsafe {
-            let (mut info, mut stat) = (std::mem::zeroed::<sys::MDB_envinfo>(), std::mem::zeroed::<sys::MDB_stat>());
+            let (mut info, mut stat) =
+                (std::mem::zeroed::<sys::MDB_envinfo>(), std::mem::zeroed::<sys::MDB_stat>());
             let mut cache = sys::LumoCacheInfo::default();
             inner.check(sys::mdb_env_info(inner.env, &mut info))?;
             inner.check(sys::mdb_env_stat(inner.env, &mut stat))?;
@@ -247,7 +249,15 @@ impl Inner {
         }
         let opening = OPENINGS.fetch_add(1, Relaxed);
         // Closes the environment when it goes, whatever happens below.
-        let mut inner = Inner { env, cipher, generation, opening, identity: (0, 0), writer: AtomicU64::new(0), databases: Mutex::default() };
+        let mut inner = Inner {
+            env,
+            cipher,
+            generation,
+            opening,
+            identity: (0, 0),
+            writer: AtomicU64::new(0),
+            databases: Mutex::default(),
+        };
         // SAFETY: The environment is not open yet. The cipher is in a box of its own and outlives it.
         unsafe {
             inner.cipher.install(env)?;
@@ -278,7 +288,9 @@ impl Inner {
     /// What must be done before a transaction that writes: a second one in the same thread would wait for itself.
     pub(crate) fn before_write(&self) -> Result<()> {
         if self.writer.load(Relaxed) == this_thread() {
-            return Err(Error::Refused("this thread is writing already: end its transaction, or begin one within it"));
+            return Err(Error::Refused(
+                "this thread is writing already: end its transaction, or begin one within it",
+            ));
         }
         // Slots of killed readers would keep every page that was freed since.
         self.check_readers()?;

@@ -49,13 +49,18 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Damaged { page } => write!(f, "page {page} is damaged or was tampered with"),
-            Error::Unauthentic => f.write_str("no meta page authenticates: the key is another, or both are damaged"),
+            Error::Unauthentic => {
+                f.write_str("no meta page authenticates: the key is another, or both are damaged")
+            }
             Error::OtherKey => f.write_str("the environment is open in this process under another key"),
             Error::OtherProtection => f.write_str("the environment is not protected in this way"),
             Error::Refused(why) => f.write_str(why),
             Error::System(code) => write!(f, "{}", std::io::Error::from_raw_os_error(*code)),
-            // SAFETY: LMDB returns a constant string for its own codes.
-            Error::Lmdb(code) => f.write_str(&unsafe { CStr::from_ptr(sys::mdb_strerror(*code)) }.to_string_lossy()),
+            Error::Lmdb(code) => {
+                // SAFETY: LMDB returns a constant string for its own codes.
+                let text = unsafe { CStr::from_ptr(sys::mdb_strerror(*code)) };
+                f.write_str(&text.to_string_lossy())
+            }
             Error::Engine(what) => f.write_str(what),
         }
     }

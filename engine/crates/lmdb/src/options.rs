@@ -184,7 +184,9 @@ impl Options {
     /// Refused: the pages in the map would be in clear, and LMDB drops the wish without a word.
     pub fn write_map(self, on: bool) -> Result<Self> {
         match on {
-            true => Err(Error::Refused("writemap does not go with encryption: pages in the map would be in clear")),
+            true => Err(Error::Refused(
+                "writemap does not go with encryption: pages in the map would be in clear",
+            )),
             false => Ok(self),
         }
     }
@@ -192,7 +194,9 @@ impl Options {
     /// Refused: there is no one map whose address could be fixed.
     pub fn fixed_map(self, on: bool) -> Result<Self> {
         match on {
-            true => Err(Error::Refused("fixedmap does not go with encryption: pages are not used where they are mapped")),
+            true => Err(Error::Refused(
+                "fixedmap does not go with encryption: pages are not used where they are mapped",
+            )),
             false => Ok(self),
         }
     }
@@ -200,6 +204,15 @@ impl Options {
     /// Opens the environment in this file, or creates it. Its lock file is next to it, with `-lock` at its name's end.
     pub fn open(self, path: impl AsRef<Path>) -> Result<Environment> {
         Environment::open(self, PathBuf::from(path.as_ref()))
+    }
+
+    /// The same once more, for a copy under the same key.
+    pub(crate) fn again(&self) -> Options {
+        let protection = match &self.protection {
+            Protection::Sealed { suite, key } => Protection::Sealed { suite: *suite, key: key.duplicate() },
+            Protection::Checksum => Protection::Checksum,
+        };
+        Options { protection, read_only: false, previous_snapshot: false, ..*self }
     }
 
     pub(crate) fn flags(&self) -> c_uint {

@@ -85,7 +85,11 @@ impl Txn {
 
     /// A database's handle, if it is one of this environment.
     pub(crate) fn handle(&self, database: Database) -> Result<sys::MDB_dbi> {
-        if database.opening == self.inner.opening { Ok(database.dbi) } else { Err(Error::Lmdb(sys::MDB_BAD_DBI)) }
+        if database.opening == self.inner.opening {
+            Ok(database.dbi)
+        } else {
+            Err(Error::Lmdb(sys::MDB_BAD_DBI))
+        }
     }
 
     /// Its number.
@@ -255,7 +259,12 @@ impl WriteTxn<'_> {
     }
 
     /// A database, whose handle is good for this transaction, and afterwards if it is committed.
-    pub fn open_database(&mut self, name: Option<&str>, flags: DatabaseFlags, create: bool) -> Result<Database> {
+    pub fn open_database(
+        &mut self,
+        name: Option<&str>,
+        flags: DatabaseFlags,
+        create: bool,
+    ) -> Result<Database> {
         self.txn.open(name, flags.0 | if create { sys::MDB_CREATE } else { 0 })
     }
 

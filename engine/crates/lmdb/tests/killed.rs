@@ -64,7 +64,9 @@ fn start(folder: &Folder) -> Child {
 /// The last commit that the process told of.
 fn told(child: &mut Child) -> Option<u64> {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let told = lines.map_while(Result::ok).filter_map(|line| line.strip_prefix("committed ")?.strip_suffix(';')?.parse().ok());
+    let told = lines
+        .map_while(Result::ok)
+        .filter_map(|line| line.strip_prefix("committed ")?.strip_suffix(';')?.parse().ok());
     told.last()
 }
 
@@ -87,7 +89,11 @@ fn the_last_commit_of_a_killed_writer_is_there() {
         let mut expected = std::collections::BTreeMap::new();
         (1..=there).flat_map(entries).for_each(|(key, value)| drop(expected.insert(key, value)));
         for (key, value) in &expected {
-            assert_eq!(txn.get(database, &key.to_be_bytes()).unwrap(), Some(&value[..]), "round {round}: key {key}");
+            assert_eq!(
+                txn.get(database, &key.to_be_bytes()).unwrap(),
+                Some(&value[..]),
+                "round {round}: key {key}"
+            );
         }
         assert_eq!(txn.stat(database).unwrap().ms_entries, expected.len() + usize::from(there > 0));
         committed = there;

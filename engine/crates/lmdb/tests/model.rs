@@ -7,7 +7,9 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use lumo_lmdb::{Database, DatabaseFlags, Durability, Environment, Identity, Options, Protection, Put, ReadTxn, Step};
+use lumo_lmdb::{
+    Database, DatabaseFlags, Durability, Environment, Identity, Options, Protection, Put, ReadTxn, Step,
+};
 use lumo_lmdb::{Txn, WriteTxn};
 use support::{Folder, Numbers, bytes, key};
 
@@ -224,8 +226,7 @@ fn look(txn: &Txn, dbs: Databases, state: &State, key: u64) {
 fn all(txn: &Txn, dbs: Databases, state: &State) {
     let mut cursor = txn.cursor(dbs.values).unwrap();
     let mut wanted = state.values.iter();
-    loop {
-        let Some((key, value)) = cursor.go(Step::Next).unwrap() else { break };
+    while let Some((key, value)) = cursor.go(Step::Next).unwrap() {
         let (expected, (seed, len)) = wanted.next().expect("an entry that should not be there");
         assert_eq!(key, name(*expected));
         assert_eq!(value, bytes(*seed, *len), "key {expected}");

@@ -4,7 +4,9 @@ mod support;
 
 use std::os::unix::fs::FileExt;
 
-use lumo_lmdb::{Database, DatabaseFlags, Durability, Environment, Error, Identity, Options, Protection, Put, Step};
+use lumo_lmdb::{
+    Database, DatabaseFlags, Durability, Environment, Error, Identity, Options, Protection, Put, Step,
+};
 use lumocrypt::crypto::SuiteId;
 use support::{Folder, IDENTITY, Numbers, bytes, key, open, options};
 
@@ -60,7 +62,13 @@ fn nothing_is_in_the_file_in_clear() {
     let mut txn = env.write().unwrap();
     for key in 0..1000_u64 {
         let text = format!("a secret that should not be seen {key}");
-        txn.put(database, text.as_bytes(), text.repeat(if key == 5 { 500 } else { 1 }).as_bytes(), Put::default()).unwrap();
+        txn.put(
+            database,
+            text.as_bytes(),
+            text.repeat(if key == 5 { 500 } else { 1 }).as_bytes(),
+            Put::default(),
+        )
+        .unwrap();
     }
     txn.commit().unwrap();
     let file = std::fs::read(folder.file()).unwrap();
@@ -95,7 +103,11 @@ fn another_key_another_suite_and_another_uuid_open_nothing() {
     let env = open(&folder).unwrap();
     fill(&env);
     let wrong = |options: Options| options.open(folder.file()).err();
-    assert_eq!(wrong(Options::new(Protection::sealed(key(8)), IDENTITY)), Some(Error::OtherKey), "while it is open");
+    assert_eq!(
+        wrong(Options::new(Protection::sealed(key(8)), IDENTITY)),
+        Some(Error::OtherKey),
+        "while it is open"
+    );
     drop(env);
     assert_eq!(wrong(Options::new(Protection::sealed(key(8)), IDENTITY)), Some(Error::Unauthentic));
     let other = Identity { uuid: [9; 16], ..IDENTITY };
@@ -141,7 +153,10 @@ fn a_flipped_bit_anywhere_is_an_error_or_changes_nothing() {
             if let Some(error) = error {
                 // The page, or the first one of its extent.
                 let Error::Damaged { page } = error else { panic!("{error}: byte {at}") };
-                assert!(page as usize <= at / 1024 && at / 1024 < page as usize + 9, "page {page}: byte {at}");
+                assert!(
+                    page as usize <= at / 1024 && at / 1024 < page as usize + 9,
+                    "page {page}: byte {at}"
+                );
                 noticed += 1;
             }
         }
@@ -189,7 +204,11 @@ fn copies_are_whole_smaller_and_under_any_key() {
     let new = || Options::new(Protection::sealed(key(9)), other).header_len(65536);
     let path = folder.0.join("copy.lmdb");
     env.copy_compact(&path, new()).unwrap();
-    assert_eq!(env.copy_compact(&path, new()).unwrap_err(), Error::System(libc::EEXIST), "not over another file");
+    assert_eq!(
+        env.copy_compact(&path, new()).unwrap_err(),
+        Error::System(libc::EEXIST),
+        "not over another file"
+    );
     let sizes = [folder.file(), path.clone()].map(|path| std::fs::metadata(path).unwrap().len());
     assert!(sizes[1] < sizes[0] / 4, "{sizes:?}");
     assert_eq!(options().header_len(65536).open(&path).err(), Some(Error::Unauthentic), "under the old key");
@@ -273,9 +292,15 @@ fn thousands_of_snapshots_and_threads() {
             scope.spawn(move || {
                 for round in 0..200_u64 {
                     let mut txn = env.write().unwrap();
-                    txn.put(database, &(1000 + thread).to_be_bytes(), &bytes(round, 3000), Put::default()).unwrap();
+                    txn.put(database, &(1000 + thread).to_be_bytes(), &bytes(round, 3000), Put::default())
+                        .unwrap();
                     txn.commit().unwrap();
-                    let found = env.read().unwrap().get(database, &(1000 + thread).to_be_bytes()).unwrap().map(<[u8]>::to_vec);
+                    let found = env
+                        .read()
+                        .unwrap()
+                        .get(database, &(1000 + thread).to_be_bytes())
+                        .unwrap()
+                        .map(<[u8]>::to_vec);
                     assert_eq!(found, Some(bytes(round, 3000)));
                 }
             });
@@ -346,4 +371,48 @@ fn a_thread_that_writes_does_not_wait_for_itself() {
     txn.commit().unwrap();
     env.write().unwrap().abort();
     env.write().unwrap().commit().unwrap();
+}
+
+#[test]
+fn a_plain_copy_is_the_same_with_its_header() {
+    let folder = Folder::new("plain");
+    let header = bytes(2, 65536);
+    std::fs::write(folder.file(), &header).unwrap();
+    let env = options().header_len(65536).open(folder.file()).unwrap();
+    let database = fill(&env);
+    let path = folder.0.join("copy.lmdb");
+    env.copy_plain(&std::fs::File::create(&path).unwrap()).unwrap();
+    let copied_alike = options().header_len(65536).open(&path).unwrap();
+    let mut txn = env.write().unwrap();
+    txn.clear(database).unwrap();
+    txn.commit().unwrap();
+    let compact = folder.0.join("compact.lmdb");
+    copied_alike.copy_compact_alike(&compact).unwrap();
+    for path in [path, compact] {
+        assert_eq!(std::fs::read(&path).unwrap()[..65536], header);
+        let copy = options().header_len(65536).open(&path).unwrap();
+        let main = copy.database(None).unwrap();
+        assert_eq!(read(&copy, main), (KEYS, None));
+    }
+}
+
+#[test]
+fn meta_pages_that_are_garbled_while_the_environment_is_open() {
+    let folder = Folder::new("garbled");
+    let env = open(&folder).unwrap();
+    let database = fill(&env);
+    let before = std::fs::read(folder.file()).unwrap();
+    let file = std::fs::File::options().write(true).open(folder.file()).unwrap();
+    for page in [0, 4096] {
+        file.write_all_at(&[0x5A; 30], page + 60).unwrap();
+    }
+    for _ in 0..3 {
+        assert!(env.read().is_err());
+        assert!(env.write().is_err());
+    }
+    file.write_all_at(&before[..8192], 0).unwrap();
+    // The failures left neither slot nor mutex behind.
+    assert_eq!(read(&env, database), (KEYS, None));
+    fill(&env);
+    assert_eq!(read(&env, database), (KEYS, None));
 }

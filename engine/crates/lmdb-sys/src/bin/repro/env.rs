@@ -201,6 +201,8 @@ impl Tally {
 pub fn run(case: &str, folder: &Path) -> Outcome<()> {
     match case {
         "stale" => stale(folder),
+        "others" => others(folder),
+        "others-write" => others_write(folder),
         "spill" => spill(folder),
         "race" => race(folder),
         "writers" => writers(folder),

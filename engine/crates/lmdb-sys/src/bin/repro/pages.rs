@@ -39,6 +39,56 @@ fn stale(folder: &Path) -> Outcome<()> {
     tally.outcome("after reopening")
 }
 
+/// Keys and sizes that round `round` of the next case writes.
+fn others_keys(round: u64) -> impl Iterator<Item = (u64, usize)> {
+    let mut numbers = toy::Numbers(round);
+    (0..20).map(move |_| (numbers.below(500), [25, 25, 25, 25_000][numbers.below(4) as usize]))
+}
+
+/// The other process of the next case: writes one round.
+fn others_write(folder: &Path) -> Outcome<()> {
+    let env = Env::open(folder, Mode::Encrypted, 4096, 0)?;
+    let txn = env.begin(0)?;
+    let round =
+        txn.get(1000)?.map_or(0, |value| u64::from_ne_bytes(value.try_into().unwrap_or_default())) + 1;
+    for (key, words) in others_keys(round) {
+        txn.put(key, &value(key, round, words))?;
+    }
+    txn.put(1000, &round.to_ne_bytes())?;
+    txn.commit()?;
+    env.close();
+    Ok(())
+}
+
+/// Another process writes; readers overlap in this one.
+fn others(folder: &Path) -> Outcome<()> {
+    let env = Env::open(folder, Mode::Encrypted, 4096, 0)?;
+    let program = std::env::current_exe().map_err(|e| e.to_string())?;
+    let (mut wanted, mut tally, mut old) = (std::collections::BTreeMap::new(), Tally::new(), None::<Txn>);
+    for round in 1..=40 {
+        let status = std::process::Command::new(&program)
+            .args([if EDITED { "lumo" } else { "stock" }, "others-write"])
+            .arg(folder)
+            .status();
+        if !status.map_err(|e| e.to_string())?.success() {
+            return Err(format!("the other process failed in round {round}"));
+        }
+        for (key, words) in others_keys(round) {
+            wanted.insert(key, (round, words));
+        }
+        let reader = env.begin(MDB_RDONLY)?;
+        for (key, (version, words)) in &wanted {
+            tally.look(&reader, *key, *version, *words)?;
+        }
+        if let Some(before) = old.replace(reader) {
+            before.abort();
+        }
+    }
+    old.into_iter().for_each(Txn::abort);
+    env.close();
+    tally.outcome("written by another process")
+}
+
 /// One transaction with more dirty pages than LMDB keeps in memory.
 fn spill(folder: &Path) -> Outcome<()> {
     // With small lists a transaction spills from 511 dirty pages on, else from 131,071 on.
@@ -225,7 +275,11 @@ fn prepare(folder: &Path) -> Outcome<()> {
     for round in 0..20 {
         let txn = env.begin(0)?;
         check(unsafe { api::mdb_txn_prepare(txn.txn) }, "prepare")?;
-        if round % 2 == 0 { txn.abort() } else { txn.commit()? }
+        if round % 2 == 0 {
+            txn.abort()
+        } else {
+            txn.commit()?
+        }
         let txn = env.begin(0)?;
         txn.put(round, &value(round, 1, 6))?;
         txn.commit()?;
