@@ -88,7 +88,7 @@ pub fn stat_dict<'py>(py: Python<'py>, stat: &sys::MDB_stat) -> PyResult<Bound<'
 #[pyfunction]
 #[pyo3(signature = (path, key=None, *, uuid=None, key_id=None, cipher="aegis-256x2", header_len=0, page_size=None,
     cache_size=67_108_864, map_size=70_368_744_177_664, readonly=false, metasync=true, sync=true, readahead=true,
-    max_readers=4096, max_dbs=128, lock=true, mode=0o600))]
+    max_readers=4096, max_dbs=32, lock=true, mode=0o600))]
 #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
 pub fn open_raw(
     path: PathBuf,

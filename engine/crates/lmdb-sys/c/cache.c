@@ -75,7 +75,7 @@ typedef struct lumo_view {
 	unsigned kept_len;
 } lumo_view;
 
-#define LUMO_VIEW_BITS 6
+#define LUMO_VIEW_BITS 4
 #define LUMO_CACHE_BITS 12
 
 static unsigned
@@ -646,7 +646,7 @@ lumo_view_clear(MDB_txn *txn)
 		lumo_shrink(env);
 		pthread_mutex_unlock(&env->me_rpmutex);
 	}
-	if (view->bits > LUMO_VIEW_BITS + 2) {
+	if (view->bits > LUMO_VIEW_BITS + 4) {
 		lumo_slot *slots = calloc((size_t)1 << LUMO_VIEW_BITS, sizeof(*slots));
 		if (slots) {
 			free(view->slots);

@@ -98,7 +98,7 @@ impl Options {
             map_size: 1 << 46,
             cache_size: 64 << 20,
             header_len: 0,
-            max_dbs: 128,
+            max_dbs: 32,
             max_readers: 4096,
             read_only: false,
             lock: true,
