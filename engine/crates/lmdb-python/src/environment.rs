@@ -1,5 +1,6 @@
 //! `Environment` and its databases.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use lumo_lmdb::raw::RawEnvironment;
 use lumo_lmdb::{DatabaseFlags, Durability, Identity, Options, Protection, sys};
 use lumocrypt::crypto::{Secret, SuiteId};
 use pyo3::exceptions::PyValueError;
@@ -14,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use crate::errors::{raise, refuse};
+use crate::state::{Shared, Spares, end_spares};
 use crate::transaction::Transaction;
 
 /// A database of an environment.
@@ -50,6 +53,7 @@ type Named = (u64, Option<Vec<u8>>);
 pub struct Environment {
     env: Mutex<Option<lumo_lmdb::Environment>>,
     closed: Arc<AtomicBool>,
+    spares: Arc<Spares>,
     databases: Mutex<HashMap<Named, Py<Database>>>,
     path: PathBuf,
     read_only: bool,
@@ -61,8 +65,25 @@ impl Environment {
         env.clone().ok_or_else(|| refuse("attempt to operate on closed/deleted/dropped object"))
     }
 
-    pub fn closed(&self) -> Arc<AtomicBool> {
-        self.closed.clone()
+    pub fn shared(&self) -> Shared {
+        (self.closed.clone(), self.spares.clone())
+    }
+
+    /// A spare snapshot, at the newest state.
+    pub fn spare(&self, raw: &RawEnvironment) -> Option<*mut sys::MDB_txn> {
+        let (opening, txn) = self.spares.borrow_mut().pop()?;
+        if opening != raw.opening() {
+            // Of a parent process: its slot is the parent's.
+            return None;
+        }
+        // SAFETY: It was reset, is of this environment, and nobody else has it.
+        unsafe {
+            if sys::mdb_txn_renew(txn) == 0 {
+                return Some(txn);
+            }
+            sys::mdb_txn_abort(txn);
+        }
+        None
     }
 
     fn stat_dict<'py>(py: Python<'py>, stat: &sys::MDB_stat) -> PyResult<Bound<'py, PyDict>> {
@@ -74,6 +95,12 @@ impl Environment {
         dict.set_item("overflow_pages", stat.ms_overflow_pages)?;
         dict.set_item("entries", stat.ms_entries)?;
         Ok(dict)
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -140,6 +167,7 @@ pub fn open_raw(
     Ok(Environment {
         env: Mutex::new(Some(env)),
         closed: Arc::default(),
+        spares: Arc::new(Spares::new(RefCell::default())),
         databases: Mutex::default(),
         path,
         read_only: readonly,
@@ -214,6 +242,9 @@ impl Environment {
     /// Closes the environment. Its transactions and cursors cannot be used any more.
     fn close(&self) {
         self.closed.store(true, Relaxed);
+        if let Ok(Ok(raw)) = self.open().map(|env| env.raw()) {
+            end_spares(&self.spares, &raw);
+        }
         self.env.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.databases.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
@@ -339,7 +370,7 @@ impl Environment {
 /// Begins a transaction, without the interpreter's lock: a writer may have to wait.
 pub fn begin(
     py: Python<'_>,
-    raw: &lumo_lmdb::raw::RawEnvironment,
+    raw: &RawEnvironment,
     parent: *mut sys::MDB_txn,
     write: bool,
 ) -> PyResult<*mut sys::MDB_txn> {

@@ -38,6 +38,22 @@ impl<T> std::ops::Deref for Guarded<T> {
 /// A cursor's address; null when it is closed.
 pub type CursorState = Guarded<Cell<*mut sys::MDB_cursor>>;
 
+/// Snapshots that ended, with their slots, for the next ones; each with the opening that it is of.
+pub type Spares = Guarded<RefCell<Vec<(u64, *mut sys::MDB_txn)>>>;
+
+/// How many are kept.
+const SPARES: usize = 4;
+
+/// Ends all that are left. Their environment is open.
+pub fn end_spares(spares: &Spares, env: &RawEnvironment) {
+    for (opening, txn) in spares.take() {
+        if opening == env.opening() && env.is_ours() {
+            // SAFETY: It is of this environment, and nobody else has it.
+            unsafe { sys::mdb_txn_abort(txn) };
+        }
+    }
+}
+
 /// A transaction.
 pub struct TxnState {
     pub env: RawEnvironment,
@@ -45,6 +61,9 @@ pub struct TxnState {
     txn: Cell<*mut sys::MDB_txn>,
     cursors: RefCell<Vec<Arc<CursorState>>>,
     within: RefCell<Option<Arc<Guarded<TxnState>>>>,
+    spares: Arc<Spares>,
+    /// Whether a database was opened in it, whose handle goes unless it is committed.
+    pub opened: Cell<bool>,
     /// Grows with everything that is written, so that cursors look again.
     pub writes: Cell<u64>,
     pub write: bool,
@@ -52,10 +71,13 @@ pub struct TxnState {
     pub nested: bool,
 }
 
+/// What an environment's transactions have in common: whether it was closed, and the spare ones.
+pub type Shared = (Arc<AtomicBool>, Arc<Spares>);
+
 impl TxnState {
     pub fn new(
         env: RawEnvironment,
-        closed: Arc<AtomicBool>,
+        (closed, spares): Shared,
         txn: *mut sys::MDB_txn,
         write: bool,
         nested: bool,
@@ -66,6 +88,8 @@ impl TxnState {
             txn: Cell::new(txn),
             cursors: RefCell::default(),
             within: RefCell::default(),
+            spares,
+            opened: Cell::new(false),
             writes: Cell::new(0),
             write,
             nested,
@@ -135,13 +159,24 @@ impl TxnState {
         }
         (!txn.is_null() && self.env.is_ours()).then_some(txn)
     }
+
+    /// Gives everything up, and keeps a snapshot's slot for the next one.
+    pub fn abort(&self) {
+        let Some(txn) = self.take() else { return };
+        let spare = !self.write && !self.opened.get() && !self.closed.load(Relaxed);
+        if spare && self.spares.borrow().len() < SPARES {
+            // SAFETY: It is a snapshot that has not ended, and nobody else has it any more.
+            unsafe { sys::mdb_txn_reset(txn) };
+            self.spares.borrow_mut().push((self.env.opening(), txn));
+        } else {
+            // SAFETY: It has not ended, and nobody else has it any more.
+            unsafe { sys::mdb_txn_abort(txn) };
+        }
+    }
 }
 
 impl Drop for TxnState {
     fn drop(&mut self) {
-        if let Some(txn) = self.take() {
-            // SAFETY: It has not ended.
-            unsafe { sys::mdb_txn_abort(txn) };
-        }
+        self.abort();
     }
 }

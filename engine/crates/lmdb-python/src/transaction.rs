@@ -52,9 +52,10 @@ impl Transaction {
         if parent.is_some_and(|parent| parent.get().state.env.opening() != raw.opening()) {
             return Err(invalid("the parent is a transaction of another environment"));
         }
-        let txn = begin(env.py(), &raw, outer, write)?;
+        let spare = if write { None } else { env.get().spare(&raw) };
+        let txn = spare.map_or_else(|| begin(env.py(), &raw, outer, write), Ok)?;
         let state =
-            Arc::new(Guarded::new(TxnState::new(raw, env.get().closed(), txn, write, !outer.is_null())));
+            Arc::new(Guarded::new(TxnState::new(raw, env.get().shared(), txn, write, !outer.is_null())));
         if let Some(parent) = parent {
             parent.get().state.set_within(&state);
         }
@@ -71,14 +72,16 @@ impl Transaction {
     ) -> PyResult<Database> {
         let raw = env.get().open()?.raw().map_err(|failure| raise("open_db", &failure))?;
         let txn = begin(env.py(), &raw, null_mut(), write)?;
-        let state = TxnState::new(raw, env.get().closed(), txn, write, false);
+        let state = TxnState::new(raw, env.get().shared(), txn, write, false);
         let database = open_in(&state, name, flags)?;
+        state.opened.set(true);
         end(&state, env.py())?;
         Ok(database)
     }
 
     pub fn open_database(&self, name: Option<&[u8]>, flags: u32) -> PyResult<Database> {
         let flags = if self.state.write { flags } else { flags & !sys::MDB_CREATE };
+        self.state.opened.set(true);
         open_in(&self.state, name, flags)
     }
 
@@ -132,6 +135,10 @@ fn open_in(state: &TxnState, name: Option<&[u8]>, flags: u32) -> PyResult<Databa
 /// Commits, without the interpreter's lock.
 fn end(state: &TxnState, py: Python<'_>) -> PyResult<()> {
     state.ptr()?;
+    if !state.write && !state.opened.get() {
+        state.abort();
+        return Ok(());
+    }
     let Some(txn) = state.take() else {
         return Err(refuse("attempt to operate on closed/deleted/dropped object"));
     };
@@ -297,10 +304,7 @@ impl Transaction {
 
     /// Gives everything up that it did.
     fn abort(&self) {
-        if let Some(txn) = self.state.take() {
-            // SAFETY: It has not ended, and nobody else has it any more.
-            unsafe { sys::mdb_txn_abort(txn) };
-        }
+        self.state.abort();
     }
 
     fn __enter__(slf: Py<Self>) -> Py<Self> {
