@@ -55,6 +55,8 @@ pub struct Environment {
     closed: Arc<AtomicBool>,
     spares: Arc<Spares>,
     databases: Mutex<HashMap<Named, Py<Database>>>,
+    /// The nameless one, which most transactions begin with.
+    main: Mutex<Option<Py<Database>>>,
     path: PathBuf,
     read_only: bool,
 }
@@ -67,6 +69,20 @@ impl Environment {
 
     pub fn shared(&self) -> Shared {
         (self.closed.clone(), self.spares.clone())
+    }
+
+    /// The nameless database, as it is open in this process.
+    fn main(slf: &Bound<'_, Self>) -> PyResult<Py<Database>> {
+        let this = slf.get();
+        let opening = this.open()?.raw().map_err(|failure| raise("begin", &failure))?.opening();
+        let known = this.main.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(main) = known.as_ref().filter(|main| main.get().opening == opening) {
+            return Ok(main.clone_ref(slf.py()));
+        }
+        drop(known);
+        let main = Self::open_db(slf, None, None, false, false, true, false, false, false)?;
+        *this.main.lock().unwrap_or_else(PoisonError::into_inner) = Some(main.clone_ref(slf.py()));
+        Ok(main)
     }
 
     /// A spare snapshot, at the newest state.
@@ -169,6 +185,7 @@ pub fn open_raw(
         closed: Arc::default(),
         spares: Arc::new(Spares::new(RefCell::default())),
         databases: Mutex::default(),
+        main: Mutex::default(),
         path,
         read_only: readonly,
     })
@@ -196,7 +213,7 @@ impl Environment {
     ) -> PyResult<Transaction> {
         let db = match db {
             Some(db) => db.unbind(),
-            None => Self::open_db(slf, None, None, false, false, true, false, false, false)?,
+            None => Self::main(slf)?,
         };
         Transaction::begin(slf, db, parent.as_ref(), write, buffers)
     }
