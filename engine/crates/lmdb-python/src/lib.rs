@@ -1,8 +1,8 @@
 //! py-lmdb's names over encrypted environments: the extension module below `lumocrypt.lmdb`.
 //!
 //! An `Environment`'s transactions and cursors are Python objects, so nothing of Rust's lifetimes keeps them in order.
-//! [`state`] does: a transaction that ends closes its cursors and ends those within it first, and what has ended says so. The
-//! interpreter's lock guards all of it; the module is never loaded without one.
+//! [`state`] does: a transaction that ends closes its cursors and ends those within it first, and what has ended says
+//! so. The interpreter's lock guards all of it; the module is never loaded without one.
 
 use pyo3::prelude::*;
 

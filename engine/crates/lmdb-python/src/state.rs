@@ -15,8 +15,8 @@ use crate::errors::{raise, refuse};
 /// Something that only a thread with the interpreter's lock touches.
 pub struct Guarded<T>(T);
 
-// SAFETY: Every use is in a method of a Python object, which runs with the interpreter's lock. abi3 modules are not loaded by
-// an interpreter without one.
+// SAFETY: Every use is in a method of a Python object, which runs with the interpreter's lock. abi3 modules are not
+// loaded by an interpreter without one.
 unsafe impl<T> Send for Guarded<T> {}
 // SAFETY: As above.
 unsafe impl<T> Sync for Guarded<T> {}

@@ -5,7 +5,7 @@
 struct lumo_view;
 struct lumo_cache;
 
-/* cache.c */
+/* cache.c and view.c */
 static struct lumo_cache *lumo_cache_new(MDB_env *env);
 static void lumo_cache_free(MDB_env *env);
 static struct lumo_view *lumo_view_new(void);

@@ -1,7 +1,7 @@
 //! Every fault of LMDB 1.0.2 that an edit mends: there in the library as it is, gone in ours.
 //!
-//! Each case is a process, since some end in an abort. `cargo test --release --features stock,small-lists` takes seconds;
-//! without `small-lists` transactions spill where they do in production, which takes minutes.
+//! Each case is a process, since some end in an abort. `cargo test --release --features stock,small-lists` takes
+//! seconds; without `small-lists` transactions spill where they do in production, which takes minutes.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

@@ -1,8 +1,8 @@
 //! What LMDB's callbacks do: seal and open pages with the engine's suites, authenticate meta pages, sum pages.
 //!
-//! A page is 16 bytes of clear header (its number and its transaction), ciphertext, 24 random bytes of nonce and 16 of tag.
-//! LMDB's own nonce, number and transaction, repeats: after aborted transactions, spills and compacting copies. So it is
-//! authenticated, with the environment's UUID and the key's id, and nothing relies on it.
+//! A page is 16 bytes of clear header (its number and its transaction), ciphertext, 24 random bytes of nonce and 16
+//! of tag. LMDB's own nonce, number and transaction, repeats: after aborted transactions, spills and compacting
+//! copies. So it is authenticated, with the environment's UUID and the key's id, and nothing relies on it.
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -106,8 +106,8 @@ impl PageCipher {
     pub(crate) unsafe fn install(&self, env: *mut MDB_env) -> Result<()> {
         let address: *const PageCipher = self;
         let key = MDB_val { mv_size: size_of_val(&address), mv_data: (&raw const address).cast_mut().cast() };
-        // SAFETY: LMDB copies the key's bytes, which are an address. It calls back with them only while the environment is
-        // there, and our caller keeps `self` until then.
+        // SAFETY: LMDB copies the key's bytes, which are an address. It calls back with them only while the
+        // environment is there, and our caller keeps `self` until then.
         unsafe {
             let rc = match self.suite {
                 Some(_) => lmdb_sys::mdb_env_set_encrypt(env, Some(page), &key, TAIL as c_uint),
@@ -147,8 +147,8 @@ impl PageCipher {
 
 /// LMDB's `MDB_enc_func`.
 ///
-/// The tail follows the ciphertext both where pages are sealed and where they are opened, so nonce and tag are where the
-/// engine's suites want them. On failure nothing of the plaintext is in `dst`.
+/// The tail follows the ciphertext both where pages are sealed and where they are opened, so nonce and tag are where
+/// the engine's suites want them. On failure nothing of the plaintext is in `dst`.
 unsafe extern "C" fn page(src: *const MDB_val, dst: *mut MDB_val, key: *const MDB_val, seal: c_int) -> c_int {
     // SAFETY: LMDB gives three keys: what `install` gave it, a header of 16 bytes, and a tail of `TAIL` behind the
     // ciphertext, which is looked at here. Source and destination are as long as it says and do not overlap.

@@ -1,7 +1,7 @@
 //! Copies of an environment while it is used: smaller ones, and under another key.
 //!
-//! LMDB's own compacting copy has no MAC on its meta pages and fails where files are opened with O_DIRECT, so this is one
-//! through ordinary transactions. It sees one snapshot; whoever writes meanwhile goes on.
+//! LMDB's own compacting copy has no MAC on its meta pages and fails where files are opened with O_DIRECT, so this is
+//! one through ordinary transactions. It sees one snapshot; whoever writes meanwhile goes on.
 
 use std::fs::File;
 use std::io::Write;
@@ -21,8 +21,8 @@ use crate::transaction::{Database, Put, Txn, WriteTxn};
 const PORTION: usize = 64 << 20;
 
 impl Environment {
-    /// Copies what is there into a new environment, which `options` say the protection and the identity of: another data key
-    /// must come with another identity. It takes over the size of pages unless they name one.
+    /// Copies what is there into a new environment, which `options` say the protection and the identity of: another
+    /// data key must come with another identity. It takes over the size of pages unless they name one.
     ///
     /// The copy is durable when this returns. If it fails, what there is of it is removed.
     pub fn copy_compact(&self, path: impl AsRef<Path>, options: Options) -> Result<()> {
@@ -110,8 +110,8 @@ impl Environment {
         self.copy_compact(path, self.options().again())
     }
 
-    /// Copies the environment as it is, header region and all, into a file that is empty and open for writing: same key, same
-    /// pages, nothing is opened.
+    /// Copies the environment as it is, header region and all, into a file that is empty and open for writing: same
+    /// key, same pages, nothing is opened.
     pub fn copy_plain(&self, mut file: &File) -> Result<()> {
         let inner = self.inner()?;
         file.write_all(&self.header()?).map_err(system)?;

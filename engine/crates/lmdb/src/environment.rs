@@ -44,7 +44,8 @@ impl Drop for Inner {
             // SAFETY: Transactions keep the environment, so there is none left.
             unsafe { sys::mdb_env_close(self.env) };
         }
-        // A forked child leaves its parent's environment as it is: closing would free what another thread may have locked.
+        // A forked child leaves its parent's environment as it is: closing would free what another thread may have
+        // locked.
     }
 }
 

@@ -4,8 +4,9 @@
 //! process), [`transaction`], [`cursor`], [`copy`] (compacting, also under a new key). LMDB itself, with its edits, is
 //! `lumocrypt-lmdb-sys`.
 //!
-//! Every environment is mapped in chunks (`MDB_REMAP_CHUNKS`): nothing is reserved, so the map's size is no worry. Every page
-//! is sealed, or has a checksum; every meta page has a MAC. `docs/lmdb-notes.md` says why things are as they are.
+//! Every environment is mapped in chunks (`MDB_REMAP_CHUNKS`): nothing is reserved, so the map's size is no worry.
+//! Every page is sealed, or has a checksum; every meta page has a MAC. `docs/lmdb-notes.md` says why things are as
+//! they are.
 
 pub mod cipher;
 pub mod copy;

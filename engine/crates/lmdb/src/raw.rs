@@ -1,7 +1,9 @@
-//! An open environment without lifetimes: for bindings of other languages, which keep transactions and cursors in objects.
+//! An open environment without lifetimes: for bindings of other languages, which keep transactions and cursors in
+//! objects.
 //!
-//! Whoever uses this sees to it himself that a cursor is closed before its transaction ends, that a transaction that writes
-//! stays in its thread, and that nothing of a parent process is touched in a forked child ([`RawEnvironment::is_ours`]).
+//! Whoever uses this sees to it himself that a cursor is closed before its transaction ends, that a transaction that
+//! writes stays in its thread, and that nothing of a parent process is touched in a forked child
+//! ([`RawEnvironment::is_ours`]).
 
 use std::ffi::c_int;
 use std::sync::Arc;

@@ -98,8 +98,8 @@ impl Txn {
         unsafe { sys::mdb_txn_id(self.txn) as u64 }
     }
 
-    /// The value of a key; the first, if there are several. It stays until the transaction ends or writes, and so do from
-    /// then on all pages that the transaction reads: [`get_to`](Self::get_to) needs less memory.
+    /// The value of a key; the first, if there are several. It stays until the transaction ends or writes, and so do
+    /// from then on all pages that the transaction reads: [`get_to`](Self::get_to) needs less memory.
     pub fn get(&self, database: Database, key: &[u8]) -> Result<Option<&[u8]>> {
         if !self.held.replace(true) {
             // SAFETY: The transaction has not ended.
