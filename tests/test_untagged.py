@@ -227,3 +227,15 @@ def test_sources_that_end_within_a_page_are_refused(tmp_path: Path, suite: str) 
     with pytest.raises(ValueError, match="whole pages only"):
         lumocrypt.encrypt(plain, key=key_for(suite), cipher=suite)
     assert plain.read_bytes() == original
+
+
+@pytest.mark.parametrize("cut", [1, 512, 1024, BLOCK - 512, BLOCK])
+def test_an_end_that_was_cut_off_is_an_error(path: Path, suite: str, cut: int) -> None:
+    """A part of the last block, too: nothing reads zeros in its place, and nobody seals any."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    assert not lumocrypt.verify(path, key=key_for(suite))
+    for attempt in ("SELECT count(*) FROM sqlite_schema", "CREATE TABLE more (a)"):
+        with pytest.raises(lumocrypt.TamperedError, match="cut off"):
+            connect(path, suite).execute(attempt)
+    assert path.read_bytes() == whole[:-cut]

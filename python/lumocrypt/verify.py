@@ -25,7 +25,7 @@ _ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What :func:`verify` found."""
+    """What :func:`verify` found. True if that is no damage."""
 
     path: str
     ok: bool
@@ -42,6 +42,9 @@ class VerifyResult:
     #: The same for the cells that name the current WAL.
     cells: Mapping[str, str]
     warnings: list[str]
+
+    def __bool__(self) -> bool:
+        return self.ok
 
 
 @forgetful

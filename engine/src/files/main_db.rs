@@ -359,7 +359,11 @@ impl MainFile {
             }
             sealed_len = have + sealer.overhead();
             storage.read(&mut self.slot[..sealed_len], offset)?;
+            if self.sealer.overhead() == 0 && have < out.len() {
+                self.refuse_missing(storage, index)?;
+            }
         }
+        let sealer = &self.sealer;
         let have = sealed_len - sealer.overhead();
         let sealed = &self.slot[..sealed_len];
         if sealer.open(index, &NO_CONTEXT, sealed, &mut out[..have]).is_ok() {
@@ -491,6 +495,7 @@ impl MainFile {
     }
 
     fn grown_to(&mut self, size: u64) {
+        let size = self.geometry.written_size(size);
         let (before, after) =
             (self.geometry.block_count(self.size.unwrap_or(0)), self.geometry.block_count(size));
         if before <= self.sealed_to {
@@ -500,6 +505,12 @@ impl MainFile {
     }
 
     fn write_block(&mut self, storage: &mut dyn Storage, index: u64, plain: &[u8]) -> Result<()> {
+        if self.geometry.written_size(plain.len() as u64) > plain.len() as u64 {
+            // Without a tag a part of a block could be cut off unnoticed.
+            let mut whole = memory::zeroed(self.geometry.block_size as usize)?;
+            whole[..plain.len()].copy_from_slice(plain);
+            return self.write_block(storage, index, &whole);
+        }
         self.ahead.forget();
         let cached = self.cached.take_if(|cached| cached.index == index);
         let offset = self.geometry.slot_offset(index);
@@ -558,7 +569,8 @@ impl MainFile {
     fn fill_gap(&mut self, storage: &mut dyn Storage, from: u64, to: u64) -> Result<()> {
         let block_size = u64::from(self.geometry.block_size);
         if to / block_size > from / block_size {
-            self.refuse_missing(storage, from.div_ceil(block_size))?;
+            // Without tags a last block that was cut short is missing, too.
+            self.refuse_missing(storage, self.geometry.counted_blocks(from))?;
         }
         let partial = (from % block_size) as usize;
         let mut next = from / block_size;

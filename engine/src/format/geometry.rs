@@ -83,6 +83,17 @@ impl Geometry {
         logical.div_ceil(u64::from(self.block_size))
     }
 
+    /// How many of the blocks of a file of `logical` bytes a length cell counts. A shorter last block without a tag is none of
+    /// them: nothing would tell it from one that was cut.
+    pub fn counted_blocks(&self, logical: u64) -> u64 {
+        if self.overhead == 0 { logical / u64::from(self.block_size) } else { self.block_count(logical) }
+    }
+
+    /// The size of a file of `logical` bytes once its last block was written: without tags that is a whole one.
+    pub fn written_size(&self, logical: u64) -> u64 {
+        if self.overhead == 0 { logical.next_multiple_of(u64::from(self.block_size)) } else { logical }
+    }
+
     fn slot(&self) -> u64 {
         u64::from(self.block_size) + u64::from(self.overhead)
     }

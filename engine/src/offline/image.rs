@@ -185,7 +185,11 @@ impl Image {
                 None
             }
         };
-        let there = blocks.file.geometry.block_count(blocks.file.size);
+        let (geometry, size) = (blocks.file.geometry, blocks.file.size);
+        let there = match blocks.file.superblock.keeps_length {
+            true => geometry.counted_blocks(size),
+            false => geometry.block_count(size),
+        };
         if let Some(length) = length.filter(|length| length.slots > there) {
             notes.lost.push(format!(
                 "the end of the database was cut off: {there} of {} blocks are there",

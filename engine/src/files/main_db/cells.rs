@@ -73,7 +73,7 @@ impl MainFile {
     pub fn check_length(&self, storage: &mut dyn Storage) -> Result<()> {
         let mut before = self.read_length(storage)?;
         loop {
-            let slots = self.geometry.block_count(self.geometry.logical_size(storage.size()?));
+            let slots = self.counted(self.geometry.logical_size(storage.size()?));
             if slots >= before.slots {
                 return Ok(());
             }
@@ -83,6 +83,12 @@ impl MainFile {
             }
             before = after;
         }
+    }
+
+    /// The blocks of a file of `size` bytes that count: before there were length cells, those without a tag that are cut
+    /// short, too.
+    fn counted(&self, size: u64) -> u64 {
+        if self.keeps_length { self.geometry.counted_blocks(size) } else { self.geometry.block_count(size) }
     }
 
     /// The fault of a file of which only `slots` slots are there.
@@ -105,7 +111,7 @@ impl MainFile {
             Some(size) => size,
             None => self.geometry.logical_size(storage.size()?),
         };
-        let slots = self.geometry.block_count(size);
+        let slots = self.counted(size);
         if self.recorded == Some(slots) || !self.keeps_length {
             return Ok(());
         }
@@ -234,7 +240,12 @@ impl MainFile {
     /// else writes to the log or to the main file meanwhile.
     pub fn begin_length(&mut self, storage: &mut dyn Storage) -> Result<()> {
         let cell = self.read_cell(storage)?;
-        write_cells(storage, &self.keys, cell, Length::before(cell))
+        let mut length = Length::before(cell);
+        let size = self.geometry.logical_size(storage.size()?);
+        if length.slots == self.geometry.block_count(size) {
+            length.slots = self.geometry.counted_blocks(size);
+        }
+        write_cells(storage, &self.keys, cell, length)
     }
 
     /// A length cell is kept from here on.
