@@ -121,6 +121,14 @@ pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut
             open.before_sync()?;
             Ok(forward(open))
         }
+        // A transaction has ended, and the lock on the database lasts.
+        SQLITE_FCNTL_COMMIT_PHASETWO => {
+            if let Some((file, base)) = open.main_file() {
+                // The commit stands; the next one tries again.
+                let _ = file.record_unsynced(base);
+            }
+            Ok(forward(open))
+        }
         SQLITE_FCNTL_CKPT_START => {
             open.checkpoint_starts();
             Ok(forward(open))

@@ -501,7 +501,11 @@ impl Shim {
             return Ok(());
         }
         match OwnFile::open(self.host, &path)? {
-            Some(mut log) => WalFile::new(link.file.keys().clone(), true)?.retire(&mut log.base, &mut link),
+            Some(mut log) => {
+                WalFile::new(link.file.keys().clone(), true)?.retire(&mut log.base, &mut link)?;
+                link.file.forget_log();
+                link.file.record_unsynced(link.base)
+            }
             None if cell.active => link.set_cell(false, [0; 16], cell.current, Some(SQLITE_SYNC_NORMAL)),
             None => Ok(()),
         }

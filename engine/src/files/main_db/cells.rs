@@ -124,6 +124,12 @@ impl MainFile {
         Ok(())
     }
 
+    /// A rollback-mode transaction has ended. Where it was synced this is nothing new. With synchronous=OFF nothing ever is,
+    /// and no power cut is promised to be survived; but the end must not be cut off unnoticed.
+    pub fn record_unsynced(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if self.unsynced && self.log.is_none() { self.record_synced(storage) } else { Ok(()) }
+    }
+
     /// Slots are about to be cut off, so that `slots` are left: they need not be there any more. Durable before they go,
     /// or a power cut could leave a shorter file than the cell says.
     pub(super) fn record_cut(&mut self, storage: &mut dyn Storage, slots: u64) -> Result<()> {
