@@ -54,6 +54,8 @@ pub enum Sabotage {
     WalOnce,
     /// A journal that a crash or a failed sync left is not written again before it is played back.
     HotJournal,
+    /// What a failed sync of a journal covered counts as a part of it.
+    JournalOnce,
     /// Blocks that no journal and no log holds are not written again after a sync that failed.
     BlockOnce,
     /// What a checkpoint has copied counts as copied although the sync of it failed.
@@ -103,6 +105,7 @@ fn named(name: &str) -> Option<Sabotage> {
         "cell-once" => Sabotage::CellOnce,
         "wal-once" => Sabotage::WalOnce,
         "hot-journal" => Sabotage::HotJournal,
+        "journal-once" => Sabotage::JournalOnce,
         "block-once" => Sabotage::BlockOnce,
         "backfill-kept" => Sabotage::BackfillKept,
         _ => {

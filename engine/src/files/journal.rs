@@ -49,6 +49,8 @@ struct Segment {
 struct Extent {
     physical: u64,
     payload: usize,
+    /// Where in the logical file its data belong.
+    at: u64,
 }
 
 /// The rollback journal of one connection.
@@ -72,6 +74,8 @@ pub struct JournalFile {
     ours: bool,
     /// Extents that were on disk when the journal was last synced.
     durable: u64,
+    /// The last sync failed: what is behind those may not be on disk.
+    distrusted: bool,
     /// The user accepts that a damaged journal is rolled back as far as it goes.
     accept_damage: bool,
     /// Why the journal is about to be lost although not all of it could be rolled back.
@@ -115,6 +119,7 @@ impl JournalFile {
             preamble_due: false,
             ours: false,
             durable: 0,
+            distrusted: false,
             accept_damage,
             loss: None,
             opened: None,
@@ -159,6 +164,7 @@ impl JournalFile {
         self.preamble_due = false;
         self.ours = false;
         self.durable = 0;
+        self.distrusted = false;
         self.opened = None;
         self.finished = false;
         self.loaded = true;
@@ -248,6 +254,13 @@ impl JournalFile {
 
     /// Fills `buf` from logical `offset`; `false` if the journal ended early, the rest being zero.
     pub fn read(&mut self, storage: &mut dyn Storage, buf: &mut [u8], offset: u64) -> Result<bool> {
+        if self.distrusted {
+            self.drop_unsynced(storage);
+            return Err(Fault::new(
+                FaultClass::Io,
+                "the rollback journal could not be made durable; the next use of the database rolls back what is",
+            ));
+        }
         self.load(storage)?;
         buf.fill(0);
         let end = offset + buf.len() as u64;
@@ -479,7 +492,7 @@ impl JournalFile {
         self.preamble_due = false;
         for (at, data) in parts {
             let payload = MIN_EXTENT_PAYLOAD + data.len();
-            self.extents.push(Extent { physical: self.end, payload });
+            self.extents.push(Extent { physical: self.end, payload, at: *at });
             self.end += self.extent_len(payload);
             self.apply(self.extents.len() - 1, *at, data.len() as u64);
         }
@@ -553,17 +566,50 @@ impl JournalFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
+        // SQLite syncs what a crash left before it has read any of it.
+        self.load(storage)?;
         if self.is_hot() && !sabotage::is(Sabotage::HotJournal) {
             // SQLite makes it durable before it plays it back. It need not be: the transaction may have ended in a sync that
             // failed. Playing back seals blocks that the transaction did not change, and a torn one has to be in here.
             let size = storage.size()?;
             rewrite(storage, 0, size)?;
         }
+        if self.distrusted {
+            self.drop_unsynced(storage);
+        }
         if !sabotage::is(Sabotage::JournalSync) {
-            storage.sync(flags)?;
+            let synced = storage.sync(flags);
+            self.distrusted =
+                synced.is_err() && self.ours && !self.finished && !sabotage::is(Sabotage::JournalOnce);
+            synced?;
         }
         self.durable = self.extents.len() as u64;
         Ok(())
+    }
+
+    /// After a sync that failed nobody knows what is on the disk of what it covered, whatever can be read. SQLite rolls back
+    /// now. It has written no page to the main file whose original is not in the part that was synced before. The
+    /// others it would write again as they are, and sealed again and torn by a power cut they would be lost. So the
+    /// journal ends where it is durable; and so that SQLite does not keep in its cache what it cannot take back then,
+    /// its rollback fails once, and it begins with the next use, as after a crash.
+    fn drop_unsynced(&mut self, storage: &mut dyn Storage) {
+        self.distrusted = false;
+        let mut extents = std::mem::take(&mut self.extents);
+        extents.truncate(self.durable as usize);
+        self.segments.clear();
+        self.size = 0;
+        self.pending.clear();
+        self.trailer = None;
+        self.opened = None;
+        self.end = JOURNAL_PREAMBLE_LEN as u64;
+        for (index, extent) in extents.iter().enumerate() {
+            self.apply(index, extent.at, (extent.payload - MIN_EXTENT_PAYLOAD) as u64);
+            self.end = extent.physical + self.extent_len(extent.payload);
+        }
+        self.preamble_due = extents.is_empty();
+        self.extents = extents;
+        // What cannot be cut off does not count here, and if it does after a crash, it does no harm.
+        let _ = storage.truncate(self.end);
     }
 
     /// Is it a journal that a crash left, and that is being played back?

@@ -21,6 +21,7 @@ use super::wal_index::WalIndex;
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
+use crate::files::disk::sync_folder;
 use crate::files::journal::JournalFile;
 use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
@@ -403,7 +404,13 @@ impl OpenFile {
         match &mut self.content {
             Content::Plain | Content::Gosqlite(_) => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
-            Content::Journal(file, _) => file.sync(&mut self.base, flags)?,
+            Content::Journal(file, _) => {
+                file.sync(&mut self.base, flags)?;
+                if file.is_hot() {
+                    // Whoever made it may not have come to that, and SQLite does it for a journal of its own only.
+                    sync_folder(&self.path)?;
+                }
+            }
             Content::Wal(_, _) => self.sync_wal(flags)?,
             Content::Main(_) => self.sync_main(flags)?,
         }

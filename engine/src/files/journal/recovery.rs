@@ -125,7 +125,7 @@ impl JournalFile {
             return Ok(false);
         }
         memory::reserve(&mut self.extents, 1)?;
-        self.extents.push(Extent { physical: self.end, payload });
+        self.extents.push(Extent { physical: self.end, payload, at: 0 });
         let index = self.extents.len() - 1;
         if !self.open_extent(storage, index)? {
             self.extents.pop();
@@ -138,6 +138,7 @@ impl JournalFile {
             self.opened = None;
             return Ok(false);
         }
+        self.extents[index].at = at;
         self.apply(index, at, len);
         self.end += self.extent_len(payload);
         Ok(true)
@@ -183,7 +184,7 @@ impl JournalFile {
         let readable = self.extents.len();
         let mut durable = 0;
         for number in readable + 1..=readable + NUMBERS_TRIED {
-            self.extents.resize(number + 1, Extent { physical, payload });
+            self.extents.resize(number + 1, Extent { physical, payload, at: 0 });
             if self.open_extent(storage, number)? {
                 durable = self.payload_head().1;
                 break;
