@@ -52,8 +52,6 @@ pub enum Sabotage {
     CellOnce,
     /// The WAL is not written again after a sync that failed.
     WalOnce,
-    /// A journal that a crash or a failed sync left is not written again before it is played back.
-    HotJournal,
     /// What a failed sync of a journal covered counts as a part of it.
     JournalOnce,
     /// Blocks that no journal and no log holds are not written again after a sync that failed.
@@ -104,7 +102,6 @@ fn named(name: &str) -> Option<Sabotage> {
         "copy-once" => Sabotage::CopyOnce,
         "cell-once" => Sabotage::CellOnce,
         "wal-once" => Sabotage::WalOnce,
-        "hot-journal" => Sabotage::HotJournal,
         "journal-once" => Sabotage::JournalOnce,
         "block-once" => Sabotage::BlockOnce,
         "backfill-kept" => Sabotage::BackfillKept,

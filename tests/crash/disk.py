@@ -18,6 +18,8 @@ from .log import Event, Kind
 VOLATILE = "-shm"
 #: What the page cache takes as one.
 PAGE = 4096
+#: What a medium writes as one.
+SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,15 @@ class File:
         change.apply(self.cache)
 
     def _dirty(self, position: int, start: int, end: int) -> None:
-        for page in range(start // PAGE, -(-end // PAGE)) if self.dropped else ():
-            if self.dropped.pop(page, None) is not None:
-                whole = bytes(self.cache[page * PAGE : (page + 1) * PAGE])
-                self.pending.append(Change(position, page * PAGE, whole))
+        again = [page for page in range(start // PAGE, -(-end // PAGE)) if page in self.dropped]
+        medium = self._synced() if again else b""
+        for page in again:
+            del self.dropped[page]
+            # A sector that is written as it is cannot be harmed: the file system writes whole pages all the time.
+            for at in range(page * PAGE, min((page + 1) * PAGE, len(self.cache)), SECTOR):
+                sector = bytes(self.cache[at : at + SECTOR])
+                if sector != medium[at : at + SECTOR]:
+                    self.pending.append(Change(position, at, sector))
 
     def sync(self) -> None:
         """What is pending becomes durable."""

@@ -36,6 +36,7 @@ FAULTS: dict[str, tuple[str, ...]] = {
 #: The same for a medium that fails: scenarios, and which syncs.
 FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "cell-once": (("generations-wal-full", "of the database"),),
+    "journal-once": (("savepoints-delete-full", "of the journal"),),
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
 }

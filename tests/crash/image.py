@@ -11,11 +11,9 @@ from enum import Enum
 from pathlib import Path
 from random import Random
 
-from .disk import PAGE, VOLATILE, Change, Disk, File, put
+from .disk import PAGE, SECTOR, VOLATILE, Change, Disk, File, put
 from .log import Event, Kind
 
-#: What a device writes as one.
-SECTOR = 512
 #: The most that is garbled around the point where the power went.
 GARBLED = 4096
 

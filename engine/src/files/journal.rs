@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::memory;
-use super::storage::{Storage, is_zero, rewrite};
+use super::storage::{Storage, is_zero};
 use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::journal_header::{
@@ -533,12 +533,17 @@ impl JournalFile {
     /// flushed is not needed any more.
     fn finish(&mut self, storage: &mut dyn Storage) -> Result<()> {
         // First the disk: if that fails, SQLite rolls back from this very journal.
-        if storage.size()? > 0 {
-            storage.write(&[0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN], 0)?;
-        }
+        self.write_finish(storage)?;
         self.reset();
         self.finished = true;
         Ok(())
+    }
+
+    fn write_finish(&self, storage: &mut dyn Storage) -> Result<()> {
+        match storage.size()? {
+            0 => Ok(()),
+            _ => storage.write(&[0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN], 0),
+        }
     }
 
     /// Cuts the journal to `size` logical bytes.
@@ -566,19 +571,16 @@ impl JournalFile {
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
-        // SQLite syncs what a crash left before it has read any of it.
-        self.load(storage)?;
-        if self.is_hot() && !sabotage::is(Sabotage::HotJournal) {
-            // SQLite makes it durable before it plays it back. It need not be: the transaction may have ended in a sync that
-            // failed. Playing back seals blocks that the transaction did not change, and a torn one has to be in here.
-            let size = storage.size()?;
-            rewrite(storage, 0, size)?;
-        }
         if self.distrusted {
             self.drop_unsynced(storage);
         }
         if !sabotage::is(Sabotage::JournalSync) {
-            let synced = storage.sync(flags);
+            let mut synced = storage.sync(flags);
+            if synced.is_err() && self.finished && !sabotage::is(Sabotage::JournalOnce) {
+                // The end of a transaction, in the one write that says so. If that is not on the disk, the journal would
+                // count again after a power cut, over whatever is committed later.
+                synced = self.write_finish(storage).and_then(|()| storage.sync(flags));
+            }
             self.distrusted =
                 synced.is_err() && self.ours && !self.finished && !sabotage::is(Sabotage::JournalOnce);
             synced?;
@@ -608,8 +610,18 @@ impl JournalFile {
         }
         self.preamble_due = extents.is_empty();
         self.extents = extents;
-        // What cannot be cut off does not count here, and if it does after a crash, it does no harm.
-        let _ = storage.truncate(self.end);
+        // What cannot be cut off does not count here. For whoever opens it next it does: SQLite's own fate.
+        let _ = storage.truncate(if self.preamble_due { 0 } else { self.end });
+    }
+
+    /// The journal is closed: whoever opens it next finds nothing in it that may not be on the disk.
+    ///
+    /// Errors: those of writing what is collected.
+    pub fn close(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        if self.distrusted {
+            self.drop_unsynced(storage);
+        }
+        self.flush(storage)
     }
 
     /// Is it a journal that a crash left, and that is being played back?

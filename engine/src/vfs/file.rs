@@ -405,6 +405,8 @@ impl OpenFile {
             Content::Plain | Content::Gosqlite(_) => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
             Content::Journal(file, _) => {
+                // SQLite syncs what a crash left before it reads any of it.
+                file.size(&mut self.base)?;
                 file.sync(&mut self.base, flags)?;
                 if file.is_hot() {
                     // Whoever made it may not have come to that, and SQLite does it for a journal of its own only.
@@ -602,7 +604,7 @@ impl OpenFile {
         match &mut self.content {
             Content::Journal(file, main) => {
                 // An error here is one that SQLite would not have seen either: close does not report.
-                let _ = file.flush(&mut self.base);
+                let _ = file.close(&mut self.base);
                 // SAFETY: SQLite closes a journal before its main database.
                 if let Some(main) = unsafe { main.as_mut() } {
                     main.journal = std::ptr::null_mut();
