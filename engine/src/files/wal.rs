@@ -4,6 +4,7 @@
 //! SQLite writes them in two calls, and may later write either again, so a slot is assembled in memory and
 //! written when it is whole; a part of a slot that this transaction wrote before is patched in place.
 
+pub mod chain;
 mod generation;
 mod transaction;
 
@@ -19,6 +20,7 @@ use crate::format::cell::Cell;
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
+use chain::Chain;
 use generation::salts_of;
 use transaction::Transaction;
 
@@ -27,7 +29,7 @@ pub const SQLITE_HEADER: usize = 32;
 /// SQLite's frame header (wal.c, WAL_FRAME_HDRSIZE).
 pub const FRAME_HEADER: usize = 24;
 /// Where a frame header has the database's size after a commit, zero in every other frame (wal.c).
-pub const COMMIT_MARK: std::ops::Range<usize> = 4..8;
+const COMMIT_MARK: std::ops::Range<usize> = 4..8;
 /// What the log needs of the main file that it belongs to.
 pub trait MainLink {
     /// The current WAL cell.
@@ -265,24 +267,33 @@ impl WalFile {
         Ok(true)
     }
 
-    /// Recovery ends at frame `index`, which does not open. A power cut may leave that, and so may damage. If a
-    /// frame of the same generation behind it opens and ends a transaction, there were commits, which are going to
-    /// be written over.
+    /// Recovery ends at frame `index`, which does not open. A power cut may leave that, and so may damage. If frames of
+    /// the same generation behind it open, go on from each other as SQLite wants it and end a transaction, there were
+    /// commits, which are going to be written over. What a transaction left that never committed ends none: SQLite
+    /// writes its commit frame with salts and checksum of zero as long as headers in front of it are still to be
+    /// written again.
     fn search_behind(&mut self, storage: &mut dyn Storage, index: u64) {
         let Some(log) = &mut self.log else { return };
         if std::mem::replace(&mut log.searched, true) {
             return;
         }
+        let mut chain = Chain::of(&log.sqlite);
+        chain.skip();
         let slot_len = (log.plain_len() + self.sealer.overhead()) as u64;
         let frames = storage.size().unwrap_or(0).saturating_sub(WAL_FRAMES_OFFSET) / slot_len;
-        // Recovery does not depend on what is found, nor on whether it can be read.
-        if let Some(behind) = (index + 1..frames)
-            .find(|behind| self.open_slot(storage, *behind, None).unwrap_or(false) && is_commit(&self.plain))
-        {
-            self.loss = Some(format!(
-                "frame {index} does not authenticate, and recovery ends there; frame {behind} behind it does, and ends \
-                 a transaction"
-            ));
+        for behind in index + 1..frames {
+            // Recovery does not depend on what is found, nor on whether it can be read.
+            if !self.open_slot(storage, behind, None).unwrap_or(false) {
+                chain.skip();
+            } else if !chain.takes(&self.plain) {
+                return;
+            } else if is_commit(&self.plain) {
+                self.loss = Some(format!(
+                    "frame {index} does not authenticate, and recovery ends there; frame {behind} behind it does, and \
+                     ends a transaction"
+                ));
+                return;
+            }
         }
     }
 
@@ -593,7 +604,7 @@ fn header_of(frame: &[u8]) -> [u8; FRAME_HEADER] {
 }
 
 /// Does this frame end a transaction? Its header then gives the size of the database (wal.c, walEncodeFrame).
-fn is_commit(frame: &[u8]) -> bool {
+pub fn is_commit(frame: &[u8]) -> bool {
     frame[COMMIT_MARK] != [0; 4]
 }
 

@@ -4,7 +4,8 @@ use crate::error::{FaultClass, FileKind, Result};
 use crate::files::journal::JournalFile;
 use crate::files::memory;
 use crate::files::storage::{LONGEST_TRANSFER, Storage};
-use crate::files::wal::{COMMIT_MARK, FRAME_HEADER};
+use crate::files::wal::chain::Chain;
+use crate::files::wal::{FRAME_HEADER, is_commit};
 use crate::format::cell::Cell;
 use crate::format::length::Length;
 use crate::format::wal_header::{
@@ -15,8 +16,10 @@ use crate::keys::file_keys::{FileKeys, Sealer};
 /// What is wrong with a log, or noteworthy.
 #[derive(Default)]
 pub struct LogReport {
-    /// Authentic frames or extents.
+    /// Authentic frames or extents, up to the first that is not.
     pub authentic: u64,
+    /// Frames up to the last commit, by SQLite's rules.
+    pub committed: u64,
     /// Frame or extent, and what is wrong with it.
     pub damaged: Vec<(Option<u64>, String)>,
     /// What is odd but may be honest.
@@ -95,13 +98,13 @@ pub fn verify_wal(
     report.holes_from = Some(length.slots_under(generation, header.main_slots));
     count_frames(wal, &header, &sealer, size, &mut report)?;
     let copied = length.frames_of(generation);
-    if report.authentic < copied {
+    if report.committed < copied {
         let text = format!(
             "a checkpoint has begun to copy {copied} frames, and the log ends after {}: the database holds half a \
              transaction",
-            report.authentic
+            report.committed
         );
-        report.damaged.push((Some(report.authentic), text));
+        report.damaged.push((Some(report.committed), text));
     }
     Ok(report)
 }
@@ -118,8 +121,10 @@ fn count_frames(
     let batch = (LONGEST_TRANSFER / slot_len).max(1);
     let (mut plain, mut slots) = (memory::zeroed(plain_len)?, memory::zeroed(batch * slot_len)?);
     let frames = size.saturating_sub(WAL_FRAMES_OFFSET) / slot_len as u64;
+    // None: what SQLite takes for the log has ended.
+    let mut chain = Some(Chain::of(&header.sqlite));
     let mut gap = None;
-    // The first authentic frame behind the gap, and how many transactions end behind it.
+    // The first frame behind the gap that goes on, and how many transactions end behind it.
     let (mut behind, mut commits) = (None, 0u64);
     for first in (0..frames).step_by(batch) {
         let slots = &mut slots[..(frames - first).min(batch as u64) as usize * slot_len];
@@ -129,21 +134,35 @@ fn count_frames(
             // not authenticate, and that is the end of the log.
             if sealer.open(index, &header.preamble.generation, slot, &mut plain).is_err() {
                 gap.get_or_insert(index);
-            } else if gap.is_some() {
+                if let Some(chain) = &mut chain {
+                    chain.skip();
+                }
+                continue;
+            }
+            report.authentic += u64::from(gap.is_none());
+            // Those of a transaction that was rolled back, or killed before its end, authenticate and do not go on.
+            chain = chain.and_then(|mut chain| chain.takes(&plain).then_some(chain));
+            if chain.is_none() {
+                continue;
+            }
+            if gap.is_some() {
                 behind.get_or_insert(index);
-                commits += u64::from(plain[COMMIT_MARK] != [0; 4]);
-            } else {
-                report.authentic += 1;
+                commits += u64::from(is_commit(&plain));
+            } else if is_commit(&plain) {
+                report.committed = index + 1;
             }
         }
     }
-    if let (Some(gap), Some(behind)) = (gap, behind) {
+    if let (Some(gap), Some(behind)) = (gap, behind)
+        && commits > 0
+    {
         let lost = match commits {
-            0 => String::new(),
-            1 => "; when the database is opened, the commit behind it is lost".to_owned(),
-            _ => format!("; when the database is opened, the {commits} commits behind it are lost"),
+            1 => "the commit behind it is lost".to_owned(),
+            _ => format!("the {commits} commits behind it are lost"),
         };
-        let text = format!("frame {gap} does not authenticate although frame {behind} behind it does{lost}");
+        let text = format!(
+            "frame {gap} does not authenticate although frame {behind} behind it does; when the database is opened, {lost}"
+        );
         report.damaged.push((Some(gap), text));
     }
     Ok(())

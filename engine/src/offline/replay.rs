@@ -8,6 +8,7 @@ use crate::error::{FileKind, Result};
 use crate::files::journal::{JournalFile, SQLITE_MAGIC};
 use crate::files::storage::Storage;
 use crate::files::wal::FRAME_HEADER;
+use crate::files::wal::chain::Chain;
 use crate::format::cell::Cell;
 use crate::format::geometry::LOCK_PAGE_OFFSET;
 use crate::format::length::Length;
@@ -26,8 +27,6 @@ const CHECKSUM_STRIDE: usize = 200;
 const SUPER_TAIL: u64 = 16;
 /// The longest super-journal name that is believed.
 const NAME_MAX: u64 = 64 * 1024;
-/// The magic of a WAL whose checksums are over big-endian words; the other is one less (wal.c, WAL_MAGIC).
-const WAL_MAGIC_BIG_ENDIAN: u32 = 0x377f_0683;
 
 /// What a reader of the logs should know.
 #[derive(Default)]
@@ -188,13 +187,6 @@ pub struct Replay {
     plain: Vec<u8>,
 }
 
-/// How SQLite's checksums over a log begin, as far as that is known.
-struct Start {
-    sum: Option<(u32, u32)>,
-    salts: Option<[u8; 8]>,
-    big_endian: Option<bool>,
-}
-
 /// Frames in commit order, in front of a damaged one and behind it.
 #[derive(Default)]
 struct Committed {
@@ -224,27 +216,22 @@ impl Replay {
             }
             return Ok(None);
         };
-        let (replay, start) = match (newest_header(storage, keys)?, cell) {
+        let (replay, chain) = match (newest_header(storage, keys)?, cell) {
             (Some((header, sealer)), cell) => {
                 if !counts(&header, cell, notes) {
                     return Ok(None);
                 }
-                let start = Start {
-                    sum: Some((be32(&header.sqlite, 24), be32(&header.sqlite, 28))),
-                    salts: header.sqlite[16..24].try_into().ok(),
-                    big_endian: Some(be32(&header.sqlite, 0) == WAL_MAGIC_BIG_ENDIAN),
-                };
                 let generation = header.preamble.generation;
                 let holes_from = length.unwrap_or_default().slots_under(&generation, header.main_slots);
-                (Replay::new(sealer, generation, header.page_size(), Some(holes_from)), start)
+                let replay = Replay::new(sealer, generation, header.page_size(), Some(holes_from));
+                (replay, Chain::of(&header.sqlite))
             }
             (None, Some(cell)) if cell.active => {
                 // The frames are sealed under the generation that the cell names.
                 notes
                     .done
                     .push("the header of the write-ahead log is damaged; its frames were used".to_owned());
-                let start = Start { sum: None, salts: None, big_endian: None };
-                (Replay::new(keys.sealer(FileKind::Wal)?, cell.current, page_size, None), start)
+                (Replay::new(keys.sealer(FileKind::Wal)?, cell.current, page_size, None), Chain::unknown())
             }
             (None, Some(_)) => return Ok(None),
             (None, None) => {
@@ -259,7 +246,7 @@ impl Replay {
         if !is_block_size(replay.page_size) {
             return Ok(None);
         }
-        let committed = replay.scan(storage, start)?;
+        let committed = replay.scan(storage, chain)?;
         let copied = length.unwrap_or_default().frames_of(&replay.generation);
         let committed_to = committed.before.last().map_or(0, |version| version.frame + 1);
         if committed_to < copied && committed.behind.is_empty() {
@@ -293,8 +280,7 @@ impl Replay {
 
     /// Collects what was committed: salts, cumulative checksums and commit marks decide, as in wal.c. Behind a
     /// frame that does not open the chain of checksums begins anew with what the next frame says.
-    fn scan(&mut self, storage: &mut dyn Storage, start: Start) -> Result<Committed> {
-        let Start { mut sum, mut salts, mut big_endian } = start;
+    fn scan(&mut self, storage: &mut dyn Storage, mut chain: Chain) -> Result<Committed> {
         let mut committed = Committed::default();
         let mut uncommitted = Vec::new();
         let mut gaps = Vec::new();
@@ -304,26 +290,12 @@ impl Replay {
                 // Of a transaction with a part missing nothing is taken.
                 uncommitted.clear();
                 gaps.push(frame);
-                sum = None;
+                chain.skip();
                 continue;
             }
-            if self.plain[8..16]
-                != *salts.get_or_insert_with(|| self.plain[8..16].try_into().unwrap_or_default())
-            {
-                break;
+            if !chain.takes(&self.plain) {
+                break; // left from a transaction that did not commit
             }
-            let own = (be32(&self.plain, 16), be32(&self.plain, 20));
-            if let Some(sum) = sum {
-                let order = [false, true]
-                    .into_iter()
-                    .filter(|order| big_endian.is_none_or(|known| known == *order))
-                    .find(|order| self.checksum(sum, *order) == own);
-                if order.is_none() {
-                    break; // left from a transaction that was rolled back
-                }
-                big_endian = order;
-            }
-            sum = Some(own);
             uncommitted.push(Version { page: be32(&self.plain, 0), frame });
             let count = be32(&self.plain, 4);
             if count > 0 {
@@ -338,18 +310,6 @@ impl Replay {
             }
         }
         Ok(committed)
-    }
-
-    fn checksum(&self, start: (u32, u32), big_endian: bool) -> (u32, u32) {
-        let word = |bytes: &[u8]| {
-            let bytes = bytes.try_into().unwrap_or_default();
-            if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-        };
-        let pairs = self.plain[..8].chunks_exact(8).chain(self.plain[FRAME_HEADER..].chunks_exact(8));
-        pairs.fold(start, |(first, second), pair| {
-            let first = first.wrapping_add(word(&pair[..4])).wrapping_add(second);
-            (first, second.wrapping_add(word(&pair[4..])).wrapping_add(first))
-        })
     }
 
     /// Which of the committed frames count.

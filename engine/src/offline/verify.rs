@@ -91,14 +91,14 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
     verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, meter).await?;
     if let Some(fault) = missing_end(&file, files.main, restores)? {
         // A block that a crash tore is no damage where a log holds all of it; one that is missing is.
-        let page = fault.page.filter(|_| wal.authentic == 0 && extents == 0);
+        let page = fault.page.filter(|_| wal.committed == 0 && extents == 0);
         findings.add(FileKind::MainDb, page, &fault.message);
     } else if file.size == 0 {
         findings.warnings.push(
             "the database has a header and no content: its creation was not finished, or it was cut"
                 .to_owned(),
         );
-    } else if wal.authentic == 0 && extents == 0 {
+    } else if wal.committed == 0 && extents == 0 {
         verify_length(&file, files.main, &mut findings)?;
     }
     let [(_, wal_copies), (_, length_copies)] = cells.states();

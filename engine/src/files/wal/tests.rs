@@ -1,3 +1,5 @@
+mod loss;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -327,80 +329,6 @@ fn plaintext_and_foreign_logs_are_errors() {
     bench.keys = Arc::new(other);
     let mut foreign = bench.open();
     assert!(bench.read(&mut foreign, 0, SQLITE_HEADER).is_err());
-}
-
-/// Three commits of one frame each; the bytes of the log.
-fn three_commits(bench: &mut Bench) -> Vec<u8> {
-    let mut wal = bench.open();
-    bench.begin(&mut wal, 5);
-    for index in 0..3 {
-        bench.frame(&mut wal, index, 7);
-    }
-    bench.storage.bytes.clone()
-}
-
-/// What a recovery says that it loses.
-fn loss_in_recovery(bench: &mut Bench) -> Option<String> {
-    let mut wal = bench.open();
-    bench.read(&mut wal, 0, SQLITE_HEADER).unwrap();
-    let frames = (wal.size(&mut bench.storage, &mut bench.main).unwrap() - 32) / FRAME;
-    for index in 0..frames {
-        if bench.whole(&mut wal, index).unwrap() == vec![0; FRAME as usize] {
-            break;
-        }
-    }
-    let loss = wal.take_loss();
-    assert!(wal.take_loss().is_none());
-    loss
-}
-
-#[test]
-fn hazard_4_a_recovery_that_loses_commits_says_so() {
-    let mut bench = Bench::new();
-    let log = three_commits(&mut bench);
-    assert!(loss_in_recovery(&mut bench).is_none());
-    let slot = (log.len() - WAL_FRAMES_OFFSET as usize) / 3;
-    for frame in 0..3 {
-        bench.storage.bytes = log.clone();
-        bench.storage.bytes[WAL_FRAMES_OFFSET as usize + frame * slot + 100] ^= 1;
-        let loss = loss_in_recovery(&mut bench);
-        // Behind the last there is nothing.
-        assert_eq!(loss.is_some(), frame < 2, "{loss:?}");
-    }
-    // Cut off, which is what a crash leaves.
-    bench.storage.bytes.truncate(WAL_FRAMES_OFFSET as usize + slot + 100);
-    assert!(loss_in_recovery(&mut bench).is_none());
-}
-
-#[test]
-fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
-    let mut bench = Bench::new();
-    let mut wal = bench.open();
-    bench.begin(&mut wal, 5);
-    first_frames(&mut bench, &mut wal, 0..3, 9);
-    wal.sync(&mut bench.storage, 2).unwrap();
-    bench.storage.bytes[WAL_FRAMES_OFFSET as usize + 100] ^= 1;
-    assert!(loss_in_recovery(&mut bench).is_none());
-}
-
-#[test]
-fn hazard_4_frames_of_an_earlier_generation_are_no_loss() {
-    let mut bench = Bench::new();
-    three_commits(&mut bench);
-    let mut wal = bench.open();
-    bench.begin(&mut wal, 6);
-    bench.frame(&mut wal, 0, 8);
-    assert!(loss_in_recovery(&mut bench).is_none());
-}
-
-#[test]
-fn hazard_4_a_log_that_is_discarded_on_demand_is_a_loss() {
-    let mut bench = Bench::new();
-    three_commits(&mut bench);
-    bench.main.cell.current = [9; 16];
-    let mut wal = WalFile::new(bench.keys.clone(), true).unwrap();
-    bench.read(&mut wal, 0, SQLITE_HEADER).unwrap();
-    assert!(wal.take_loss().unwrap().contains("discarded on demand"));
 }
 
 /// A real main file as its log sees it.
