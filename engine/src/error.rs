@@ -85,6 +85,8 @@ pub enum FaultClass {
     KdfLimit = 12,
     /// Another database than the one that was asked for.
     WrongDatabase = 13,
+    /// A file that is to become a database and is none yet.
+    NoDatabase = 14,
 }
 
 impl FaultClass {
@@ -104,6 +106,7 @@ impl FaultClass {
             FaultClass::Internal => "internal",
             FaultClass::KdfLimit => "kdf_limit",
             FaultClass::WrongDatabase => "wrong_database",
+            FaultClass::NoDatabase => "no_database",
         }
     }
 }

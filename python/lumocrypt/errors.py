@@ -211,6 +211,8 @@ CLASSES: dict[int, type[CryptError]] = {
     7: InUseError,
     12: KdfLimitError,
     13: WrongDatabaseError,
+    # A file that is no database yet, as one of no bytes.
+    14: CryptError,
 }
 _INVALID_ARGUMENT, _IO, _NO_MEMORY = 8, 9, 10
 

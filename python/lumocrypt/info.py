@@ -63,7 +63,8 @@ def info(path: StrPath, *, uuid: UUID | str | None = None) -> DatabaseInfo:
     ``uuid`` says which database is meant, as for :func:`lumocrypt.connect`.
 
     Raises WrongDatabaseError, NotEncryptedError for another kind of file, HeaderDamagedError,
-    UnsupportedFormatError, FileNotFoundError, IsADirectoryError, PermissionError.
+    UnsupportedFormatError, FileNotFoundError, IsADirectoryError, PermissionError; CryptError itself for a file
+    that is no database yet, since it is empty or its creation was interrupted.
     """
     # Which needs what is here.
     from .identity import inspect_as, resolve_uuid

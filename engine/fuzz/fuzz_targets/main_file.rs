@@ -138,7 +138,7 @@ impl Bench {
             ..OpenOptions::default()
         };
         let mut report = |_, _| true;
-        let files = Files { main: &mut self.disk, wal: None, journal: None };
+        let files = Files { main: &mut self.disk, wal: None, journal: None, exists: &|_| false };
         let _ = verify::verify(files, &options, "fuzz", &mut report);
     }
 }

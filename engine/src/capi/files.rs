@@ -10,7 +10,10 @@ use super::input::{InputFile, new_file};
 use super::work::begin;
 use super::{call, file_name, give, text};
 use crate::error::{Fault, FaultClass, Result};
-use crate::files::storage::Storage;
+use crate::files::redo::{REDO_SUFFIX, redo_path};
+use crate::files::storage::{Storage, is_zero};
+use crate::format::header;
+use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::registry::{self, OpenOptions};
 use crate::offline::convert::{self, Converted};
 use crate::offline::inspect::{self, hex};
@@ -29,7 +32,7 @@ pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut
         // SAFETY: as the caller promises.
         let path = unsafe { file_name(path) }?;
         let mut file = open(host, path)?;
-        let description = inspect::inspect(&mut file.base).map_err(|fault| fault.at_path(path))?;
+        let description = inspect::inspect(&mut file.base).map_err(|fault| placed(host, path, fault))?;
         // SAFETY: as the caller promises.
         unsafe { give(json, &description.to_string()) }
     })
@@ -101,7 +104,7 @@ pub unsafe extern "C" fn lumo_decrypt_file(
         let source = source.to_owned();
         let operation = async move |meter: Rc<Meter>| {
             let done = convert::decrypt(&mut file, &mut target, &options, &source, &meter).await;
-            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+            Ok(describe(&done.map_err(|fault| placed(host, &source, fault))?))
         };
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
@@ -132,9 +135,10 @@ pub unsafe extern "C" fn lumo_verify_file(
                 main: &mut main,
                 wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
                 journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+                exists: &|name| name.exists(),
             };
             let verdict = verify::verify(files, &options, &path, &meter).await;
-            Ok(verdict.map_err(|fault| fault.at_path(path))?.to_string())
+            Ok(verdict.map_err(|fault| placed(host, &path, fault))?.to_string())
         };
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
@@ -144,6 +148,33 @@ pub unsafe extern "C" fn lumo_verify_file(
 pub(super) fn open(host: u32, path: &Path) -> Result<OwnFile> {
     OwnFile::open(host::host(host)?, path)?
         .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
+}
+
+/// `fault` with the name of the database that it is about. A file that looks as if its creation had been interrupted is a
+/// database that was truncated if there is a log beside it.
+pub(super) fn placed(host: u32, path: &Path, fault: Fault) -> Fault {
+    let fault = match fault.class {
+        FaultClass::NoDatabase => match log_beside(host, path) {
+            Ok(Some(suffix)) => header::emptied(suffix),
+            Ok(None) => fault,
+            Err(failure) => failure,
+        },
+        _ => fault,
+    };
+    fault.at_path(path)
+}
+
+/// What the log beside a database ends in, if there is one that counts.
+fn log_beside(host: u32, path: &Path) -> Result<Option<&'static str>> {
+    for suffix in ["-wal", "-journal"] {
+        let Some(mut log) = beside(host, path, suffix)? else { continue };
+        let mut head = [0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
+        log.base.read(&mut head, 0)?;
+        if !is_zero(&head) {
+            return Ok(Some(suffix));
+        }
+    }
+    Ok(redo_path(path).exists().then_some(REDO_SUFFIX))
 }
 
 /// The log of a database, if it is there and has content.

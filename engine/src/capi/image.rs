@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
 
-use super::files::{beside, open, open_options};
+use super::files::{beside, open, open_options, placed};
 use super::input::new_file;
 use super::{call, file_name, give};
 use crate::error::{Fault, FaultClass, Result};
@@ -36,7 +36,7 @@ pub unsafe extern "C" fn lumo_image_open(
             journal: beside(host, path, "-journal")?.map(boxed),
         };
         let exists = |name: &Path| name.exists();
-        let opened = Image::open(files, &options, path, &exists).map_err(|fault| fault.at_path(path))?;
+        let opened = Image::open(files, &options, path, &exists).map_err(|fault| placed(host, path, fault))?;
         // SAFETY: as the caller promises.
         unsafe {
             give(json, &opened.describe().to_string())?;

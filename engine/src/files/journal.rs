@@ -25,8 +25,6 @@ pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd
 const HEADER_LEN: usize = 28;
 /// Where it has the sector size, big-endian, to which it is padded.
 const SECTOR_SIZE: std::ops::Range<usize> = 20..24;
-/// Where it has the page size.
-const PAGE_SIZE: u64 = 24;
 /// What SQLite writes to finish a persistent journal (pager.c, zeroJournalHdr).
 const FINISH_LEN: usize = HEADER_LEN;
 /// Data collected before an extent is written: large enough to make its head and tag cheap.
@@ -458,14 +456,6 @@ impl JournalFile {
         let complete = self.read(storage, &mut header, 0)?;
         let is_header = complete && header.starts_with(&SQLITE_MAGIC);
         Ok(if is_header { u32::from_be_bytes([header[16], header[17], header[18], header[19]]) } else { 0 })
-    }
-
-    /// The size in bytes that the database had before the transaction; 0 if the journal has nothing to roll back.
-    pub fn original_size(&mut self, storage: &mut dyn Storage) -> Result<u64> {
-        let mut page_size = [0u8; 4];
-        let pages = u64::from(self.original_pages(storage)?);
-        self.read(storage, &mut page_size, PAGE_SIZE)?;
-        Ok(pages * u64::from(u32::from_be_bytes(page_size)))
     }
 
     /// Appends one extent with `data` for logical offset `at`, nothing being collected.

@@ -20,6 +20,7 @@ use crate::format::length::Length;
 use crate::keys::file_keys::{FileKeys, Sealer};
 use crate::sabotage::{self, Sabotage};
 pub use cells::CurrentLog;
+pub use freelist::FreePages;
 pub use torn::LostMarks;
 use torn::Overlay;
 

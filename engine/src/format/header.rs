@@ -13,7 +13,7 @@ use crate::crypto::kdf::Argon2Cost;
 use crate::crypto::nonce;
 use crate::crypto::secret::Secret;
 use crate::crypto::suite::SuiteId;
-use crate::error::{Fault, FaultClass, Result};
+use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::keys::cache;
 use crate::keys::file_keys::FileKeys;
 use crate::keys::limits::check_floor;
@@ -117,9 +117,22 @@ pub fn is_unfinished(region: &[u8], size: u64) -> bool {
 /// The fault for a file that [`is_unfinished`].
 pub fn unfinished() -> Fault {
     Fault::new(
-        FaultClass::HeaderDamaged,
-        "The database holds nothing: its creation was interrupted. The next program that writes to it makes it anew.",
+        FaultClass::NoDatabase,
+        "there is no database yet: its creation was interrupted before anything was committed, and nothing is lost. The next \
+         program that writes to the file creates it; if there was one, restore it from a backup",
     )
+}
+
+/// The fault for a file that is empty, or [`is_unfinished`], with a log beside it that ends in `suffix`: a creation leaves none.
+pub fn emptied(suffix: &str) -> Fault {
+    Fault::new(
+        FaultClass::Tampered,
+        format!(
+            "the database file is empty, but its {suffix} file is not: the database was truncated, or the log belongs to \
+             another one. Restore the database, or move the log away to start a new one"
+        ),
+    )
+    .in_file(FileKind::MainDb)
 }
 
 /// The fault for a header that cannot be used, with what to do about it.

@@ -31,6 +31,9 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
     }
     let mut region = vec![0; size.min(HEADER_LEN) as usize];
     file.read(&mut region, 0)?;
+    if header::is_unfinished(&region, size) {
+        return Err(header::unfinished());
+    }
     let parsed = match header::parse(&region) {
         Err(fault) if fault.class == FaultClass::NotEncrypted => {
             let format = if region.starts_with(header::SQLITE_MAGIC) { "sqlite" } else { "unknown" };

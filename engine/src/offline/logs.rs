@@ -26,8 +26,6 @@ pub struct LogReport {
     pub warnings: Vec<String>,
     /// Slots of the main file from here on may be honest holes.
     pub holes_from: Option<u64>,
-    /// Bytes of the database that a rollback would restore.
-    pub restores: u64,
 }
 
 /// Judges a WAL. `None` for a file that is not there.
@@ -175,14 +173,6 @@ pub fn verify_journal(journal: &mut dyn Storage, keys: &std::sync::Arc<FileKeys>
     match file.extents(journal) {
         Ok((authentic, rest)) => {
             report.authentic = authentic;
-            report.restores = file.original_size(journal)?;
-            if authentic > 0 {
-                report.warnings.push(
-                    "a rollback journal lies beside the database: its last transaction was not finished and will be \
-                     rolled back when it is opened"
-                        .to_owned(),
-                );
-            }
             if rest {
                 report.warnings.push(format!(
                     "behind extent {authentic} the rollback journal holds bytes that do not authenticate: a torn \

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod slots;
 pub mod stream;
 pub mod transcode;
+pub mod undo;
 pub mod verify;
 pub mod view;
 pub mod workers;
@@ -60,7 +61,7 @@ impl Unlocked {
         let physical = file.size()?;
         let mut region = vec![0; physical.min(HEADER_LEN) as usize];
         file.read(&mut region, 0)?;
-        if header::is_unfinished(&region, physical) && region.iter().any(|byte| *byte != 0) {
+        if header::is_unfinished(&region, physical) {
             return Err(header::unfinished().at_path(path));
         }
         let header = header::parse(&region).map_err(|fault| fault.at_path(path))?;

@@ -8,16 +8,25 @@ use super::inspect::copy_state;
 use super::logs::{LogReport, verify_journal, verify_wal};
 use super::progress::{Meter, Progress};
 use super::slots::{PAUSE, Slots, TRIES};
+use super::undo::Undo;
 use super::workers::Input;
 use super::{NO_CONTEXT, Unlocked};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::format::header::SQLITE_MAGIC;
+use crate::format::length::counts_slots;
 use crate::keys::registry::OpenOptions;
 
 /// The most damages that are listed one by one.
 const LISTED: usize = 10_000;
+
+/// What is to be said of a rollback journal that is not hot, and of one that is.
+const JOURNAL: [&str; 2] = [
+    "a rollback journal lies beside the database, and nothing is to be rolled back: its transaction has ended",
+    "a rollback journal lies beside the database: its last transaction was not finished and will be rolled back when it \
+     is opened",
+];
 
 /// Collects damages, listing the first [`LISTED`].
 #[derive(Default)]
@@ -51,6 +60,8 @@ pub struct Files<'a> {
     pub wal: Option<&'a mut dyn Storage>,
     /// Its rollback journal, likewise.
     pub journal: Option<&'a mut dyn Storage>,
+    /// Answers for super-journals.
+    pub exists: &'a dyn Fn(&Path) -> bool,
 }
 
 /// Verifies the header, every slot and the logs. The result is the JSON of docs/c-abi.md.
@@ -66,6 +77,12 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
                 "copy {name} of the superblock is of an earlier change than the other: a change of the header is under way, or \
                  was cut short; the next writer completes it"
             ));
+        } else if state == "damaged" && name == "A" && file.size == 0 && !counts_slots(file.header.raw()) {
+            findings.warnings.push(
+                "copy A of the superblock is damaged, which is written last, and there is no content: the creation of the \
+                 database was cut short; the next writer completes it"
+                    .to_owned(),
+            );
         } else if state != "ok" {
             findings.add(FileKind::MainDb, None, &format!("copy {name} of the superblock is {state}"));
         }
@@ -82,23 +99,29 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
     }
     let wal = verify_wal(files.wal, &file.keys, cells.wal_cell(), cells.length())?;
     findings.add_log(FileKind::Wal, &wal);
-    let (mut extents, mut restores) = (0, 0);
+    let (mut extents, mut undo) = (0, None);
     if let Some(journal) = files.journal {
-        let journal = verify_journal(journal, &file.keys)?;
-        (extents, restores) = (journal.authentic, journal.restores);
-        findings.add_log(FileKind::MainJournal, &journal);
+        let report = verify_journal(journal, &file.keys)?;
+        extents = report.authentic;
+        if report.damaged.is_empty() && extents > 0 {
+            undo = Undo::find(journal, files.main, &file, files.exists)?;
+            findings.warnings.push(JOURNAL[usize::from(undo.is_some())].to_owned());
+        }
+        findings.add_log(FileKind::MainJournal, &report);
     }
-    verify_slots(&file, files.main, wal.holes_from, options.threads, &mut findings, meter).await?;
+    let aside = Aside { holes_from: wal.holes_from, undo: undo.as_ref() };
+    verify_slots(&file, files.main, &aside, options.threads, &mut findings, meter).await?;
+    let restores = undo.as_ref().map_or(0, Undo::size);
     if let Some(fault) = missing_end(&file, files.main, restores)? {
         // A block that a crash tore is no damage where a log holds all of it; one that is missing is.
-        let page = fault.page.filter(|_| wal.committed == 0 && extents == 0);
+        let page = fault.page.filter(|_| wal.committed == 0 && undo.is_none());
         findings.add(FileKind::MainDb, page, &fault.message);
     } else if file.size == 0 {
         findings.warnings.push(
             "the database has a header and no content: its creation was not finished, or it was cut"
                 .to_owned(),
         );
-    } else if wal.committed == 0 && extents == 0 {
+    } else if wal.committed == 0 && undo.is_none() {
         verify_length(&file, files.main, &mut findings)?;
     }
     let [(_, wal_copies), (_, length_copies)] = cells.states();
@@ -123,26 +146,49 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
     }))
 }
 
+/// What makes a block that does not open no damage.
+struct Aside<'a> {
+    /// From here on slots may be honest holes.
+    holes_from: Option<u64>,
+    /// A rollback is to come.
+    undo: Option<&'a Undo>,
+}
+
 /// Opens every slot.
 async fn verify_slots(
     file: &Unlocked,
     main: &mut dyn Input,
-    holes_from: Option<u64>,
+    aside: &Aside<'_>,
     threads: Option<usize>,
     findings: &mut Findings,
     meter: &Meter,
 ) -> Result<()> {
     let progress = Progress::new(file.size, meter);
-    let mut add = |(index, reason)| findings.add(FileKind::MainDb, Some(index), reason);
-    Slots::new(file, holes_from)?.verify(main, threads, progress, &mut add).await?;
+    let block_size = u64::from(file.geometry.block_size);
+    let mut mended = 0u64;
+    let mut add = |index, reason: &str| {
+        if aside.undo.is_some_and(|undo| undo.mends(index, block_size)) {
+            mended += 1;
+        } else {
+            findings.add(FileKind::MainDb, Some(index), reason);
+        }
+    };
+    let slots = Slots::new(file, aside.holes_from)?;
+    slots.verify(main, threads, progress, &mut |(index, reason)| add(index, reason)).await?;
     // As it was at the start: a writer may have extended the file since.
     let torn = file.physical.saturating_sub(file.geometry.physical_size(file.size));
     if torn > 0 {
-        findings.add(
-            FileKind::MainDb,
-            Some(file.geometry.block_count(file.size)),
+        add(
+            file.geometry.block_count(file.size),
             &format!("the file ends in {torn} bytes that are no whole block: it was cut"),
         );
+    }
+    if mended > 0 {
+        let (blocks, them) = if mended == 1 { ("1 block does", "it") } else { (&*format!("{mended} blocks do"), "them") };
+        findings.warnings.push(format!(
+            "{blocks} not authenticate, and the rollback restores or removes all that was in {them}: a crash may have \
+             torn {them}"
+        ));
     }
     Ok(())
 }

@@ -22,6 +22,7 @@ use crate::files::redo::{REDO_SUFFIX, redo_path};
 use crate::files::storage::{Storage, is_zero};
 use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
+use crate::format::header;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
 use crate::locks::{self, Lock, Rank};
@@ -425,16 +426,7 @@ impl Shim {
         for (suffix, log) in ["-wal", "-journal", REDO_SUFFIX].into_iter().zip(logs_of(path)) {
             // A change of the data key is never finished while its file is there.
             if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
-                let fault = Fault::new(
-                    FaultClass::Tampered,
-                    format!(
-                        "the database file is empty, but its {suffix} file is not: the database was truncated, or the \
-                         log belongs to another one. Restore the database, or move the log away to start a new one"
-                    ),
-                )
-                .in_file(FileKind::MainDb)
-                .at_path(path);
-                return Err(fault);
+                return Err(header::emptied(suffix).at_path(path));
             }
         }
         Ok(())

@@ -18,7 +18,8 @@ fn code_of(fault: &Fault) -> c_int {
         FaultClass::NotEncrypted
         | FaultClass::HeaderDamaged
         | FaultClass::UnsupportedFormat
-        | FaultClass::WrongDatabase => SQLITE_NOTADB,
+        | FaultClass::WrongDatabase
+        | FaultClass::NoDatabase => SQLITE_NOTADB,
         FaultClass::Tampered => SQLITE_IOERR_DATA,
         // Not SQLITE_BUSY, which would make SQLite wait its whole busy timeout for what no waiting changes.
         FaultClass::InUse => SQLITE_CANTOPEN,
