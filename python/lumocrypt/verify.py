@@ -68,8 +68,8 @@ def verify(
 
     Damaged blocks do not raise: they are in the result. Raises WrongKeyError, KeyRequiredError,
     NotEncryptedError, WrongDatabaseError, HeaderDamagedError (nothing can be checked then),
-    UnsupportedFormatError, InUseError; CryptError itself for a file that is no database yet, since it is empty or its
-    creation was interrupted before anything was committed: whoever writes to it next makes it one.
+    UnsupportedFormatError, InUseError; CryptError itself for a file that is no database yet, since it is
+    empty or its creation was interrupted before anything was committed: the next writer makes it one.
     """
     hidden = Hidden(key)
     del key

@@ -186,6 +186,8 @@ class Trial:
     recorder: Recorder
     random: Random
     lies: Lies
+    #: On a medium that fails.
+    failing: bool = False
 
     def run(
         self, flavour: Flavour, recording: Recording, states: int
@@ -217,6 +219,8 @@ class Trial:
             yield crash, story, f"while it was recovered: {type(error).__name__}: {error}"
             return
         for again in self.crashes(flavour, recording, setup, RECOVERY):
+            # What the first crash tore is still there.
+            again.image.killed &= crash.image.killed
             yield again, story, self.judge(flavour, again)
 
     def crashes(
@@ -244,7 +248,10 @@ class Trial:
         """What is wrong after a crash, or None."""
         crash.image.write(self.folder)
         with_other = self.scenario.setup.with_other
-        return judge(self.folder, flavour, crash.allowed, self.random, with_other=with_other)
+        killed = None if self.failing else crash.image.killed
+        return judge(
+            self.folder, flavour, crash.allowed, self.random, with_other=with_other, killed=killed
+        )
 
 
 def in_setup(flavour: Flavour, setup: Setup) -> Flavour:

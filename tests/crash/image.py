@@ -49,6 +49,8 @@ class Image:
     undone: list[tuple[int, str]] = field(default_factory=list)
     #: How it came about, for people.
     story: str = ""
+    #: The process died, and the power did not fail.
+    killed: bool = False
 
     def digest(self) -> bytes:
         """Equal for equal files."""
@@ -83,7 +85,7 @@ def killed(disk: Disk, event: Event | None, random: Random) -> Image:
             put(content, event.number, event.data[:cut])
             files[file.name] = bytes(content)
             story = f"killed in a write to {file.name}, {cut} of {len(event.data)} bytes"
-    return Image(files, story=story)
+    return Image(files, story=story, killed=True)
 
 
 def cut_off(
