@@ -39,6 +39,15 @@ FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "journal-once": (("savepoints-delete-full", "of the journal"),),
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
+    "hot-journal": (("pairs-persist-full", "of the journal"),),
+    "block-once": (("holes-delete-full", "of the database"), ("sizes-delete-full-incremental", "of the database")),
+    "backfill-kept": (("checkpoints-wal-full", "of the database"),),
+}
+
+#: Where no crash shows it but an attack does: tests that fail with such an engine.
+ATTACKS: dict[str, str] = {
+    "missing-end": "test_attack_length.py::test_an_old_journal_that_restores_a_longer_database",
+    "copied-frames": "test_attack_length.py::test_frames_that_a_checkpoint_has_copied_cannot_go",
 }
 
 
