@@ -39,7 +39,6 @@ FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "journal-once": (("savepoints-delete-full", "of the journal"),),
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
-    "hot-journal": (("pairs-persist-full", "of the journal"),),
     "block-once": (("holes-delete-full", "of the database"), ("sizes-delete-full-incremental", "of the database")),
     "backfill-kept": (("checkpoints-wal-full", "of the database"),),
 }
