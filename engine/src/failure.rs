@@ -4,15 +4,24 @@
 //! knows this library can tell its user which page of which file failed, and why.
 //!
 //! Not every failure becomes an error that somebody sees: SQLite passes over some, and some are another library's in
-//! the same thread. So the record names the library and the connection that it belongs to, and [`behind`] hands it out
-//! only for an error that is theirs.
+//! the same thread. So the record names the library and the connection that it belongs to, and is handed out only for an error that is
+//! theirs (`vfs/blame.rs`).
 
 use std::cell::RefCell;
 
 use crate::error::Fault;
 use crate::paths;
-use crate::vfs::host;
-use crate::vfs::mains::{self, Says};
+
+/// What a connection says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Says {
+    /// Its last call failed with this code, and this is its message.
+    This,
+    /// Something else: its last call succeeded, or failed otherwise.
+    Otherwise,
+    /// It is not known, or has no file of ours open.
+    Unknown,
+}
 
 thread_local! {
     static LAST: RefCell<Option<Fault>> = const { RefCell::new(None) };
@@ -26,15 +35,6 @@ pub fn record(fault: Fault) {
 /// Takes the calling thread's last failure, leaving none.
 pub fn take() -> Option<Fault> {
     replace(None)
-}
-
-/// Takes the calling thread's last failure if it may be what an error of the library `host` with the text `message` is
-/// about, and says whether its connection confirms that.
-pub fn behind(host: u32, message: &str) -> Option<(Fault, Says)> {
-    let fault = take().filter(|fault| fault.host == Some(host))?;
-    let api = host::host(host).ok()?.api;
-    let says = mains::ask(&api, fault.connection, fault.code, message);
-    Some((fault, says))
 }
 
 /// A connection is closing: what it failed in is of no interest any more.

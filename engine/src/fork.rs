@@ -8,24 +8,21 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::crypto::nonce;
-use crate::format::recent;
-use crate::keys::{cache, registry, unlocked};
-use crate::stats;
-use crate::vfs::{host, map};
+use crate::locks;
 
 thread_local! {
     /// What the thread that is forking holds.
-    static HELD: RefCell<Option<[Box<dyn Any>; 7]>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
-/// Has the C library call the handlers below. Every way into the engine that takes a lock comes by here first.
-pub fn watch() {
+/// Has the C library call the handlers below. Every way into the engine that takes a lock comes by here first. `prepare` is
+/// called before: it finds what cannot be looked for while another thread forks.
+pub fn watch(prepare: fn()) {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     if WATCHED.load(Ordering::Acquire) {
         return;
     }
-    nonce::prepare();
+    prepare();
     // Two threads may both get here, which the handlers allow for; a lock would not survive `fork`.
     #[cfg(unix)]
     // SAFETY: the handlers are `extern "C"`, do not unwind, and live as long as the library, which stays loaded.
@@ -42,15 +39,7 @@ extern "C" fn before() {
         if let Ok(mut held) = held.try_borrow_mut()
             && held.is_none()
         {
-            *held = Some([
-                registry::hold(),
-                unlocked::hold(),
-                cache::hold(),
-                recent::hold(),
-                host::hold(),
-                map::hold(),
-                stats::hold(),
-            ]);
+            *held = Some(locks::hold_all());
         }
     });
 }

@@ -19,4 +19,5 @@ pub mod paths;
 pub mod room;
 pub mod sabotage;
 pub mod stats;
+pub mod threads;
 pub mod vfs;

@@ -9,8 +9,13 @@
 //!
 //! Builds with debug assertions, the engine's unit tests and the feature `fault-injection` check both, and panic. In a
 //! release a [`Lock`] is a `Mutex` whose poison is ignored: a panic leaves nothing half done under any of them that matters.
+//!
+//! What outlives a call is a [`Lasting`] lock, or one that was given to [`Lock::enrol`]: `fork` takes all of these
+//! ([`hold_all`]).
 
+use std::any::Any;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// The order of locks; what is held at once is taken from the top down. But for [`Rank::Derivation`] and `fork`, which
@@ -80,6 +85,83 @@ impl<T> Lock<T> {
     /// The value, of a lock that nobody has any more.
     pub fn into_inner(self) -> T {
         self.mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A lock of the whole process, which `fork` takes from its first use on.
+pub struct Lasting<T> {
+    lock: Lock<T>,
+    is_enrolled: AtomicBool,
+}
+
+impl<T: Send> Lasting<T> {
+    /// Around `value`.
+    pub const fn new(rank: Rank, value: T) -> Lasting<T> {
+        Lasting { lock: Lock::new(rank, value), is_enrolled: AtomicBool::new(false) }
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&'static self) -> Guard<'static, T> {
+        if !self.is_enrolled.load(Ordering::Acquire) {
+            self.lock.enrol();
+            self.is_enrolled.store(true, Ordering::Release);
+        }
+        self.lock.lock()
+    }
+}
+
+/// The locks that `fork` takes. Not a [`Lock`]: it is taken by threads that hold others, for a moment.
+static ENROLLED: Mutex<Vec<&'static dyn Hold>> = Mutex::new(Vec::new());
+
+fn enrolled() -> MutexGuard<'static, Vec<&'static dyn Hold>> {
+    ENROLLED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A lock, whatever it guards.
+trait Hold: Sync {
+    fn rank(&self) -> Rank;
+    fn hold(&'static self) -> Box<dyn Any>;
+}
+
+impl<T: Send> Hold for Lock<T> {
+    fn rank(&self) -> Rank {
+        self.rank
+    }
+
+    fn hold(&'static self) -> Box<dyn Any> {
+        Box::new(self.lock())
+    }
+}
+
+/// Where a lock is: one order for locks of the same rank.
+fn address(lock: &'static dyn Hold) -> usize {
+    std::ptr::from_ref(lock).cast::<()>() as usize
+}
+
+impl<T: Send> Lock<T> {
+    /// From here on `fork` takes this lock, too. To be called before another thread can.
+    pub fn enrol(&'static self) {
+        let mut enrolled = enrolled();
+        // Two threads may be the first to use it.
+        if !enrolled.iter().any(|lock| address(*lock) == address(self)) {
+            enrolled.push(self);
+        }
+    }
+}
+
+/// Every lock that was enrolled, in their order, and the list of them: a thread that uses one for the first time waits.
+///
+/// The list is taken last. A thread that enrols a lock may hold others, and gets both while this waits for those; then
+/// all is given back and taken again.
+pub fn hold_all() -> Box<dyn Any> {
+    loop {
+        let mut all = enrolled().clone();
+        all.sort_by_key(|lock| (lock.rank(), address(*lock)));
+        let held: Vec<_> = all.iter().map(|lock| lock.hold()).collect();
+        let list = enrolled();
+        if list.len() == all.len() {
+            return Box::new((held, list));
+        }
     }
 }
 
@@ -235,6 +317,32 @@ mod tests {
         // Another thread's locks are its own.
         let _held = OUTER.lock();
         std::thread::scope(|scope| scope.spawn(calls_out).join()).expect("no panic");
+    }
+
+    #[test]
+    fn hold_all_takes_what_was_used_once_and_what_was_enrolled() {
+        static USED: Lasting<u32> = Lasting::new(Rank::Mains, 0);
+        static UNUSED: Lasting<u32> = Lasting::new(Rank::Mains, 0);
+        static GIVEN: Lock<u32> = Lock::new(Rank::Maps, 0);
+        drop(USED.lock());
+        drop(USED.lock());
+        GIVEN.enrol();
+        GIVEN.enrol();
+        let is_free = |lock: &Lock<u32>| lock.mutex.try_lock().is_ok();
+        assert!(is_free(&USED.lock) && is_free(&GIVEN));
+        let held = hold_all();
+        assert!(!is_free(&USED.lock) && !is_free(&GIVEN) && is_free(&UNUSED.lock));
+        std::thread::scope(|scope| {
+            // The first use of a lock waits until the others are free.
+            let first = scope.spawn(|| drop(UNUSED.lock()));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(!first.is_finished());
+            drop(held);
+        });
+        assert!(is_free(&USED.lock) && is_free(&GIVEN));
+        let held = hold_all();
+        assert!(!is_free(&UNUSED.lock));
+        drop(held);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! to: three plain additions, without a bus lock and without a cache line that threads pass to and fro. Asking adds up
 //! the files that are open and what closed ones have left.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
@@ -12,7 +11,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use crate::error::FileKind;
-use crate::locks::{Guard, Lock, Rank};
+use crate::locks::{Guard, Lasting, Rank};
 
 /// One operation of this many is timed, unless a recorder wants all of them timed: the clock costs more than the rest
 /// of the counting. The time of the others is estimated from it.
@@ -84,18 +83,13 @@ struct Files {
     opened: u64,
 }
 
-static FILES: Lock<Files> = Lock::new(
+static FILES: Lasting<Files> = Lasting::new(
     Rank::Counters,
     Files { open: Vec::new(), closed: [[Sums { count: 0, bytes: 0, nanoseconds: 0 }; 2]; KINDS], opened: 0 },
 );
 
 fn files() -> Guard<'static, Files> {
     FILES.lock()
-}
-
-/// Keeps everybody else out of what is kept here until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    Box::new(files())
 }
 
 /// Adds where only one thread at a time writes.
@@ -205,8 +199,8 @@ impl Stats {
         }
     }
 
-    /// All counters as JSON (docs/c-abi.md).
-    pub fn to_json(&self) -> String {
+    /// All counters, and how often the KDF has run, as JSON (docs/c-abi.md).
+    pub fn to_json(&self, kdf_runs: u64) -> String {
         let files = self.files();
         let sum = |direction: &str| -> u64 {
             ["main", "journal", "wal"].iter().filter_map(|kind| files[kind][direction].as_u64()).sum()
@@ -219,7 +213,7 @@ impl Stats {
             "reads": sum("reads"),
             "writes": sum("writes"),
             "unauthentic": self.unauthentic.load(Relaxed),
-            "kdf_runs": crate::keys::cache::kdf_runs(),
+            "kdf_runs": kdf_runs,
             "files": files,
         })
         .to_string()

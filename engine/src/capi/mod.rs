@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use crate::crypto::nonce;
 use crate::error::{Fault, FaultClass, Result};
 use crate::failure;
 use crate::fork;
@@ -31,7 +32,7 @@ pub const ABI_VERSION: u32 = 2;
 /// Runs the body of an exported function: a fault becomes the thread's record and its class, and nothing
 /// unwinds into C.
 pub(crate) fn call(body: impl FnOnce() -> Result<()>) -> c_int {
-    fork::watch();
+    fork::watch(nonce::prepare);
     failure::clear();
     let fault = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return 0,

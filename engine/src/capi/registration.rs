@@ -3,6 +3,7 @@
 use std::ffi::{c_char, c_int};
 
 use super::{call, give, optional_file_name, owned, required};
+use crate::crypto::nonce;
 use crate::error::Result;
 use crate::fork;
 use crate::vfs::api::Api;
@@ -21,7 +22,7 @@ fn describe(host: &Host) -> serde_json::Value {
 /// extension is found.
 #[unsafe(no_mangle)]
 pub extern "C" fn lumo_hosts() -> *mut c_char {
-    fork::watch();
+    fork::watch(nonce::prepare);
     let hosts: Vec<_> = host::hosts().into_iter().map(describe).collect();
     owned(&serde_json::Value::from(hosts).to_string())
 }

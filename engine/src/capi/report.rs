@@ -4,10 +4,12 @@ use std::ffi::{CStr, CString, c_char};
 use std::panic::catch_unwind;
 
 use super::{ABI_VERSION, owned};
+use crate::crypto::nonce;
 use crate::failure;
 use crate::fork;
+use crate::keys::cache;
 use crate::stats::STATS;
-use crate::vfs::dialects;
+use crate::vfs::{blame, dialects};
 
 /// The version of the ABI.
 #[unsafe(no_mangle)]
@@ -43,7 +45,7 @@ pub unsafe extern "C" fn lumo_failure_behind(host: u32, message: *const c_char) 
     let found = catch_unwind(|| {
         // SAFETY: as the caller promises.
         let message = unsafe { CStr::from_ptr(message) }.to_string_lossy();
-        failure::behind(host, &message).map(|(fault, says)| failure::to_json_with(&fault, Some(says)))
+        blame::behind(host, &message).map(|(fault, says)| failure::to_json_with(&fault, Some(says)))
     });
     found.ok().flatten().map_or(std::ptr::null_mut(), |json| owned(&json))
 }
@@ -73,6 +75,6 @@ pub extern "C" fn lumo_failure_clear() {
 /// The process's counters as JSON.
 #[unsafe(no_mangle)]
 pub extern "C" fn lumo_stats() -> *mut c_char {
-    fork::watch();
-    owned(&STATS.to_json())
+    fork::watch(nonce::prepare);
+    owned(&STATS.to_json(cache::kdf_runs()))
 }

@@ -17,14 +17,11 @@ use super::storage::{Storage, is_zero};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::geometry::Geometry;
 use crate::format::length::Length;
-use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::keys::file_keys::{FileKeys, NO_CONTEXT, Sealer};
 use crate::sabotage::{self, Sabotage};
 pub use cells::CurrentLog;
 pub use torn::LostMarks;
 use torn::Overlay;
-
-/// Blocks of the main file have no context in their AAD.
-const NO_CONTEXT: [u8; 16] = [0; 16];
 
 /// Slots sealed or inspected in one system call when a gap is filled or searched.
 const RUN: usize = 64;

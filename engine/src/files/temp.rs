@@ -8,12 +8,10 @@ use super::memory;
 use super::storage::Storage;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
-use crate::keys::file_keys::Sealer;
+use crate::keys::file_keys::{NO_CONTEXT, Sealer};
 
 /// Block size in bytes: SQLite's default page size.
 const BLOCK: usize = 4096;
-/// Blocks have no context in their AAD.
-const NO_CONTEXT: [u8; 16] = [0; 16];
 /// Blocks collected before they are written: SQLite spills statement journals and sorted runs in long
 /// sequential writes.
 const RUN: usize = 16;

@@ -5,12 +5,10 @@
 //! under a key that never leaves the process. So nothing is taken for right that was not checked, and nothing here is
 //! secret.
 
-use std::any::Any;
-
 use super::superblock::Superblock;
 use crate::crypto::kdf::equal;
 use crate::keys::cache::KeyName;
-use crate::locks::{Guard, Lock, Rank};
+use crate::locks::{Guard, Lasting, Rank};
 
 /// How many copies are kept, of 16 KiB each; the one that was looked for longest ago makes room.
 const CAPACITY: usize = 8;
@@ -26,7 +24,7 @@ struct Known {
 #[derive(Default)]
 struct Recent(Vec<Known>);
 
-static RECENT: Lock<Recent> = Lock::new(Rank::Recent, Recent(Vec::new()));
+static RECENT: Lasting<Recent> = Lasting::new(Rank::Recent, Recent(Vec::new()));
 
 /// What the copy `bytes` says, if its digest was found right before.
 pub(super) fn find(bytes: &[u8]) -> Option<Superblock> {
@@ -48,11 +46,6 @@ pub(super) fn keep_authentic(bytes: &[u8], key: &KeyName) {
     if let Some(known) = lock().find(bytes) {
         known.key = Some(*key);
     }
-}
-
-/// Keeps everybody else out until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    Box::new(lock())
 }
 
 impl Recent {

@@ -6,7 +6,6 @@
 //! passphrases nor anything that they could be guessed from is kept. Entries survive `fork`. A derivation
 //! that was under way in another thread does not, so flights of another process are not waited for.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +15,7 @@ use crate::crypto::secret::{Secret, SecretBytes};
 use crate::error::Result;
 use crate::format::keyslot::Keyslot;
 use crate::keys::material::Key;
-use crate::locks::{Lock, Rank};
+use crate::locks::{Lasting, Lock, Rank};
 
 /// How many data keys are kept; the least recently used one makes room.
 pub const CAPACITY: usize = 256;
@@ -155,22 +154,20 @@ impl Cache {
 }
 
 /// The process's cache, once there is one. Not a `OnceLock`: one that is being set cannot be held for `fork`.
-static CACHE: Lock<Option<&'static Cache>> = Lock::new(Rank::Cache, None);
+static CACHE: Lasting<Option<&'static Cache>> = Lasting::new(Rank::Cache, None);
 
 /// The process's cache.
 pub(crate) fn global() -> Result<&'static Cache> {
     let mut place = CACHE.lock();
     match *place {
         Some(cache) => Ok(cache),
-        None => Ok(place.insert(Box::leak(Box::new(Cache::new()?)))),
+        None => {
+            let cache: &'static Cache = Box::leak(Box::new(Cache::new()?));
+            cache.entries.enrol();
+            cache.flights.enrol();
+            Ok(place.insert(cache))
+        }
     }
-}
-
-/// Keeps everybody else out of the process's cache until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    let place = CACHE.lock();
-    let inner = place.map(|cache| (cache.entries.lock(), cache.flights.lock()));
-    Box::new((inner, place))
 }
 
 /// Keeps the data key that `key` opens `slot` with, as unlocking would.

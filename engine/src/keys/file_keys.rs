@@ -18,6 +18,9 @@ const CELL_MAC: &[u8] = b"lumocrypt v1 wal cell mac";
 const LINK_KEY: &[u8] = b"lumocrypt v1 rekey link";
 const KEPT_MAC: &[u8] = b"lumocrypt v1 rekey blocks mac";
 
+/// Blocks of the main file and of temporary files have no context in their AAD.
+pub const NO_CONTEXT: [u8; 16] = [0; 16];
+
 /// What an unlocked database's keys are: the data key and the identity that its subkeys are bound to.
 pub struct FileKeys {
     /// The database's UUID.

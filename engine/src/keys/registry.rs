@@ -1,6 +1,5 @@
 //! What the process holds for others to fetch: keys by number, options and commands by single-use handle.
 
-use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,14 +9,14 @@ use super::material::Key;
 pub use super::options::{IoMode, OpenOptions};
 use crate::crypto::nonce;
 use crate::error::Result;
-use crate::locks::{Guard, Lock, Rank};
+use crate::locks::{Guard, Lasting, Rank};
 
 /// How many handles of a sort may wait to be taken. A handle whose open never came is pushed out in the end.
 pub const HANDLE_CAPACITY: usize = 1024;
 /// Symlinks followed from the last part of a path; Linux allows as many (`MAXSYMLINKS`).
 const SYMLINK_DEPTH: usize = 40;
 
-static REGISTRY: Lock<Registry> = Lock::new(Rank::Registry, Registry::new());
+static REGISTRY: Lasting<Registry> = Lasting::new(Rank::Registry, Registry::new());
 
 struct Registry {
     keys: BTreeMap<u64, Arc<Key>>,
@@ -121,11 +120,6 @@ pub fn canonical(path: impl AsRef<Path>) -> PathBuf {
         }
     }
     std::path::absolute(&path).unwrap_or(path)
-}
-
-/// Keeps everybody else out until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    Box::new(registry())
 }
 
 fn registry() -> Guard<'static, Registry> {

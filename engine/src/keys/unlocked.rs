@@ -5,17 +5,16 @@
 //! it is asked for with every name that an open goes by. It also knows the database's UUID, from the beginning or from the
 //! first time that it is opened or made: another database in its place is refused.
 
-use std::any::Any;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::options::OpenOptions;
-use crate::locks::{Guard, Lock, Rank};
+use crate::locks::{Guard, Lasting, Rank};
 
 /// Symlinks followed from the last part of a path; Linux allows as many (`MAXSYMLINKS`).
 const SYMLINK_DEPTH: usize = 40;
 
-static ENTRIES: Lock<Entries> = Lock::new(Rank::Unlocked, Entries { last: 0, all: Vec::new() });
+static ENTRIES: Lasting<Entries> = Lasting::new(Rank::Unlocked, Entries { last: 0, all: Vec::new() });
 /// How many there are, for those who only need to know whether there are any.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
@@ -157,11 +156,6 @@ fn without_dots(path: &Path) -> PathBuf {
         }
     }
     result
-}
-
-/// Keeps everybody else out until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    Box::new(entries())
 }
 
 fn entries() -> Guard<'static, Entries> {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use super::Unlocked;
 use super::pieces::{Piece, Pieces};
 use super::progress::{Meter, Progress};
 use super::workers::{Desk, Input, Work, Workers};
-use super::{NO_CONTEXT, Unlocked};
 use crate::crypto::nonce;
 use crate::crypto::suite::SuiteId;
 use crate::error::{Fault, FaultClass, FileKind, Result};
@@ -15,7 +15,7 @@ use crate::files::storage::Storage;
 use crate::format::geometry::Geometry;
 use crate::format::header::{self, CreateOptions, SQLITE_MAGIC};
 use crate::format::superblock::{self, Superblock};
-use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::keys::file_keys::{FileKeys, NO_CONTEXT, Sealer};
 use crate::keys::registry::OpenOptions;
 
 /// Offset and length of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.

@@ -3,7 +3,6 @@
 //! Who loses the header loses the data key, and with it everything. Who puts an old header back may lose it, too, if the
 //! data key has changed since: so a header is put back only where blocks of the file open under it.
 
-use super::NO_CONTEXT;
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::header_region::{write_cells, write_copies, write_new_cells};
 use crate::files::storage::Storage;
@@ -13,7 +12,7 @@ use crate::format::header::{self, SQLITE_MAGIC};
 use crate::format::length::Length;
 use crate::format::rekey::Link;
 use crate::format::superblock::Superblock;
-use crate::keys::file_keys::FileKeys;
+use crate::keys::file_keys::{FileKeys, NO_CONTEXT};
 use crate::keys::registry::OpenOptions;
 use crate::keys::unlock;
 

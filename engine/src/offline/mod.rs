@@ -25,13 +25,10 @@ use crate::files::storage::Storage;
 use crate::format::geometry::{Geometry, HEADER_LEN};
 use crate::format::header::{self, Header};
 use crate::format::superblock::Superblock;
-use crate::keys::file_keys::{FileKeys, Sealer};
+use crate::keys::file_keys::{FileKeys, NO_CONTEXT, Sealer};
 use crate::keys::registry::OpenOptions;
 use crate::keys::{unlock, unlocked};
 use pieces::Pieces;
-
-/// Blocks of the main file have no context in their AAD.
-pub const NO_CONTEXT: [u8; 16] = [0; 16];
 
 /// An unlocked database file.
 pub struct Unlocked {

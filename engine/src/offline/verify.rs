@@ -4,16 +4,17 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::Unlocked;
 use super::inspect::copy_state;
 use super::logs::{LogReport, verify_journal, verify_wal};
 use super::progress::{Meter, Progress};
 use super::slots::{PAUSE, Slots, TRIES};
 use super::workers::Input;
-use super::{NO_CONTEXT, Unlocked};
 use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::files::main_db::MainFile;
 use crate::files::storage::Storage;
 use crate::format::header::SQLITE_MAGIC;
+use crate::keys::file_keys::NO_CONTEXT;
 use crate::keys::registry::OpenOptions;
 
 /// The most damages that are listed one by one.

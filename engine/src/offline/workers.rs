@@ -9,26 +9,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use zeroize::zeroize_stack;
-
 use super::pieces::{Piece, Pieces};
 use crate::error::{Fault, Result};
 use crate::files::disk::DiskFile;
 use crate::files::memory;
 use crate::files::storage::Storage;
 use crate::locks::{Lock, Rank};
-use crate::room;
+use crate::threads::{MOST_THREADS, start};
 
 /// How long a round takes, and so how often a progress function is called: more often nobody can see.
 const ROUND: Duration = Duration::from_millis(100);
-/// The buffers of more threads than this would no longer be a few megabytes.
-pub(crate) const MOST_THREADS: usize = 16;
 /// A thread is worth its start if it gets about as many pieces.
 const PIECES_EACH: u64 = 8;
-/// What a thread's stack may need, several times over; each is wiped at the end.
-const STACK: usize = 512 * 1024;
-/// What sealing and opening leave on it.
-const STACK_USED: usize = 32 * 1024;
 
 /// A file to read from.
 pub trait Input: Storage + Send {
@@ -163,20 +155,6 @@ impl Round<'_> {
         }
         self.failed.store(true, Ordering::Relaxed);
     }
-}
-
-/// Starts a thread that seals and opens; `false` if that cannot be had.
-pub(crate) fn start<'scope>(
-    scope: &'scope thread::Scope<'scope, '_>,
-    work: impl FnOnce() + Send + 'scope,
-) -> bool {
-    let thread = thread::Builder::new().name("lumocrypt".into()).stack_size(STACK);
-    let wiped = || {
-        work();
-        // The C library keeps the stacks of threads that have ended, for the next ones.
-        zeroize_stack::<STACK_USED>();
-    };
-    room::for_thread(STACK) && thread.spawn_scoped(scope, wiped).is_ok()
 }
 
 #[cfg(test)]

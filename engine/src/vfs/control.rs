@@ -36,7 +36,7 @@ pub fn device_characteristics(open: &OpenFile) -> c_int {
         Content::Plain => below,
         // A block is rewritten as a whole, the WAL's last one, too, while others rely on it: SQLite is to know that and
         // fill sectors up. Nothing tells how much of what was appended is there.
-        Content::Gosqlite(_) => below & KEPT,
+        Content::Guest(_) => below & KEPT,
         // While POWERSAFE_OVERWRITE is set SQLite journals 512-byte sectors and never asks for the sector
         // size, so a block larger than a page would be rewritten without its neighbours being journaled.
         // The WAL decides by it whether to split frames at sector boundaries: there the base's answer holds.
@@ -63,7 +63,7 @@ pub fn sector_size(open: &mut OpenFile) -> c_int {
     let powersafe = characteristics_below(open) & SQLITE_IOCAP_POWERSAFE_OVERWRITE != 0;
     match &mut open.content {
         Content::Main(database) => database.sector_size(&mut open.base) as c_int,
-        Content::Gosqlite(file) => {
+        Content::Guest(file) => {
             let sector = file.sector_size() as c_int;
             // The medium's own sectors matter where it does not keep writes apart.
             if powersafe { sector } else { sector.max(below) }
@@ -268,8 +268,8 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
 fn refusal(open: &OpenFile, foreign: bool, statement: &Statement) -> Option<Fault> {
     match &open.content {
         Content::Main(database) if foreign && !database.may_stay_plain => {}
-        Content::Gosqlite(_) if foreign => {}
-        Content::Main(_) | Content::Gosqlite(_) | Content::Plain => {
+        Content::Guest(_) if foreign => {}
+        Content::Main(_) | Content::Guest(_) | Content::Plain => {
             return match statement {
                 Statement::Attach { keyed: true } => Some(Fault::new(
                     FaultClass::InvalidArgument,
@@ -293,7 +293,7 @@ fn refusal(open: &OpenFile, foreign: bool, statement: &Statement) -> Option<Faul
 fn refuse(open: &mut OpenFile, fault: Fault) {
     let fault = fault.at_path(&open.path);
     match &mut open.content {
-        Content::Gosqlite(file) => file.refuse(fault),
+        Content::Guest(file) => file.refuse(fault),
         Content::Main(database) => {
             open.is_stray = database.new_main.is_some();
             database.may_stay_plain = false;
@@ -429,7 +429,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
         "lumo_status" => Ok(match &open.content {
             Content::Main(database) => database.status(),
-            Content::Gosqlite(file) => file.status(),
+            Content::Guest(file) => file.status(),
             _ => r#"{"state":"plain","encrypted":false}"#.to_owned(),
         }),
         other => match dialects::refusal(other) {
@@ -473,10 +473,7 @@ fn key_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
     };
     let key = Key::parse(text)?;
     match &mut open.content {
-        Content::Gosqlite(_) => Err(Fault::new(
-            FaultClass::InvalidArgument,
-            "this VFS was made with its key; make another one with lumocrypt.crypto_vfs for another key",
-        )),
+        Content::Guest(file) => Err(file.another_key()),
         Content::Main(database) => {
             database.offer_key(&mut open.base, key)?;
             Ok("ok".to_owned())
@@ -491,13 +488,8 @@ fn key_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
 fn cipher_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
     let database = match &mut open.content {
         Content::Main(database) => database,
-        Content::Gosqlite(file) if value.is_none() => return Ok(file.cipher_name().to_owned()),
-        Content::Gosqlite(_) => {
-            return Err(Fault::new(
-                FaultClass::InvalidArgument,
-                "this VFS was made with its cipher; make another one with lumocrypt.crypto_vfs for another cipher",
-            ));
-        }
+        Content::Guest(file) if value.is_none() => return Ok(file.cipher_name().to_owned()),
+        Content::Guest(file) => return Err(file.another_cipher()),
         _ => return Ok("none".to_owned()),
     };
     if let Some(value) = value {

@@ -11,7 +11,7 @@ use super::checkpoint::Checkpoint;
 use super::company;
 use super::database::{Database, Link, News, Phase};
 use super::evidence;
-use super::gosqlite::GosqliteContent;
+use super::guest::Guest;
 use super::host::Shim;
 use super::mains;
 use super::observe::tally_of;
@@ -58,7 +58,7 @@ pub struct OpenFile {
     /// For a main database: so many frames of the log were committed when its checkpoint made them durable.
     pub(super) durable_frames: Option<u32>,
     /// For a main database: it holds the lock of WAL writers.
-    pub(super) excludes_writers: bool,
+    pub excludes_writers: bool,
     /// Where SQLite notes which connection uses the file; null until it is known.
     pub(super) user: *const *mut sqlite3,
     /// It was opened for reading only.
@@ -91,8 +91,8 @@ pub enum Content {
     Wal(Box<WalFile>, *mut OpenFile),
     /// A temporary file.
     Temp(Box<TempFile>),
-    /// Any file of the gosqlite format but a super-journal.
-    Gosqlite(Box<GosqliteContent>),
+    /// A file of a format that is not ours.
+    Guest(Box<dyn Guest>),
 }
 
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
@@ -259,7 +259,7 @@ impl OpenFile {
         match &mut self.content {
             Content::Wal(file, _) => file.set_keys(keys),
             Content::Journal(file, _) => file.set_keys(keys),
-            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
+            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Guest(_) => {}
         }
     }
 
@@ -290,7 +290,7 @@ impl OpenFile {
                 }
                 changed
             }
-            Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => Ok(false),
+            Content::Plain | Content::Temp(_) | Content::Guest(_) => Ok(false),
         };
         match known {
             // Its key is gone, or the whole database: there is another one in its place.
@@ -330,7 +330,7 @@ impl OpenFile {
                 complete
             }
             Content::Main(database) => read_main(database, &mut self.base, buf, offset)?,
-            Content::Gosqlite(file) => file.read(self.shim, &mut self.base, &self.path, buf, offset)?,
+            Content::Guest(file) => file.read(self.shim, &mut self.base, &self.path, buf, offset)?,
         };
         Ok(if complete { SQLITE_OK } else { SQLITE_IOERR_SHORT_READ })
     }
@@ -370,7 +370,7 @@ impl OpenFile {
                 file.set_combine(!self.journal.is_null() || self.checkpoint == Checkpoint::Combining);
                 file.write(&mut self.base, data, offset)?;
             }
-            Content::Gosqlite(file) => file.write(self.shim, &mut self.base, &self.path, data, offset)?,
+            Content::Guest(file) => file.write(self.shim, &mut self.base, &self.path, data, offset)?,
         }
         Ok(SQLITE_OK)
     }
@@ -393,7 +393,7 @@ impl OpenFile {
                 Phase::New if size == 0 => {}
                 _ => database.ready()?.truncate(&mut self.base, size)?,
             },
-            Content::Gosqlite(file) => file.truncate(&mut self.base, size)?,
+            Content::Guest(file) => file.truncate(&mut self.base, size)?,
         }
         Ok(SQLITE_OK)
     }
@@ -401,7 +401,7 @@ impl OpenFile {
     pub(super) fn sync(&mut self, flags: c_int) -> Result<c_int> {
         self.refuse_failed_checkpoint()?;
         match &mut self.content {
-            Content::Plain | Content::Gosqlite(_) => self.base.sync(flags)?,
+            Content::Plain | Content::Guest(_) => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
             Content::Journal(file, _) => file.sync(&mut self.base, flags)?,
             Content::Wal(_, _) => self.sync_wal(flags)?,
@@ -448,7 +448,7 @@ impl OpenFile {
                 // Never zero for a file with content: SQLite would delete its logs.
                 _ => self.base.size(),
             },
-            Content::Gosqlite(file) => file.size(&mut self.base),
+            Content::Guest(file) => file.size(&mut self.base),
         }
     }
 
@@ -496,7 +496,7 @@ impl OpenFile {
                 settled => settled,
             };
             settled.inspect_err(|_| self.give_back(before))?;
-        } else if let Content::Gosqlite(database) = &mut self.content {
+        } else if let Content::Guest(database) = &mut self.content {
             if level == SQLITE_LOCK_SHARED {
                 failure::clear();
             }
@@ -621,9 +621,9 @@ impl OpenFile {
                 }
                 STATS.open.fetch_sub(1, Ordering::Relaxed);
             }
-            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
+            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Guest(_) => {}
         }
-        if matches!(self.content, Content::Main(_) | Content::Plain | Content::Gosqlite(_)) {
+        if matches!(self.content, Content::Main(_) | Content::Plain | Content::Guest(_)) {
             mains::remove(std::ptr::from_mut(self));
         }
         if self.is_own_main {

@@ -1,6 +1,5 @@
 //! VFSs of the gosqlite format: each has its own key, and lives from a call that makes it to one that closes it.
 
-use std::any::Any;
 use std::ffi::{c_char, c_int};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use super::abi::*;
 use super::base::BaseFile;
 use super::evidence;
 use super::file::{Content, OpenFile};
+use super::guest::{Guest, Opener};
 use super::host::{Host, OwnFile, Shim};
 use super::observe::Recorder;
 use super::shim::database_of;
@@ -22,7 +22,7 @@ use crate::files::gosqlite::{
 };
 use crate::files::memory;
 use crate::files::storage::Storage;
-use crate::locks::{self, Guard, Lock, Rank};
+use crate::locks::{Guard, Lasting, Rank};
 use crate::paths;
 use crate::stats::{STATS, Stats};
 
@@ -53,20 +53,15 @@ pub struct Gosqlite {
 
 /// A VFS that is not closed.
 struct Registered {
-    id: u64,
+    vfs: &'static Gosqlite,
     shim: &'static Shim,
     cipher: SharedCipher,
 }
 
-static REGISTERED: Lock<Vec<Registered>> = Lock::new(Rank::Gosqlite, Vec::new());
+static REGISTERED: Lasting<Vec<Registered>> = Lasting::new(Rank::Gosqlite, Vec::new());
 
 fn registered() -> Guard<'static, Vec<Registered>> {
     REGISTERED.lock()
-}
-
-/// Keeps everybody else out of what is kept here until the result is dropped.
-pub(super) fn hold() -> Box<dyn Any> {
-    Box::new(registered())
 }
 
 /// Registers a VFS with `host` over the VFS called `base`, or over the default one; returns its number and its name.
@@ -96,9 +91,9 @@ pub fn register(
     nonce::random(&mut random)?;
     let id = u64::from_ne_bytes(random);
     let name = format!("{NAME}{id:016x}");
-    let gosqlite = Gosqlite { id, options, files: AtomicUsize::new(0) };
-    let shim = host.register(below, &name, gosqlite)?;
-    registered().push(Registered { id, shim, cipher });
+    let vfs: &'static Gosqlite = Box::leak(Box::new(Gosqlite { id, options, files: AtomicUsize::new(0) }));
+    let shim = host.register(below, &name, vfs)?;
+    registered().push(Registered { vfs, shim, cipher });
     Ok((id, name))
 }
 
@@ -106,10 +101,9 @@ pub fn register(
 /// nothing.
 pub fn close(id: u64) -> Result<()> {
     let mut registered = registered();
-    let Some(place) = registered.iter().position(|vfs| vfs.id == id) else { return Ok(()) };
-    let shim = registered[place].shim;
-    let Some(gosqlite) = &shim.gosqlite else { return Ok(()) };
-    if let Err(open) = gosqlite.files.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
+    let Some(place) = registered.iter().position(|known| known.vfs.id == id) else { return Ok(()) };
+    let Registered { vfs, shim, .. } = registered[place];
+    if let Err(open) = vfs.files.compare_exchange(0, CLOSED, Ordering::AcqRel, Ordering::Acquire) {
         return Err(Fault::new(
             FaultClass::InUse,
             format!(
@@ -120,17 +114,8 @@ pub fn close(id: u64) -> Result<()> {
     }
     registered.swap_remove(place);
     drop(registered);
-    locks::calls_out();
-    // SAFETY: the object that was registered; it stays where it is, should a connection without files know it.
-    unsafe { (shim.host().api.vfs_unregister)(std::ptr::from_ref(&*shim.vfs).cast_mut()) };
+    shim.unregister();
     Ok(())
-}
-
-impl Shim {
-    /// What is told of reads and writes through this VFS.
-    pub(super) fn recorder(&self) -> Option<Recorder> {
-        self.gosqlite.as_ref().and_then(|gosqlite| gosqlite.options.recorder)
-    }
 }
 
 /// An open file, counted as long as this lives.
@@ -217,136 +202,75 @@ fn kind_of(flags: c_int) -> Option<FileKind> {
     .find_map(|(flag, kind)| (flags & flag != 0).then_some(kind))
 }
 
-/// What the file being opened is.
-///
-/// # Safety
-/// `name` is what SQLite passed to `xOpen` with `flags`.
-pub(super) unsafe fn content_of(
-    shim: &'static Shim,
-    vfs: &'static Gosqlite,
-    name: *const c_char,
-    path: &Path,
-    base: &mut BaseFile,
-    flags: c_int,
-) -> Result<Content> {
-    let (cipher, block_size) = (vfs.cipher()?, vfs.options.block_size);
-    let open = |kind| -> Result<GosqliteContent> {
-        let file = GosqliteFile::new(Arc::clone(&cipher), kind, block_size_of(kind, block_size))?;
-        let role = match kind {
-            FileKind::MainDb => Role::Main(Judgement::default()),
-            FileKind::MainJournal => Role::Journal(Units::new(block_size)),
-            _ => Role::Other,
+impl Opener for Gosqlite {
+    unsafe fn open(
+        &'static self,
+        shim: &'static Shim,
+        name: *const c_char,
+        path: &Path,
+        base: &mut BaseFile,
+        flags: c_int,
+    ) -> Result<Content> {
+        let (cipher, block_size) = (self.cipher()?, self.options.block_size);
+        let open = |kind| -> Result<GosqliteContent> {
+            let file = GosqliteFile::new(Arc::clone(&cipher), kind, block_size_of(kind, block_size))?;
+            let role = match kind {
+                FileKind::MainDb => Role::Main(Judgement::default()),
+                FileKind::MainJournal => Role::Journal(Units::new(block_size)),
+                _ => Role::Other,
+            };
+            Ok(GosqliteContent {
+                file,
+                cipher: Arc::clone(&cipher),
+                role,
+                counted: Counted::new(self, kind)?,
+            })
         };
-        Ok(GosqliteContent { file, cipher: Arc::clone(&cipher), role, counted: Counted::new(vfs, kind)? })
-    };
-    let Some(kind) = kind_of(flags) else {
-        // SQLite reads the journals that a super-journal names as if they were super-journals, to find the name that
-        // they end in. Taken for one without, the super-journal would go, and with it the other database's rollback.
-        let mut journal = open(FileKind::MainJournal)?;
-        return Ok(match log::recognise(&mut journal.file, base, block_size)?.beginning {
-            Beginning::Log => Content::Gosqlite(Box::new(journal)),
-            _ => Content::Plain,
-        });
-    };
-    let mut content = open(kind)?;
-    if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
-        // SAFETY: the name of a log that SQLite passed to xOpen.
-        let main = unsafe { database_of(shim, name) }?;
-        if kind == FileKind::Wal {
-            content.role = Role::Wal(Units::new(block_size), std::ptr::from_mut(main));
+        let Some(kind) = kind_of(flags) else {
+            // SQLite reads the journals that a super-journal names as if they were super-journals, to find the name that
+            // they end in. Taken for one without, the super-journal would go, and with it the other database's rollback.
+            let mut journal = open(FileKind::MainJournal)?;
+            return Ok(match log::recognise(&mut journal.file, base, block_size)?.beginning {
+                Beginning::Log => Content::Guest(Box::new(journal)),
+                _ => Content::Plain,
+            });
+        };
+        let mut content = open(kind)?;
+        if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
+            // SAFETY: the name of a log that SQLite passed to xOpen.
+            let main = unsafe { database_of(shim, name) }?;
+            if kind == FileKind::Wal {
+                content.role = Role::Wal(Units::new(block_size), std::ptr::from_mut(main));
+            }
+            if let OpenFile { content: Content::Guest(database), base: main_base, path: main_path, .. } = main
+            {
+                database.judge(shim, main_base, main_path)?;
+            }
+            // A journal that is being made holds nothing that counts.
+            if kind == FileKind::Wal || flags & SQLITE_OPEN_CREATE == 0 {
+                content.look_at_log(shim, base, path)?;
+            }
         }
-        if let OpenFile { content: Content::Gosqlite(database), base: main_base, path: main_path, .. } = main
-        {
-            database.judge(shim, main_base, main_path)?;
-        }
-        // A journal that is being made holds nothing that counts.
-        if kind == FileKind::Wal || flags & SQLITE_OPEN_CREATE == 0 {
-            content.look_at_log(shim, base, path)?;
-        }
+        Ok(Content::Guest(Box::new(content)))
     }
-    Ok(Content::Gosqlite(Box::new(content)))
+
+    fn recorder(&self) -> Option<Recorder> {
+        self.options.recorder
+    }
 }
 
 impl Gosqlite {
     fn cipher(&self) -> Result<SharedCipher> {
         let registered = registered();
-        let own = registered.iter().find(|vfs| vfs.id == self.id);
-        own.map(|vfs| Arc::clone(&vfs.cipher)).ok_or_else(closed)
+        let own = registered.iter().find(|known| known.vfs.id == self.id);
+        own.map(|known| Arc::clone(&known.cipher)).ok_or_else(closed)
     }
 }
 
 impl GosqliteContent {
-    /// The kind of file.
-    pub(super) fn kind(&self) -> FileKind {
-        self.file.kind()
-    }
-
     /// The size of a block in bytes.
-    pub(super) fn block_size(&self) -> usize {
+    fn block_size(&self) -> usize {
         self.file.block_size()
-    }
-
-    /// What SQLite is to take for a sector, in bytes: what it fills up before it syncs, so that nothing that comes later
-    /// is written into the same block.
-    ///
-    /// In a WAL that is a block. Of a main file SQLite asks for the sake of its journal, which is in small blocks. Larger
-    /// sectors would have it take the short journals of others for none (pager.c, readJournalHdr).
-    pub(super) fn sector_size(&self) -> usize {
-        match self.role {
-            Role::Wal(..) => self.file.block_size(),
-            _ => SMALL_BLOCK,
-        }
-    }
-
-    /// The name of the cipher.
-    pub(super) fn cipher_name(&self) -> &'static str {
-        self.counted.vfs.options.cipher.name()
-    }
-
-    /// Refuses the file from now on.
-    pub(super) fn refuse(&mut self, fault: Fault) {
-        if let Role::Main(judgement) = &mut self.role {
-            judgement.refused = Some(fault);
-        }
-    }
-
-    /// Makes sure, before anything depends on it, that the key opens the main database: SQLite takes logs that it
-    /// cannot make sense of for finished ones, and deletes them.
-    pub(super) fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
-        let (block_size, cipher_name) = (self.file.block_size(), self.counted.vfs.options.cipher);
-        let Role::Main(judgement) = &mut self.role else { return Ok(()) };
-        if let Some(fault) = &judgement.refused {
-            return Err(fault.clone());
-        }
-        let size = base.size()?;
-        if judgement.is_right || size == 0 {
-            return Ok(());
-        }
-        let mut head = memory::zeroed(size.min(header::sample_len(cipher_name) as u64) as usize)?;
-        let judged = log::settled(|| {
-            base.read(&mut head, 0)?;
-            header::judge(&self.cipher, cipher_name, &head, block_size)
-        });
-        let fault = match judged {
-            Ok(page_size) => {
-                judgement.is_right = true;
-                judgement.page_size = Some(page_size);
-                return Ok(());
-            }
-            Err(fault) => fault,
-        };
-        // A crash may have torn the first page, which the log that says so restores.
-        for (suffix, kind) in [("-journal", FileKind::MainJournal), ("-wal", FileKind::Wal)] {
-            let Some(mut log) = OwnFile::open_through(shim.base, &paths::beside(path, suffix))? else {
-                continue;
-            };
-            let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
-            if log::recognise(&mut file, &mut log.base, block_size)?.beginning == Beginning::Log {
-                judgement.is_excused = true;
-                return Ok(());
-            }
-        }
-        Err(fault.in_file(FileKind::MainDb).at_path(path))
     }
 
     /// The blocks of a log, its file, and what the wal-index says of it.
@@ -405,9 +329,93 @@ impl GosqliteContent {
             None => Ok(()),
         }
     }
+}
+
+impl Guest for GosqliteContent {
+    /// The kind of file.
+    fn kind(&self) -> FileKind {
+        self.file.kind()
+    }
+
+    /// What SQLite is to take for a sector, in bytes: what it fills up before it syncs, so that nothing that comes later
+    /// is written into the same block.
+    ///
+    /// In a WAL that is a block. Of a main file SQLite asks for the sake of its journal, which is in small blocks. Larger
+    /// sectors would have it take the short journals of others for none (pager.c, readJournalHdr).
+    fn sector_size(&self) -> usize {
+        match self.role {
+            Role::Wal(..) => self.file.block_size(),
+            _ => SMALL_BLOCK,
+        }
+    }
+
+    /// The name of the cipher.
+    fn cipher_name(&self) -> &'static str {
+        self.counted.vfs.options.cipher.name()
+    }
+
+    fn another_key(&self) -> Fault {
+        Fault::new(
+            FaultClass::InvalidArgument,
+            "this VFS was made with its key; make another one with lumocrypt.crypto_vfs for another key",
+        )
+    }
+
+    fn another_cipher(&self) -> Fault {
+        Fault::new(
+            FaultClass::InvalidArgument,
+            "this VFS was made with its cipher; make another one with lumocrypt.crypto_vfs for another cipher",
+        )
+    }
+
+    /// Refuses the file from now on.
+    fn refuse(&mut self, fault: Fault) {
+        if let Role::Main(judgement) = &mut self.role {
+            judgement.refused = Some(fault);
+        }
+    }
+
+    /// Makes sure, before anything depends on it, that the key opens the main database: SQLite takes logs that it
+    /// cannot make sense of for finished ones, and deletes them.
+    fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
+        let (block_size, cipher_name) = (self.file.block_size(), self.counted.vfs.options.cipher);
+        let Role::Main(judgement) = &mut self.role else { return Ok(()) };
+        if let Some(fault) = &judgement.refused {
+            return Err(fault.clone());
+        }
+        let size = base.size()?;
+        if judgement.is_right || size == 0 {
+            return Ok(());
+        }
+        let mut head = memory::zeroed(size.min(header::sample_len(cipher_name) as u64) as usize)?;
+        let judged = log::settled(|| {
+            base.read(&mut head, 0)?;
+            header::judge(&self.cipher, cipher_name, &head, block_size)
+        });
+        let fault = match judged {
+            Ok(page_size) => {
+                judgement.is_right = true;
+                judgement.page_size = Some(page_size);
+                return Ok(());
+            }
+            Err(fault) => fault,
+        };
+        // A crash may have torn the first page, which the log that says so restores.
+        for (suffix, kind) in [("-journal", FileKind::MainJournal), ("-wal", FileKind::Wal)] {
+            let Some(mut log) = OwnFile::open_through(shim.base, &paths::beside(path, suffix))? else {
+                continue;
+            };
+            let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
+            if log::recognise(&mut file, &mut log.base, block_size)?.beginning == Beginning::Log {
+                judgement.is_excused = true;
+                return Ok(());
+            }
+        }
+        Err(fault.in_file(FileKind::MainDb).at_path(path))
+    }
 
     /// `xRead`.
-    pub(super) fn read(
+    fn read(
         &mut self,
         shim: &'static Shim,
         base: &mut BaseFile,
@@ -442,7 +450,7 @@ impl GosqliteContent {
     }
 
     /// `xWrite`.
-    pub(super) fn write(
+    fn write(
         &mut self,
         shim: &'static Shim,
         base: &mut BaseFile,
@@ -476,7 +484,7 @@ impl GosqliteContent {
     }
 
     /// `xTruncate`.
-    pub(super) fn truncate(&mut self, base: &mut BaseFile, size: u64) -> Result<()> {
+    fn truncate(&mut self, base: &mut BaseFile, size: u64) -> Result<()> {
         self.find_blocks(base)?;
         self.file.truncate(base, size)?;
         if let Some((units, ..)) = self.units() {
@@ -486,13 +494,13 @@ impl GosqliteContent {
     }
 
     /// `xFileSize`.
-    pub(super) fn size(&mut self, base: &mut BaseFile) -> Result<u64> {
+    fn size(&mut self, base: &mut BaseFile) -> Result<u64> {
         self.find_blocks(base)?;
         self.file.size(base)
     }
 
     /// `PRAGMA lumo_status`: one JSON object.
-    pub(super) fn status(&self) -> String {
+    fn status(&self) -> String {
         let state = match &self.role {
             Role::Main(Judgement { refused: Some(_), .. }) => "refused",
             Role::Main(Judgement { is_right: true, .. }) => "unlocked",

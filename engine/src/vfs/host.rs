@@ -1,6 +1,5 @@
 //! The SQLite libraries of the process, and the VFSs registered in each.
 
-use std::any::Any;
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,8 +10,9 @@ use super::api::Api;
 use super::base::BaseFile;
 use super::database::{Database, Link, News, Phase};
 use super::file::{Content, OpenFile};
-use super::gosqlite::{self, Gosqlite};
+use super::guest::Opener;
 use super::mains;
+use super::observe::Recorder;
 use super::orphans::{self, NewMain, Outcome};
 use super::shim;
 use crate::crypto::nonce;
@@ -24,7 +24,7 @@ use crate::files::wal::{MainLink, WalFile};
 use crate::fork;
 use crate::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
 use crate::keys::file_keys::FileKeys;
-use crate::locks::{self, Lock, Rank};
+use crate::locks::{self, Lasting, Lock, Rank};
 use crate::paths;
 
 /// One SQLite library.
@@ -52,8 +52,8 @@ pub struct Shim {
     strict: AtomicBool,
     /// Connections share caches here, and each of them shows its key first. The name is a secret of the process.
     pub shared: bool,
-    /// Files are of the gosqlite format.
-    pub(super) gosqlite: Option<Gosqlite>,
+    /// Files are of the format that this opens.
+    pub(super) opener: Option<&'static dyn Opener>,
     is_registered: AtomicBool,
 }
 
@@ -67,7 +67,7 @@ unsafe impl Sync for Host {}
 unsafe impl Send for Host {}
 
 /// All libraries served. They are never unloaded: the engine is pinned in memory with the first.
-static HOSTS: Lock<Vec<&'static Host>> = Lock::new(Rank::Hosts, Vec::new());
+static HOSTS: Lasting<Vec<&'static Host>> = Lasting::new(Rank::Hosts, Vec::new());
 
 /// What a VFS of ours is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +78,8 @@ pub(super) enum Flavour {
     PassThrough,
     /// Encrypted databases whose connections share their caches.
     Shared,
-    /// Databases of the gosqlite format.
-    Gosqlite,
+    /// Databases of another format.
+    Guest,
 }
 
 /// The name of the VFS over a library's default one.
@@ -91,13 +91,14 @@ const PASS_THROUGH_NAME: &str = "lumocrypt+plain";
 /// ask for it at the same time: each does what is missing, and returns when all of it is there.
 pub fn serve(api: Api) -> Result<&'static Host> {
     pin_in_memory();
-    fork::watch();
+    fork::watch(nonce::prepare);
     let host = {
         let mut hosts = HOSTS.lock();
         let id = hosts.len() as u32;
         let known = hosts.iter().find(|host| host.api.is_same_library(&api)).copied();
         known.unwrap_or_else(|| {
             let host: &'static Host = Box::leak(Box::new(Host::new(id, Api { host: id, ..api })));
+            host.shims.enrol();
             hosts.push(host);
             host
         })
@@ -135,13 +136,6 @@ pub fn host(id: u32) -> Result<&'static Host> {
 /// All libraries served so far.
 pub fn hosts() -> Vec<&'static Host> {
     HOSTS.lock().clone()
-}
-
-/// Keeps everybody else out of what is kept here until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    let hosts = HOSTS.lock();
-    let shims: Vec<_> = hosts.iter().map(|host| host.shims.lock()).collect();
-    Box::new((mains::hold(), gosqlite::hold(), shims, hosts))
 }
 
 /// Is this VFS one of ours, in any library?
@@ -189,7 +183,7 @@ impl Host {
     }
 
     /// The VFS called `name`, which is none of ours.
-    pub(super) fn find_base(&self, name: &str) -> Result<*mut sqlite3_vfs> {
+    pub fn find_base(&self, name: &str) -> Result<*mut sqlite3_vfs> {
         let c_name = CString::new(name)
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
         let below = self.api.find_vfs(Some(&c_name));
@@ -291,14 +285,14 @@ impl Host {
         Ok(shim)
     }
 
-    /// As `add`, of a VFS of the gosqlite format, whose name is its own.
-    pub(super) fn register(
+    /// As `add`, of a VFS of another format, whose name is its own.
+    pub fn register(
         &'static self,
         base: *mut sqlite3_vfs,
         name: &str,
-        gosqlite: Gosqlite,
+        opener: &'static dyn Opener,
     ) -> Result<&'static Shim> {
-        let shim = self.make(base, name, Flavour::Gosqlite, Some(gosqlite))?;
+        let shim = self.make(base, name, Flavour::Guest, Some(opener))?;
         shim.register()?;
         Ok(shim)
     }
@@ -309,7 +303,7 @@ impl Host {
         base: *mut sqlite3_vfs,
         name: &str,
         flavour: Flavour,
-        gosqlite: Option<Gosqlite>,
+        opener: Option<&'static dyn Opener>,
     ) -> Result<&'static Shim> {
         let c_name = CString::new(name)
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
@@ -323,7 +317,7 @@ impl Host {
             pass_through: flavour == Flavour::PassThrough,
             strict: AtomicBool::new(false),
             shared: flavour == Flavour::Shared,
-            gosqlite,
+            opener,
             is_registered: AtomicBool::new(false),
         }));
         shim.vfs.name = shim.name.as_ptr();
@@ -353,6 +347,18 @@ impl Shim {
     /// The library this VFS is registered in.
     pub fn host(&self) -> &'static Host {
         self.host
+    }
+
+    /// Takes this VFS out of SQLite's list. It stays where it is, should a connection without files know it.
+    pub fn unregister(&'static self) {
+        locks::calls_out();
+        // SAFETY: the object that was registered, which lives for ever.
+        unsafe { (self.host.api.vfs_unregister)(std::ptr::from_ref(&*self.vfs).cast_mut()) };
+    }
+
+    /// What is told of reads and writes through this VFS.
+    pub(super) fn recorder(&self) -> Option<Recorder> {
+        self.opener.and_then(Opener::recorder)
     }
 
     /// Its name.
@@ -582,7 +588,7 @@ impl OwnFile {
     }
 
     /// As `open`, through a VFS that is not one of ours.
-    pub(super) fn open_through(base_vfs: *mut sqlite3_vfs, path: &Path) -> Result<Option<OwnFile>> {
+    pub fn open_through(base_vfs: *mut sqlite3_vfs, path: &Path) -> Result<Option<OwnFile>> {
         Self::open_with(base_vfs, path, SQLITE_OPEN_READONLY)
     }
 

@@ -7,7 +7,6 @@
 //!
 //! What SQLite is asked while the list is locked waits for nothing: a connection's mutex is tried, not taken.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 
@@ -15,7 +14,8 @@ use super::abi::sqlite3;
 use super::api::Api;
 use super::file::OpenFile;
 use super::host::Shim;
-use crate::locks::{Guard, Lock, Rank};
+use crate::failure::Says;
+use crate::locks::{Guard, Lasting, Rank};
 
 /// An open main file. Addresses only: nothing is borrowed from it here.
 struct Main {
@@ -30,7 +30,7 @@ struct Main {
     connection: usize,
 }
 
-static MAINS: Lock<Vec<Main>> = Lock::new(Rank::Mains, Vec::new());
+static MAINS: Lasting<Vec<Main>> = Lasting::new(Rank::Mains, Vec::new());
 
 thread_local! {
     /// The main file that this thread's SQLite used last.
@@ -39,11 +39,6 @@ thread_local! {
 
 fn mains() -> Guard<'static, Vec<Main>> {
     MAINS.lock()
-}
-
-/// Keeps everybody else out until the result is dropped.
-pub(crate) fn hold() -> Box<dyn Any> {
-    Box::new(mains())
 }
 
 /// A main file was opened under `name`; its logs have these names.
@@ -125,17 +120,6 @@ pub fn named(connection: *mut sqlite3, name: &CStr) -> *mut OpenFile {
     let found =
         found.or_else(|| mains.iter().find(|main| main.connection == connection && main.path == text));
     found.map_or(std::ptr::null_mut(), |main| main.file as *mut OpenFile)
-}
-
-/// What a connection says of itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Says {
-    /// Its last call failed with this code, and this is its message.
-    This,
-    /// Something else: its last call succeeded, or failed otherwise.
-    Otherwise,
-    /// It is not known, or has no file of ours open.
-    Unknown,
 }
 
 /// Does `connection` say that its last call failed with `code` and `message`? It is asked only while a file of ours

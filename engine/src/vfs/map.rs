@@ -20,7 +20,7 @@ use std::sync::{Arc, Weak};
 
 use super::abi::*;
 use super::base::BaseFile;
-use crate::locks::{self, Guard, Lock, Rank};
+use crate::locks::{self, Guard, Lasting, Rank};
 
 /// Bytes asked of SQLite's VFS for the map that ours is made from, and the smallest file that it maps so much of: it
 /// keeps 256 bytes in front of the end unmapped (os_unix.c, unixFetch).
@@ -78,7 +78,7 @@ impl Name {
 }
 
 /// The maps of this process.
-static MAPS: Lock<Option<HashMap<Identity, Weak<FileMap>>>> = Lock::new(Rank::Maps, None);
+static MAPS: Lasting<Option<HashMap<Identity, Weak<FileMap>>>> = Lasting::new(Rank::Maps, None);
 
 type Maps = Guard<'static, Option<HashMap<Identity, Weak<FileMap>>>>;
 
@@ -89,11 +89,6 @@ fn maps() -> Maps {
 /// The map that others have of the file.
 fn known(identity: Identity) -> Option<Arc<FileMap>> {
     maps().get_or_insert_default().get(&identity).and_then(Weak::upgrade)
-}
-
-/// Holds the table of maps for a thread that forks.
-pub fn hold() -> Box<dyn std::any::Any> {
-    Box::new(maps())
 }
 
 impl FileMap {

@@ -17,6 +17,7 @@
 pub mod abi;
 pub mod api;
 pub mod base;
+pub mod blame;
 pub mod callbacks;
 pub mod checkpoint;
 pub mod command;
@@ -29,6 +30,7 @@ pub mod evidence;
 pub mod file;
 pub mod given;
 pub mod gosqlite;
+pub mod guest;
 pub mod header_edit;
 pub mod host;
 pub mod length;

@@ -46,7 +46,7 @@ pub fn tally_of(content: &Content) -> Option<Tally> {
         Content::Journal(..) => FileKind::MainJournal,
         Content::Wal(..) => FileKind::Wal,
         Content::Temp(file) => file.kind(),
-        Content::Gosqlite(file) => file.kind(),
+        Content::Guest(file) => file.kind(),
     };
     Some(Tally::new(kind))
 }

@@ -23,8 +23,8 @@ use crate::files::memory;
 use crate::files::redo::{self, Kept};
 use crate::files::storage::{SYNC_NORMAL, Storage, is_zero};
 use crate::format::geometry::Geometry;
+use crate::keys::file_keys::NO_CONTEXT;
 use crate::keys::rekey::{self, Plan, RekeyCommand};
-use crate::offline::NO_CONTEXT;
 use crate::paths;
 use crate::sabotage::{self, Sabotage};
 

@@ -5,10 +5,9 @@ use std::thread::{available_parallelism, scope};
 use crate::error::Result;
 use crate::files::main_db::LostMarks;
 use crate::files::memory;
-use crate::keys::file_keys::Sealer;
+use crate::keys::file_keys::{NO_CONTEXT, Sealer};
 use crate::locks::{Lock, Rank};
-use crate::offline::NO_CONTEXT;
-use crate::offline::workers::{MOST_THREADS, start};
+use crate::threads::{MOST_THREADS, start};
 
 /// Bytes that a thread takes at a time: some 50 microseconds of work with the fastest suite.
 const PIECE: usize = 256 * 1024;

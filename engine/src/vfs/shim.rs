@@ -10,7 +10,6 @@ use super::callbacks::{below_of, methods_for};
 use super::database::{Database, Phase};
 use super::file::{Content, OpenFile, ShimFile};
 use super::given::{self, Given, Origin, Parameters};
-use super::gosqlite;
 use super::host::Shim;
 use super::mains;
 use super::report::guard;
@@ -162,7 +161,7 @@ unsafe extern "C" fn x_open(
 ///
 /// # Safety
 /// `name` is the name of a log that SQLite, or a VFS above ours, passed to `xOpen`.
-pub(super) unsafe fn database_of<'a>(shim: &Shim, name: *const c_char) -> Result<&'a mut OpenFile> {
+pub unsafe fn database_of<'a>(shim: &Shim, name: *const c_char) -> Result<&'a mut OpenFile> {
     // SAFETY: as the caller promises.
     let text = unsafe { CStr::from_ptr(name) }.to_bytes();
     match mains::owner_of(shim, name, text) {
@@ -180,7 +179,7 @@ pub(super) unsafe fn database_of<'a>(shim: &Shim, name: *const c_char) -> Result
 fn is_pinned(shim: &Shim, name: *const c_char, flags: c_int) -> bool {
     flags & SQLITE_OPEN_MAIN_DB != 0
         && !name.is_null()
-        && shim.gosqlite.is_none()
+        && shim.opener.is_none()
         // SAFETY: the name of a main database that SQLite passed to xOpen.
         && unsafe { shim.host().api.uri_parameter(name, c"lumo_uuid") }.is_some()
 }
@@ -219,7 +218,7 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
                     }
                 }
             }
-            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Gosqlite(_) => {}
+            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Guest(_) => {}
         }
     }
 }
@@ -235,9 +234,9 @@ unsafe fn content_of(
     base: &mut BaseFile,
     flags: c_int,
 ) -> Result<Content> {
-    if let Some(gosqlite) = &shim.gosqlite {
+    if let Some(opener) = shim.opener {
         // SAFETY: as the caller promises.
-        return unsafe { gosqlite::content_of(shim, gosqlite, name, path, base, flags) };
+        return unsafe { opener.open(shim, name, path, base, flags) };
     }
     // A super-journal holds names of journals, and SQLite reads other databases' journals under this flag to
     // find the names that those end in: both are clear.

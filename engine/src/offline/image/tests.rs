@@ -3,8 +3,8 @@ use crate::error::FileKind;
 use crate::files::storage::MemoryFile;
 use crate::format::geometry::Geometry;
 use crate::format::header::CreateOptions;
+use crate::keys::file_keys::NO_CONTEXT;
 use crate::keys::material::Key;
-use crate::offline::NO_CONTEXT;
 use std::sync::Arc;
 
 const BLOCK: u32 = 1024;

@@ -8,9 +8,9 @@ use crate::error::FileKind;
 use crate::files::storage::{MemoryFile, Storage};
 use crate::format::geometry::Geometry;
 use crate::format::header::{self, CreateOptions};
+use crate::keys::file_keys::NO_CONTEXT;
 use crate::keys::material::Key;
 use crate::keys::options::OpenOptions;
-use crate::offline::NO_CONTEXT;
 use crate::offline::progress::{Meter, finish};
 
 const BLOCKS: u64 = 1200;
