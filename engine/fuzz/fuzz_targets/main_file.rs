@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
+use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::files::main_db::MainFile;
-use lumocrypt::files::storage::Storage;
-use lumocrypt::format::cell::Cell;
-use lumocrypt::format::header::{self, CreateOptions};
-use lumocrypt::keys::file_keys::FileKeys;
-use lumocrypt::keys::material::Key;
-use lumocrypt::keys::options::OpenOptions;
-use lumocrypt::offline::verify::{self, Files};
 use lumocrypt_fuzz::disk::LONGEST;
 use lumocrypt_fuzz::{Disk, History, Script, suite};
+use offline::verify::{self, Files};
+use sqlite::files::main_db::MainFile;
+use storage::Storage;
+use vault::file_keys::FileKeys;
+use vault::format::cell::Cell;
+use vault::format::header::{self, CreateOptions};
+use vault::material::Key;
+use vault::options::OpenOptions;
 
 fn key() -> Key {
     Key::raw(&[0x77; 32]).expect("32 bytes")

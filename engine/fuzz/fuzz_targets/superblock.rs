@@ -3,18 +3,18 @@
 
 use std::sync::LazyLock;
 
+use crypto::kdf::{Argon2Cost, sha256};
+use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::crypto::kdf::{Argon2Cost, sha256};
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::format::header::{self, CopyState, CreateOptions, Header};
-use lumocrypt::format::keyslot::{Keyslot, KeyslotKind};
-use lumocrypt::format::superblock::{SUPERBLOCK_LEN, Superblock};
-use lumocrypt::keys::file_keys::FileKeys;
-use lumocrypt::keys::limits::KdfLimits;
-use lumocrypt::keys::material::Key;
-use lumocrypt::keys::unlock::{unlock, unlock_relative};
-use lumocrypt::offline::inspect::inspect;
 use lumocrypt_fuzz::{Disk, Script, suite};
+use offline::inspect::inspect;
+use vault::file_keys::FileKeys;
+use vault::format::header::{self, CopyState, CreateOptions, Header};
+use vault::format::keyslot::{Keyslot, KeyslotKind};
+use vault::format::superblock::{SUPERBLOCK_LEN, Superblock};
+use vault::limits::KdfLimits;
+use vault::material::Key;
+use vault::unlock::{unlock, unlock_relative};
 
 /// Small enough for thousands of derivations a second.
 const LIMITS: KdfLimits = KdfLimits { t: 2, m_kib: 64, p: 2, work_kib: 256 };
