@@ -10,9 +10,9 @@ use lumocrypt_fuzz::{Disk, History, Script, suite};
 use offline::verify::{self, Files};
 use sqlite::files::main_db::MainFile;
 use storage::Storage;
+use vault::create::{self, CreateOptions};
 use vault::file_keys::FileKeys;
 use vault::format::cell::Cell;
-use vault::format::header::{self, CreateOptions};
 use vault::material::Key;
 use vault::options::OpenOptions;
 
@@ -36,7 +36,7 @@ impl Bench {
     fn new(suite: SuiteId, block_size: u32, mapped: bool) -> Self {
         let options = CreateOptions { suite, block_size, ..CreateOptions::default() };
         let key = suite.is_keyed().then(key);
-        let (region, keys, _) = header::create(key.as_ref(), &options).expect("randomness");
+        let (region, keys, _) = create::database(key.as_ref(), &options).expect("randomness");
         let keys = Arc::new(keys);
         let file = MainFile::new(keys.clone(), block_size).expect("an available suite");
         Bench {

@@ -8,9 +8,11 @@ use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
 use lumocrypt_fuzz::{Disk, Script, suite};
 use offline::inspect::inspect;
+use sqlite::format::header::{self, CopyState, Header};
+use vault::create::{self, CreateOptions};
 use vault::file_keys::FileKeys;
-use vault::format::header::{self, CopyState, CreateOptions, Header};
 use vault::format::keyslot::{Keyslot, KeyslotKind};
+use vault::format::mac::Mac;
 use vault::format::superblock::{SUPERBLOCK_LEN, Superblock};
 use vault::limits::KdfLimits;
 use vault::material::Key;
@@ -35,7 +37,7 @@ fn raw_key() -> Key {
 fn original(suite: SuiteId) -> Original {
     let key = suite.is_keyed().then(raw_key);
     let options = CreateOptions { suite, label: "first".to_owned(), ..CreateOptions::default() };
-    let (mut region, keys, older) = header::create(key.as_ref(), &options).expect("randomness");
+    let (mut region, keys, older) = create::database(key.as_ref(), &options).expect("randomness");
     let mut newer = Superblock { generation: 2, ..older.clone() };
     if suite.is_keyed() {
         // Nobody's passphrase: deriving is what is to be tried.
@@ -105,7 +107,7 @@ fuzz_target!(|input: &[u8]| {
         2 => Key::passphrase(b"nobody's").ok(),
         _ => None,
     };
-    if let Ok((keys, superblock)) = unlock(&region, key.as_ref(), &LIMITS, "fuzz")
+    if let Ok((keys, superblock)) = unlock(&header, key.as_ref(), &LIMITS, "fuzz")
         && !forged
         && original.keys.suite.is_keyed()
         && superblock.suite.is_keyed()
@@ -113,7 +115,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(original.copies.contains(&superblock), "an altered superblock was believed");
         header.cells(&keys);
     }
-    if let Ok(Some((_, superblock))) = unlock_relative(&region, &original.keys, "fuzz")
+    if let Ok(Some((_, superblock))) = unlock_relative(&header, &original.keys, "fuzz")
         && !forged
     {
         assert!(original.copies.contains(&superblock), "an altered superblock was believed");

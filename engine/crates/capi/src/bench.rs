@@ -9,7 +9,7 @@ use super::files::open_options;
 use super::{call, give, owned};
 use crypto::{SuiteId, measure};
 use ground::error::{Fault, FaultClass};
-use vault::format::header::CreateOptions;
+use vault::create::CreateOptions;
 
 /// The names of all ciphers of this version, as a JSON array.
 #[unsafe(no_mangle)]

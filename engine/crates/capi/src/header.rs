@@ -10,9 +10,9 @@ use super::input::{held, new_file};
 use super::{call, file_name, give};
 use ground::error::{Fault, FaultClass, Result};
 use offline::header_backup;
+use sqlite::format::header::HEADER_LEN;
 use sqlite::vfs::host::{self, OwnFile};
 use storage::{Storage, is_zero};
-use vault::format::header::HEADER_LEN;
 
 /// Copies the header region of the database at `path` to the empty file that is open as `destination`. Needs no key.
 ///

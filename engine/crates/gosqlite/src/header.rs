@@ -3,7 +3,7 @@
 use super::{BLOCK_SIZES, SharedCipher, main_blocks};
 use crypto::LengthPreserving;
 use ground::error::{Fault, FaultClass, FileKind};
-use vault::format::header::SQLITE_MAGIC;
+use sqlite::facts::MAGIC;
 use vault::format::superblock;
 
 /// Offset of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
@@ -13,7 +13,7 @@ const LOOKED_AT: usize = PAGE_SIZE_AT + 2;
 
 /// The page size in bytes that a database's first bytes name; `None` if they are not those of a database.
 pub fn page_size(plain: &[u8]) -> Option<usize> {
-    if plain.len() < LOOKED_AT || !plain.starts_with(SQLITE_MAGIC) {
+    if plain.len() < LOOKED_AT || !plain.starts_with(MAGIC) {
         return None;
     }
     let size = match u16::from_be_bytes([plain[PAGE_SIZE_AT], plain[PAGE_SIZE_AT + 1]]) {
@@ -64,7 +64,7 @@ pub fn judge(
     if let Some(page_size) = found.filter(|_| size == Some(block_size)) {
         return Ok(page_size);
     }
-    if encrypted.starts_with(SQLITE_MAGIC) {
+    if encrypted.starts_with(MAGIC) {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
             "the file is a plaintext database; open it without this VFS, or encrypt it first with \

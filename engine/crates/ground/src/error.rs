@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::paths;
 
+/// What a plaintext SQLite database begins with (fileformat2, section 1.3.1).
+pub const DATABASE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
+
 /// The kind of file a block belongs to. The numbers are part of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
@@ -39,6 +42,11 @@ impl FileKind {
     /// Its place in [`FileKind::ALL`].
     pub fn index(self) -> usize {
         self as usize - 1
+    }
+
+    /// What every file of this kind begins with in clear, where that is known.
+    pub fn beginning(self) -> Option<&'static [u8]> {
+        (self == FileKind::MainDb).then_some(DATABASE_MAGIC)
     }
 
     /// The stable name used in error reports and metrics.

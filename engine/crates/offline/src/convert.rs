@@ -9,12 +9,13 @@ use super::workers::{Desk, Input, Work, Workers};
 use crypto::nonce;
 use crypto::suite::SuiteId;
 use ground::error::{Fault, FaultClass, FileKind, Result};
+use sqlite::facts::MAGIC;
 use sqlite::files::header_region::write_new_cells;
 use sqlite::format::geometry::Geometry;
 use storage::Storage;
 use storage::disk::DiskFile;
+use vault::create::{self, CreateOptions};
 use vault::file_keys::{FileKeys, NO_CONTEXT, Sealer};
-use vault::format::header::{self, CreateOptions, SQLITE_MAGIC};
 use vault::format::superblock::{self, Superblock};
 use vault::registry::OpenOptions;
 
@@ -54,7 +55,7 @@ impl Made {
         options: &OpenOptions,
         destination: &mut DiskFile,
     ) -> Result<Made> {
-        if size < head.len() as u64 || !head.starts_with(SQLITE_MAGIC) {
+        if size < head.len() as u64 || !head.starts_with(MAGIC) {
             return Err(not_plaintext(head, size));
         }
         let page_size = match u16::from_be_bytes([head[PAGE_SIZE_AT], head[PAGE_SIZE_AT + 1]]) {
@@ -65,7 +66,7 @@ impl Made {
         if options.block_size.is_none() && superblock::is_block_size(page_size) {
             create.block_size = page_size;
         }
-        let (region, keys, superblock) = header::create(options.key.as_deref(), &create)?;
+        let (region, keys, superblock) = create::database(options.key.as_deref(), &create)?;
         let sealer = keys.sealer(FileKind::MainDb)?;
         let geometry = Geometry::new(superblock.block_size, sealer.overhead());
         if !geometry.takes(size) {
@@ -138,7 +139,7 @@ pub async fn encrypt(
 
 /// Makes the empty `destination` a database without content, which is synced.
 pub fn create(destination: &mut DiskFile, options: &OpenOptions) -> Result<()> {
-    let (region, _, _) = header::create(options.key.as_deref(), &CreateOptions::from(options))?;
+    let (region, _, _) = create::database(options.key.as_deref(), &CreateOptions::from(options))?;
     destination.write(&region, 0)?;
     destination.sync(0)
 }

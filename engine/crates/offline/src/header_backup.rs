@@ -4,13 +4,14 @@
 //! data key has changed since: so a header is put back only where blocks of the file open under it.
 
 use ground::error::{Fault, FaultClass, FileKind, Result};
+use sqlite::facts::MAGIC;
 use sqlite::files::header_region::{write_cells, write_copies, write_new_cells};
 use sqlite::format::geometry::Geometry;
+use sqlite::format::header;
+use sqlite::format::header::HEADER_LEN;
 use storage::Storage;
 use vault::file_keys::{FileKeys, NO_CONTEXT};
 use vault::format::cells::Cells;
-use vault::format::header::HEADER_LEN;
-use vault::format::header::{self, SQLITE_MAGIC};
 use vault::format::length::Length;
 use vault::format::link::Link;
 use vault::format::superblock::Superblock;
@@ -156,7 +157,7 @@ fn try_blocks(
         file.read(&mut slot[..len], offset)?;
         let plain = &mut plain[..len.saturating_sub(sealer.overhead())];
         let opens = sealer.open(index, &NO_CONTEXT, &slot[..len], plain).is_ok();
-        if opens && (tagged || plain.starts_with(SQLITE_MAGIC)) {
+        if opens && (tagged || plain.starts_with(MAGIC)) {
             opened += 1;
         } else if all {
             break;

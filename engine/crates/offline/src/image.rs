@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use super::Unlocked;
 use super::replay::{Notes, Replay, Rollback};
 use ground::error::Result;
+use sqlite::facts::MAGIC;
 use sqlite::files::main_db::{COVER, LostMarks};
 use storage::{Storage, is_zero};
+use vault::create;
 use vault::format::cell;
-use vault::format::header::{self, SQLITE_MAGIC};
 use vault::format::superblock::is_block_size;
 use vault::registry::OpenOptions;
 
@@ -162,7 +163,7 @@ impl Image {
             journal = found.map(|rollback| (storage, rollback));
         }
         let mut head = [0; 100];
-        let known = blocks.read(&mut head, 0)? && head.starts_with(SQLITE_MAGIC);
+        let known = blocks.read(&mut head, 0)? && head.starts_with(MAGIC);
         let main_page_size = if known { page_size(&head) } else { None };
         let likely = journal.as_ref().map(|(_, rollback)| rollback.page_size).or(main_page_size);
         let likely = likely.unwrap_or(block_size);
@@ -208,7 +209,7 @@ impl Image {
             }
         }
         let mut first = vec![0; self.page_size as usize];
-        let readable = self.page(1, &mut first)? != Source::Unreadable && first.starts_with(SQLITE_MAGIC);
+        let readable = self.page(1, &mut first)? != Source::Unreadable && first.starts_with(MAGIC);
         let there = self.blocks.file.size.div_ceil(u64::from(self.page_size)) as u32;
         let logged = self.wal.as_ref().and_then(|(_, replay)| replay.page_count);
         let rolled_back = self.journal.as_ref().map(|(_, rollback)| rollback.page_count);
@@ -265,7 +266,7 @@ impl Image {
     /// Makes the empty `destination` a database without content that the same keys open.
     pub fn relative(&self, destination: &mut dyn Storage) -> Result<()> {
         let file = &self.blocks.file;
-        let (region, _, _) = header::create_copy_of(&file.superblock, &file.keys)?;
+        let (region, _, _) = create::copy_of(&file.superblock, &file.keys)?;
         destination.write(&region, 0)?;
         destination.sync(0)
     }

@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use ground::bytes::hex;
 use ground::error::{FaultClass, Result};
+use sqlite::facts::MAGIC;
 use sqlite::format::geometry::Geometry;
+use sqlite::format::header::HEADER_LEN;
+use sqlite::format::header::{self, CopyState};
 use storage::Storage;
-use vault::format::header::HEADER_LEN;
-use vault::format::header::{self, CopyState};
 use vault::format::keyslot::KeyslotKind;
 use vault::format::superblock::{Superblock, VERSION};
 
@@ -30,7 +31,7 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
     file.read(&mut region, 0)?;
     let parsed = match header::parse(&region) {
         Err(fault) if fault.class == FaultClass::NotEncrypted => {
-            let format = if region.starts_with(header::SQLITE_MAGIC) { "sqlite" } else { "unknown" };
+            let format = if region.starts_with(MAGIC) { "sqlite" } else { "unknown" };
             return Ok(json!({"format": format, "size": size, "noise": header::is_noise(&region)}));
         }
         parsed => parsed?,

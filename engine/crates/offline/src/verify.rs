@@ -11,10 +11,10 @@ use super::progress::{Meter, Progress};
 use super::slots::{PAUSE, Slots, TRIES};
 use super::workers::Input;
 use ground::error::{Fault, FaultClass, FileKind, Result};
+use sqlite::facts::MAGIC;
 use sqlite::files::main_db::MainFile;
 use storage::Storage;
 use vault::file_keys::NO_CONTEXT;
-use vault::format::header::SQLITE_MAGIC;
 use vault::registry::OpenOptions;
 
 /// The most damages that are listed one by one.
@@ -199,7 +199,7 @@ fn missing_length(file: &Unlocked, main: &mut dyn Storage) -> Result<Option<(u64
 /// The size that SQLite's header records: the page size at 16 (1 stands for 65536), the number of pages at
 /// 28, which is valid if the change counter at 24 and the number at 92 are equal (fileformat2, section 1.3).
 pub(super) fn sqlite_size(header: &[u8]) -> Option<u64> {
-    if header.len() < 96 || !header.starts_with(SQLITE_MAGIC) || header[24..28] != header[92..96] {
+    if header.len() < 96 || !header.starts_with(MAGIC) || header[24..28] != header[92..96] {
         return None;
     }
     let page_size = match u16::from_be_bytes([header[16], header[17]]) {

@@ -19,9 +19,9 @@ use sqlite::files::temp::TempFile;
 use sqlite::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
 use sqlite::format::geometry::Geometry;
 use storage::Storage;
+use vault::create::{self, CreateOptions};
 use vault::file_keys::FileKeys;
 use vault::format::cell::Cell;
-use vault::format::header::{self, CreateOptions};
 use vault::material::Key;
 
 /// From this size on an allocation must be able to fail: what scales with pages, blocks and journals.
@@ -172,7 +172,8 @@ fn the_main_file() {
     let allocations = sweep(|| {
         let (keys, mut disk) = unarmed(|| {
             let key = Key::raw(&[7; 32]).expect("a key");
-            let (region, keys, _) = header::create(Some(&key), &CreateOptions::default()).expect("a header");
+            let (region, keys, _) =
+                create::database(Some(&key), &CreateOptions::default()).expect("a header");
             let mut disk = Disk::new();
             disk.0.extend_from_slice(&region);
             (Arc::new(keys), disk)

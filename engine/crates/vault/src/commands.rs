@@ -11,7 +11,7 @@ use super::limits::KdfLimits;
 use super::material::Key;
 use super::options::{cost, decode_hex, invalid, label, limits, suite, threads, unknown};
 use super::rekey::{Plan, RekeyCommand};
-use crate::format::keyslot::Draft;
+use crate::draft::Draft;
 use crate::format::superblock::KEYSLOT_COUNT;
 use crypto::kdf::Argon2Cost;
 use ground::error::Result;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::cache::{self, KeyName};
-use crate::format::header::SQLITE_MAGIC;
+use crate::format::mac::Mac;
 use crypto::kdf::{hkdf_sha256, hmac_sha256, sha256};
 use crypto::nonce;
 use crypto::secret::Secret;
@@ -118,23 +118,6 @@ impl FileKeys {
         }
     }
 
-    /// The MAC of a superblock copy.
-    pub fn superblock_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        mac(self.subkey(&[SUPERBLOCK_MAC, &self.key_id]).as_ref(), bytes)
-    }
-
-    /// The MAC of a WAL cell. Its key is derived once: cells are read in pairs, whenever a log begins or ends.
-    pub fn cell_mac(&self, bytes: &[u8]) -> [u8; 32] {
-        if let Some(key) = self.cell_mac.get() {
-            return mac(key.as_ref(), bytes);
-        }
-        // Derived before it is put there: a place that is being filled could not be held for `fork`.
-        let key = self.subkey(&[CELL_MAC, &self.key_id]);
-        let found = mac(key.as_ref(), bytes);
-        let _ = self.cell_mac.set(key);
-        found
-    }
-
     /// The MAC of the header of what a change of the data key is writing.
     pub fn kept_mac(&self, bytes: &[u8]) -> [u8; 32] {
         mac(self.subkey(&[KEPT_MAC, &self.key_id]).as_ref(), bytes)
@@ -157,6 +140,28 @@ impl FileKeys {
         let mut key = Secret::zeroed();
         hkdf_sha256(data_key.expose(), &self.uuid, info, key.expose_mut());
         Some(key)
+    }
+}
+
+impl Mac for FileKeys {
+    fn superblock_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        mac(self.subkey(&[SUPERBLOCK_MAC, &self.key_id]).as_ref(), bytes)
+    }
+
+    /// Its key is derived once: cells are read in pairs, whenever a log begins or ends.
+    fn cell_mac(&self, bytes: &[u8]) -> [u8; 32] {
+        if let Some(key) = self.cell_mac.get() {
+            return mac(key.as_ref(), bytes);
+        }
+        // Derived before it is put there: a place that is being filled could not be held for `fork`.
+        let key = self.subkey(&[CELL_MAC, &self.key_id]);
+        let found = mac(key.as_ref(), bytes);
+        let _ = self.cell_mac.set(key);
+        found
+    }
+
+    fn older(&self) -> Option<&dyn Mac> {
+        self.older.as_deref().map(|older| older as &dyn Mac)
     }
 }
 
@@ -243,7 +248,7 @@ impl Sealer {
         out: &mut [u8],
     ) -> std::result::Result<(), Unauthentic> {
         self.suite.open(&self.aad(index, context), sealed, out)?;
-        if index == 0 && self.overhead() == 0 && !may_begin_a_database(out) {
+        if index == 0 && self.overhead() == 0 && !may_begin(self.kind, out) {
             out.fill(0);
             return Err(Unauthentic);
         }
@@ -285,10 +290,12 @@ impl Sealer {
     }
 }
 
-/// The first block is the one whose content is known: SQLite's magic, or zeros where pages behind it were written
-/// first. Without a tag this is what tells it from noise.
-fn may_begin_a_database(block: &[u8]) -> bool {
-    block.starts_with(SQLITE_MAGIC) || block.iter().take(SQLITE_MAGIC.len()).all(|byte| *byte == 0)
+/// The first block is the one whose content is known: what files of the kind begin with, or zeros where what lies behind
+/// it was written first. Without a tag this is what tells it from noise.
+fn may_begin(kind: FileKind, block: &[u8]) -> bool {
+    kind.beginning().is_none_or(|beginning| {
+        block.starts_with(beginning) || block.iter().take(beginning.len()).all(|byte| *byte == 0)
+    })
 }
 
 #[cfg(test)]

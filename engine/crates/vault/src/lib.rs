@@ -4,9 +4,14 @@
 
 pub mod cache;
 pub mod commands;
+pub mod create;
+pub mod draft;
 pub mod file_keys;
 pub mod format;
+pub mod header;
+mod keyslots;
 pub mod limits;
+pub mod links;
 pub mod material;
 pub mod options;
 pub mod recent;

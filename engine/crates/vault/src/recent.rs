@@ -6,7 +6,8 @@
 //! secret.
 
 use crate::cache::KeyName;
-use crate::format::superblock::Superblock;
+use crate::file_keys::FileKeys;
+use crate::format::superblock::{CopyState, SUPERBLOCK_LEN, Superblock};
 use crypto::kdf::equal;
 use ground::locks::{Guard, Lasting, Rank};
 
@@ -26,25 +27,37 @@ struct Recent(Vec<Known>);
 
 static RECENT: Lasting<Recent> = Lasting::new(Rank::Recent, Recent(Vec::new()));
 
-/// What the copy `bytes` says, if its digest was found right before.
-pub(super) fn find(bytes: &[u8]) -> Option<Superblock> {
-    lock().find(bytes).map(|known| (*known.superblock).clone())
-}
+impl Superblock {
+    /// As [`Superblock::decode`], of a copy that may have been read before.
+    pub fn decode_known(bytes: &[u8]) -> CopyState {
+        let Some(bytes) = bytes.get(..SUPERBLOCK_LEN) else { return CopyState::Damaged };
+        if let Some(known) = lock().find(bytes) {
+            return CopyState::Intact(known.superblock.clone());
+        }
+        let state = Superblock::decode(bytes);
+        if let CopyState::Intact(superblock) = &state {
+            lock().keep(bytes, superblock);
+        }
+        state
+    }
 
-/// The digest of the copy `bytes` is right, and this is what it says.
-pub(super) fn keep(bytes: &[u8], superblock: &Superblock) {
-    lock().keep(bytes, superblock);
-}
-
-/// Whether the MAC of the copy `bytes` was found right with this key before.
-pub(super) fn is_authentic(bytes: &[u8], key: &KeyName) -> bool {
-    lock().find(bytes).and_then(|known| known.key).is_some_and(|other| equal(&other, key))
-}
-
-/// The MAC of the copy `bytes` is right with this key.
-pub(super) fn keep_authentic(bytes: &[u8], key: &KeyName) {
-    if let Some(known) = lock().find(bytes) {
-        known.key = Some(*key);
+    /// Whether the copy in `bytes` was written by somebody who has the data key.
+    pub fn verify_mac(bytes: &[u8], keys: &FileKeys) -> bool {
+        let Some(copy) = bytes.get(..SUPERBLOCK_LEN) else { return false };
+        let name = keys.name();
+        let is_known = |name: KeyName| {
+            lock().find(copy).and_then(|known| known.key).is_some_and(|other| equal(&other, &name))
+        };
+        if name.is_some_and(is_known) {
+            return true;
+        }
+        let right = Superblock::has_mac(copy, keys);
+        if let Some(name) = name.filter(|_| right)
+            && let Some(known) = lock().find(copy)
+        {
+            known.key = Some(name);
+        }
+        right
     }
 }
 

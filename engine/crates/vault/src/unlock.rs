@@ -9,31 +9,20 @@ use super::file_keys::FileKeys;
 use super::limits::KdfLimits;
 use super::material::Key;
 use super::options::OpenOptions;
-use crate::format::header::{self, Header};
 use crate::format::keyslot::Keyslot;
-use crate::format::link::with_older;
 use crate::format::superblock::Superblock;
+use crate::header::{self, Header};
+use crate::links::with_older;
 use crypto::kdf::Argon2Cost;
 use crypto::secret::Secret;
 use ground::error::{Fault, FaultClass, Result};
 
-/// Opens the database whose header region is `region` with `key`. `path` is for messages only.
+/// Opens the database whose header is `header` with `key`. `path` is for messages only.
 ///
 /// The newest intact copy decides. Only if it proves to be altered, because its MAC is wrong under the very
 /// data key that it belongs to, does the other intact copy stand in for it; so a removed keyslot does not
 /// come back as long as the copy without it is sound. Damage is never reported as a wrong key.
 pub fn unlock(
-    region: &[u8],
-    key: Option<&Key>,
-    limits: &KdfLimits,
-    path: impl AsRef<Path>,
-) -> Result<(Arc<FileKeys>, Superblock)> {
-    let header = header::parse(region).map_err(|fault| fault.at_path(&path))?;
-    unlock_parsed(&header, key, limits, path)
-}
-
-/// As [`unlock`], with a header that is parsed: that hashes each copy, which is a good part of what opening costs.
-pub fn unlock_parsed(
     header: &Header,
     key: Option<&Key>,
     limits: &KdfLimits,
@@ -43,7 +32,7 @@ pub fn unlock_parsed(
     unlock().map_err(|fault| fault.at_path(path))
 }
 
-/// As [`unlock_parsed`], with what a connection or a whole-file operation was opened with: the identity counts, too.
+/// As [`unlock`], with what a connection or a whole-file operation was opened with: the identity counts, too.
 ///
 /// Errors: `WrongDatabase` if another database was meant; before anything is derived from a passphrase.
 pub fn unlock_as(
@@ -63,7 +52,7 @@ pub fn unlock_as(
             }
         }
     }
-    let (keys, superblock) = unlock_parsed(header, key, &options.limits, path)?;
+    let (keys, superblock) = unlock(header, key, &options.limits, path)?;
     check_identity(&superblock, options.uuid.as_ref()).map_err(|fault| fault.at_path(path))?;
     Ok((keys, superblock))
 }
@@ -90,15 +79,14 @@ pub fn dashed(uuid: &[u8; 16]) -> String {
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
 }
 
-/// Opens the database whose header region is `region` with the data key of a relative, `known`: a copy made by
+/// Opens the database whose header is `header` with the data key of a relative, `known`: a copy made by
 /// `VACUUM INTO` and its original have the same one. `None` if this file has another.
 pub fn unlock_relative(
-    region: &[u8],
+    header: &Header,
     known: &FileKeys,
     path: impl AsRef<Path>,
 ) -> Result<Option<(Arc<FileKeys>, Superblock)>> {
     let unlock = || {
-        let header = header::parse(region)?;
         let copies = header.newest_first();
         let related =
             |superblock: &Superblock| superblock.suite.is_keyed() && superblock.key_id == known.key_id;
@@ -147,7 +135,7 @@ pub fn follow(
             return Ok((Arc::new(keys), superblock.clone()));
         }
     }
-    unlock_parsed(header, key, limits, path)
+    unlock(header, key, limits, path)
 }
 
 /// The keys of the database that a copy of its superblock, stored as `raw`, belongs to. `None`: the copy was altered.

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::*;
 use storage::MemoryFile;
-use vault::format::header::{CreateOptions, create};
+use vault::create::{self, CreateOptions};
 use vault::format::superblock::SUPERBLOCK_LEN;
 use vault::material::Key;
 
@@ -25,7 +25,7 @@ fn options(byte: u8) -> OpenOptions {
 impl Database {
     fn new(byte: u8, blocks: u64) -> Database {
         let options = CreateOptions { block_size: BLOCK as u32, ..CreateOptions::default() };
-        let (region, keys, superblock) = create(Some(&key(byte)), &options).unwrap();
+        let (region, keys, superblock) = create::database(Some(&key(byte)), &options).unwrap();
         let mut database =
             Database { file: MemoryFile { bytes: region, ..MemoryFile::default() }, keys, superblock };
         for index in 0..blocks {
@@ -69,7 +69,7 @@ impl Database {
 
     fn generation(&mut self) -> u64 {
         let (_, found) = unlock::unlock(
-            &self.file.bytes[..HEADER_LEN as usize],
+            &header::parse(&self.file.bytes[..HEADER_LEN as usize]).unwrap(),
             Some(&key(1)),
             &OpenOptions::default().limits,
             "",

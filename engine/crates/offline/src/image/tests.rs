@@ -3,8 +3,8 @@ use ground::error::FileKind;
 use sqlite::format::geometry::Geometry;
 use std::sync::Arc;
 use storage::MemoryFile;
+use vault::create::{self, CreateOptions};
 use vault::file_keys::NO_CONTEXT;
-use vault::format::header::CreateOptions;
 use vault::material::Key;
 
 const BLOCK: u32 = 1024;
@@ -13,7 +13,7 @@ const BLOCK: u32 = 1024;
 fn database(page_size: u16, mark_unit: Option<usize>) -> (MemoryFile, OpenOptions) {
     let key = Arc::new(Key::raw(&[7; 32]).unwrap());
     let options = CreateOptions { block_size: BLOCK, ..CreateOptions::default() };
-    let (region, keys, superblock) = header::create(Some(&key), &options).unwrap();
+    let (region, keys, superblock) = create::database(Some(&key), &options).unwrap();
     let sealer = keys.sealer(FileKind::MainDb).unwrap();
     let geometry = Geometry::new(superblock.block_size, sealer.overhead());
     let mut file = MemoryFile::default();
@@ -21,7 +21,7 @@ fn database(page_size: u16, mark_unit: Option<usize>) -> (MemoryFile, OpenOption
     for index in 0..4u64 {
         let mut plain = vec![index as u8 + 1; BLOCK as usize];
         if index == 0 {
-            plain[..16].copy_from_slice(SQLITE_MAGIC);
+            plain[..16].copy_from_slice(MAGIC);
             plain[16..18].copy_from_slice(&page_size.to_be_bytes());
             plain[24..96].fill(0);
         }

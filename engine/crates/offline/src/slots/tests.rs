@@ -8,8 +8,8 @@ use crate::progress::{Meter, finish};
 use ground::error::FileKind;
 use sqlite::format::geometry::Geometry;
 use storage::{MemoryFile, Storage};
+use vault::create::{self, CreateOptions};
 use vault::file_keys::NO_CONTEXT;
-use vault::format::header::{self, CreateOptions};
 use vault::material::Key;
 use vault::options::OpenOptions;
 
@@ -57,7 +57,7 @@ impl Input for Disk {
 /// A database, unlocked, with a last block of 100 bytes.
 fn database() -> (Unlocked, MemoryFile) {
     let key = Arc::new(Key::raw(&[7; 32]).unwrap());
-    let (region, keys, _) = header::create(Some(&key), &CreateOptions::default()).unwrap();
+    let (region, keys, _) = create::database(Some(&key), &CreateOptions::default()).unwrap();
     let sealer = keys.sealer(FileKind::MainDb).unwrap();
     let geometry = Geometry::new(BLOCK as u32, sealer.overhead());
     let mut file = MemoryFile::default();

@@ -7,8 +7,8 @@ use crate::progress::finish;
 use crate::view::Gosqlite;
 use crate::workers::Input;
 use crypto::{LengthPreserving, instantiate_length_preserving};
+use sqlite::facts::MAGIC;
 use storage::MemoryFile;
-use vault::format::header::SQLITE_MAGIC;
 use vault::material::Key;
 use vault::registry::OpenOptions;
 
@@ -71,7 +71,7 @@ fn new_file(name: &str) -> Result<DiskFile> {
 fn database(page_size: u32, pages: usize) -> Vec<u8> {
     let page = page_size as usize;
     let mut bytes: Vec<u8> = (0..page * pages).map(|at| (at / 7) as u8 ^ (at % 251) as u8).collect();
-    bytes[..16].copy_from_slice(SQLITE_MAGIC);
+    bytes[..16].copy_from_slice(MAGIC);
     let coded = if page_size == 65536 { 1 } else { page_size as u16 };
     bytes[16..18].copy_from_slice(&coded.to_be_bytes());
     bytes[2 * page..3 * page].fill(0);

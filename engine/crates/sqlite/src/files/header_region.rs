@@ -1,5 +1,7 @@
 //! Writing to the header region of a database, in the order that a crash survives (`docs/format.md`, section 2.1).
 
+use crate::format::header::COPY_B_OFFSET;
+use crate::format::header::HEADER_LEN;
 use ground::bytes::put;
 use ground::error::Result;
 use ground::sabotage::{self, Sabotage};
@@ -7,8 +9,6 @@ use storage::{SYNC_NORMAL, Storage};
 use vault::file_keys::FileKeys;
 use vault::format::cell::{CELL_A_OFFSET, CELL_LEN, COPY_B_BEHIND, Cell};
 use vault::format::cells;
-use vault::format::header::COPY_B_OFFSET;
-use vault::format::header::HEADER_LEN;
 use vault::format::length::{LENGTH_A_OFFSET, Length};
 
 /// Makes `next` the superblock of a file whose copies say `current`.
@@ -69,8 +69,9 @@ pub fn write_cell(file: &mut dyn Storage, offset: u64, cell: &[u8; CELL_LEN], a_
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::header;
     use storage::MemoryFile;
-    use vault::format::header::{CreateOptions, create};
+    use vault::create::{self, CreateOptions};
     use vault::format::superblock::SUPERBLOCK_LEN;
     use vault::limits::KdfLimits;
     use vault::material::Key;
@@ -140,14 +141,15 @@ mod tests {
     #[test]
     fn hazard_1_a_crash_leaves_the_old_or_the_new_header_and_a_return_the_new_one() {
         let key = Key::raw(&[1; 32]).unwrap();
-        let (region, keys, old) = create(Some(&key), &CreateOptions::default()).unwrap();
+        let (region, keys, old) = create::database(Some(&key), &CreateOptions::default()).unwrap();
         let mut new = old.clone();
         new.generation += 1;
         new.slots[0].label = "new".to_owned();
         let mut recorder = Recorder::default();
         write_copies(&mut recorder, &new.encode(&keys)).unwrap();
         for (done, image) in crashes(&region, &recorder.calls) {
-            let (_, found) = unlock(&image, Some(&key), &KdfLimits::default(), "").unwrap();
+            let (_, found) =
+                unlock(&header::parse(&image).unwrap(), Some(&key), &KdfLimits::default(), "").unwrap();
             assert!(found == old || found == new);
             if done == recorder.calls.len() {
                 assert_eq!(found, new);

@@ -1,6 +1,6 @@
 //! Where a block of the logical file lies in the physical one. Pure arithmetic.
 
-use vault::format::header::HEADER_LEN;
+use crate::format::header::HEADER_LEN;
 
 /// Offset of the 512 bytes that SQLite locks (`PENDING_BYTE` in SQLite's `os.h`). No slot covers them:
 /// on systems with mandatory locks they cannot be read or written.

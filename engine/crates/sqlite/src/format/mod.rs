@@ -1,10 +1,11 @@
-//! Bytes on disk behind the header: where everything lies and how it is written (`docs/format.md`).
+//! Bytes on disk: where everything lies and how it is written (`docs/format.md`).
 //!
 //! Nothing in here knows SQLite's interface or touches a file; callers hand over bytes.
 
 #![forbid(unsafe_code)]
 
 pub mod geometry;
+pub mod header;
 pub mod journal_header;
 pub mod preamble;
 pub mod redo_header;

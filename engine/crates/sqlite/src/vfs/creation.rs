@@ -5,13 +5,13 @@ use std::sync::Arc;
 use super::base::BaseFile;
 use super::database::{Database, News, Phase, key_required, read_header};
 use super::given::Origin;
+use crate::format::header::HEADER_LEN;
 use crypto::suite::SuiteId;
 use ground::error::Result;
 use ground::sabotage::{self, Sabotage};
 use ground::stats::{STATS, Stats};
 use storage::{SYNC_NORMAL, Storage};
-use vault::format::header::HEADER_LEN;
-use vault::format::header::{self, CreateOptions};
+use vault::create::{self, CreateOptions};
 use vault::format::superblock::SUPERBLOCK_LEN;
 use vault::unlocked;
 
@@ -33,14 +33,14 @@ impl Database {
         self.check_new()?;
         let (region, keys, superblock) = match &self.heir_of {
             Some((parent, keys)) if matches!(self.origin, Origin::Nobody | Origin::Environment) => {
-                header::create_copy_of(parent, keys)?
+                create::copy_of(parent, keys)?
             }
             _ => {
                 let suite = self.options.suite.unwrap_or(SuiteId::DEFAULT);
                 if suite.is_keyed() && self.options.key.is_none() {
                     return Err(key_required(&self.path));
                 }
-                header::create(self.options.key.as_deref(), &CreateOptions::from(&self.options))?
+                create::database(self.options.key.as_deref(), &CreateOptions::from(&self.options))?
             }
         };
         write_new_header(base, &region)?;

@@ -13,6 +13,8 @@ use crate::files::header_region::{replace_copies, write_copies};
 use crate::files::journal::Buffers;
 use crate::files::main_db::{CurrentLog, MainFile};
 use crate::files::wal::MainLink;
+use crate::format::header::HEADER_LEN;
+use crate::format::header::{self, CopyState, Header};
 use crypto::suite::SuiteId;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::sabotage::{self, Sabotage};
@@ -20,8 +22,6 @@ use ground::stats::{STATS, Stats};
 use storage::{SYNC_NORMAL, Storage};
 use vault::file_keys::FileKeys;
 use vault::format::cell::Cell;
-use vault::format::header::HEADER_LEN;
-use vault::format::header::{self, CopyState, Header};
 use vault::format::superblock::{self, GENERATION_AT, Superblock};
 use vault::material::Key;
 use vault::registry::OpenOptions;
@@ -267,7 +267,8 @@ impl Database {
             return Ok(());
         }
         let Some((_, parent)) = &self.heir_of else { return Ok(()) };
-        match unlock::unlock_relative(region, parent, &self.path)? {
+        let header = header::parse(region).map_err(|fault| fault.at_path(&self.path))?;
+        match unlock::unlock_relative(&header, parent, &self.path)? {
             Some((keys, superblock)) => self.adopt(base, keys, superblock),
             None => Ok(()),
         }
@@ -466,7 +467,12 @@ impl Database {
             }
             Phase::Ready(_) => {
                 let region = read_header(base)?;
-                unlock::unlock(&region, Some(&key), &self.options.limits, &self.path)?;
+                unlock::unlock(
+                    &header::parse(region).map_err(|fault| fault.at_path(&self.path))?,
+                    Some(&key),
+                    &self.options.limits,
+                    &self.path,
+                )?;
                 // It has shown it: from here on it may change it.
                 (self.options.key, self.origin) = (Some(key), Origin::Caller);
                 Ok(())

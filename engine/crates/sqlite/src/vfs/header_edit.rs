@@ -6,10 +6,10 @@
 use super::base::BaseFile;
 use super::database::{Database, read_header};
 use crate::files::header_region::replace_copies;
+use crate::format::header::{self, COPY_B_OFFSET, Header};
 use ground::error::{Fault, Result};
 use storage::{SYNC_NORMAL, Storage};
 use vault::file_keys::FileKeys;
-use vault::format::header::{self, COPY_B_OFFSET, Header};
 use vault::format::superblock::{SUPERBLOCK_LEN, Superblock};
 
 /// Applies `change` to the superblock, which is written as the next generation if it differs then. When this returns, the

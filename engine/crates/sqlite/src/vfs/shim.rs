@@ -15,6 +15,7 @@ use super::report::guard;
 use super::sharing;
 use super::users::Users;
 use super::writer;
+use crate::facts::MAGIC;
 use crate::files::journal::JournalFile;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
@@ -26,7 +27,6 @@ use ground::locks;
 use ground::paths;
 use ground::stats::{STATS, Stats};
 use storage::Storage;
-use vault::format::header;
 use vault::registry::IoMode;
 
 /// A VFS object of ours over `base`. The name and the way back to the shim are the caller's to fill in.
@@ -406,8 +406,8 @@ fn plain_with_key(path: &Path) -> Fault {
 }
 
 fn is_plaintext(base: &mut BaseFile) -> Result<bool> {
-    let mut magic = [0u8; header::SQLITE_MAGIC.len()];
-    Ok(base.read(&mut magic, 0)? && magic == *header::SQLITE_MAGIC)
+    let mut magic = [0u8; MAGIC.len()];
+    Ok(base.read(&mut magic, 0)? && magic == *MAGIC)
 }
 
 unsafe extern "C" fn x_delete(vfs: *mut sqlite3_vfs, name: *const c_char, sync_dir: c_int) -> c_int {

@@ -1,6 +1,6 @@
 //! WAL cells: which log belongs to the database (`docs/format.md`, section 2.3).
 
-use crate::file_keys::FileKeys;
+use crate::format::mac::Mac;
 use crypto::kdf::equal;
 use ground::bytes::{all_zero, array, put, u32_at, u64_at};
 
@@ -33,13 +33,13 @@ pub trait Sequenced {
 }
 
 /// Puts the MAC behind what is authenticated.
-pub(super) fn seal(cell: &mut [u8; CELL_LEN], keys: &FileKeys) {
+pub(super) fn seal(cell: &mut [u8; CELL_LEN], keys: &(impl Mac + ?Sized)) {
     let mac = keys.cell_mac(&cell[..MAC]);
     put(cell, MAC, &mac);
 }
 
 /// Does `bytes` begin with `magic`, and was it written with these very keys?
-pub(super) fn sealed_by(bytes: &[u8], magic: &[u8; 8], keys: &FileKeys) -> bool {
+pub(super) fn sealed_by(bytes: &[u8], magic: &[u8; 8], keys: &(impl Mac + ?Sized)) -> bool {
     bytes.len() >= CELL_USED
         && bytes.starts_with(magic)
         && equal(&keys.cell_mac(&bytes[..MAC]), &array::<32>(bytes, MAC))
@@ -74,7 +74,7 @@ impl Cell {
     }
 
     /// The cell as it is stored.
-    pub fn encode(&self, keys: &FileKeys) -> [u8; CELL_LEN] {
+    pub fn encode(&self, keys: &(impl Mac + ?Sized)) -> [u8; CELL_LEN] {
         let mut out = [0; CELL_LEN];
         put(&mut out, 0, MAGIC);
         put(&mut out, SEQUENCE, &self.sequence.to_le_bytes());
@@ -90,12 +90,12 @@ impl Cell {
 
     /// The cell in `bytes`, if it is authentic and means something to this version. While the data key is being
     /// changed it may be the older one's.
-    pub fn decode(bytes: &[u8], keys: &FileKeys) -> Option<Cell> {
+    pub fn decode(bytes: &[u8], keys: &(impl Mac + ?Sized)) -> Option<Cell> {
         Cell::decode_new(bytes, keys).or_else(|| Cell::decode(bytes, keys.older()?))
     }
 
     /// As [`Cell::decode`], of a cell that was written with these very keys.
-    pub fn decode_new(bytes: &[u8], keys: &FileKeys) -> Option<Cell> {
+    pub fn decode_new(bytes: &[u8], keys: &(impl Mac + ?Sized)) -> Option<Cell> {
         if !sealed_by(bytes, MAGIC, keys) {
             return None;
         }
@@ -128,6 +128,7 @@ pub fn choose<C: Sequenced>(a: Option<C>, b: Option<C>) -> Option<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file_keys::FileKeys;
     use crypto::secret::Secret;
     use crypto::suite::SuiteId;
     use proptest::prelude::*;

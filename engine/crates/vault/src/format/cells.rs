@@ -2,18 +2,18 @@
 
 use super::cell::{CELL_A_OFFSET, CELL_LEN, CELL_USED, COPY_B_BEHIND, Cell, PAIR_LEN, choose};
 use super::length::{LENGTH_A_OFFSET, Length};
-use crate::file_keys::FileKeys;
+use crate::format::mac::Mac;
 
 /// Where copy B begins behind copy A.
 const SECOND: usize = COPY_B_BEHIND as usize;
 
 /// Both copies of the WAL cell in what a file has at [`CELL_A_OFFSET`].
-pub fn wal_copies(bytes: &[u8; PAIR_LEN], keys: &FileKeys) -> [Option<Cell>; 2] {
+pub fn wal_copies(bytes: &[u8; PAIR_LEN], keys: &(impl Mac + ?Sized)) -> [Option<Cell>; 2] {
     [0, SECOND].map(|at| Cell::decode(&bytes[at..], keys))
 }
 
 /// Both copies of the length cell in what a file has at [`LENGTH_A_OFFSET`].
-pub fn length_copies(bytes: &[u8; PAIR_LEN], keys: &FileKeys) -> [Option<Length>; 2] {
+pub fn length_copies(bytes: &[u8; PAIR_LEN], keys: &(impl Mac + ?Sized)) -> [Option<Length>; 2] {
     [0, SECOND].map(|at| Length::decode(&bytes[at..], keys))
 }
 
@@ -37,7 +37,7 @@ pub struct Cells {
 
 impl Cells {
     /// The cells in `region`, a whole header region; `keeps_length` is the superblock's.
-    pub fn of(region: &[u8], keys: &FileKeys, keeps_length: bool) -> Cells {
+    pub fn of(region: &[u8], keys: &(impl Mac + ?Sized), keeps_length: bool) -> Cells {
         let at = |offset: u64| {
             let mut bytes = [0; PAIR_LEN];
             if let Some(found) = region.get(offset as usize..offset as usize + PAIR_LEN) {
@@ -81,7 +81,7 @@ impl Length {
 }
 
 /// The cells of a database that has `slots` durable slots and no log: all copies, each with its offset.
-pub fn new_cells(keys: &FileKeys, slots: u64) -> [(u64, [u8; CELL_LEN]); 4] {
+pub fn new_cells(keys: &(impl Mac + ?Sized), slots: u64) -> [(u64, [u8; CELL_LEN]); 4] {
     let (wal, length) = (Cell::default(), Length { slots, ..Length::default() });
     let (wal, length) = (wal.encode(keys), length.encode(keys));
     [
@@ -101,6 +101,7 @@ pub fn reserved_from(start: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file_keys::FileKeys;
     use crate::format::header::HEADER_LEN;
     use crypto::secret::Secret;
     use crypto::suite::SuiteId;

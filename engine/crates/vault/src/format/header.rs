@@ -3,26 +3,15 @@
 use std::borrow::Cow;
 
 use super::cells::{self, Cells};
-use super::keyslot::{Draft, Keyslot, check_label};
 use super::length;
+use super::mac::Mac;
 pub use super::superblock::CopyState;
-use super::superblock::{KEYSLOT_COUNT, MAGIC, SUPERBLOCK_LEN, Superblock, VERSION, is_block_size};
-use crate::cache;
-use crate::file_keys::FileKeys;
-use crate::limits::check_floor;
-use crate::material::Key;
-use crate::options::{OpenOptions, ServiceKey};
-use crypto::kdf::Argon2Cost;
-use crypto::nonce;
-use crypto::secret::Secret;
-use crypto::suite::SuiteId;
+use super::superblock::{MAGIC, SUPERBLOCK_LEN, Superblock, VERSION};
 use ground::bytes::{all_zero, put};
 use ground::error::{Fault, FaultClass, Result};
 
 /// Length of the header region in front of the slots (`docs/format.md`, section 2).
 pub const HEADER_LEN: u64 = 65536;
-/// What a plaintext SQLite database begins with (fileformat2, section 1.3.1).
-pub const SQLITE_MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Where superblock copy B is; copy A is at 0.
 pub const COPY_B_OFFSET: u64 = SUPERBLOCK_LEN as u64;
 
@@ -38,45 +27,23 @@ pub struct Header {
     pub warnings: Vec<String>,
 }
 
-const UNKNOWN: &str =
-    "This file was neither encrypted by lumocrypt nor is it a SQLite database; check the path.";
-const NOISE: &str = "This file was neither encrypted by lumocrypt nor is it a SQLite database. It looks like noise, as \
-                     databases in the gosqlite format do: if it is one, open it with lumocrypt.crypto_vfs, or bring it \
-                     into another format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`.";
-/// The smallest block of the gosqlite format, and how many different bytes one of noise has at least: it has 221 on
-/// average, with a standard deviation of 5.
-const SMALLEST_BLOCK: usize = 512;
-const DIFFERENT_BYTES: usize = 180;
-
-/// Does a file that begins with `region` look as one in the gosqlite format does, which has no header? `region` is
-/// shorter than [`HEADER_LEN`] only if the file is.
-pub fn is_noise(region: &[u8]) -> bool {
-    let Some(block) = region.get(..SMALLEST_BLOCK) else { return false };
-    let mut seen = [false; 256];
-    for &byte in block {
-        seen[usize::from(byte)] = true;
-    }
-    let different = seen.iter().filter(|seen| **seen).count();
-    region.len().is_multiple_of(SMALLEST_BLOCK) && different >= DIFFERENT_BYTES
-}
-
 /// Reads the header region from the beginning of a file; `region` is shorter only if the file is.
 ///
-/// Fails with `NotEncrypted` if the file is something else, `HeaderDamaged` if it is ours but no copy is
+/// Copies are decoded by `decode`. Fails with `NotEncrypted` if the file is something else, `HeaderDamaged` if it is ours but no copy is
 /// intact or part of the region is missing, and `UnsupportedFormat` if the copy that counts is not for this
 /// version.
-pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
+pub fn parse_with<'a>(
+    region: impl Into<Cow<'a, [u8]>>,
+    decode: impl Fn(&[u8]) -> CopyState,
+) -> Result<Header> {
     let region = region.into();
-    if region.starts_with(SQLITE_MAGIC) {
-        return Err(Fault::new(
-            FaultClass::NotEncrypted,
-            "This is a plaintext SQLite database; encrypt it first with `lumocrypt encrypt`.",
-        ));
-    }
     let copy_b = region.get(SUPERBLOCK_LEN..).unwrap_or_default();
     let cut_in_magic = region.len() < MAGIC.len() && MAGIC.starts_with(&region);
     if !region.starts_with(&MAGIC) && !copy_b.starts_with(&MAGIC) && !cut_in_magic {
-        return Err(Fault::new(FaultClass::NotEncrypted, if is_noise(&region) { NOISE } else { UNKNOWN }));
+        return Err(Fault::new(
+            FaultClass::NotEncrypted,
+            "this file was not encrypted by lumocrypt; check the path",
+        ));
     }
     if (region.len() as u64) < HEADER_LEN {
         if is_unfinished(&region, region.len() as u64) {
@@ -93,11 +60,11 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
     }
     let mut raw = region.into_owned();
     raw.truncate(HEADER_LEN as usize);
-    let a = Superblock::decode(&raw);
+    let a = decode(&raw);
     // The copies differ only while the header is being changed.
     let copy_b = &raw[SUPERBLOCK_LEN..];
     let same = raw[..SUPERBLOCK_LEN] == copy_b[..SUPERBLOCK_LEN];
-    let b = if same { a.clone() } else { Superblock::decode(copy_b) };
+    let b = if same { a.clone() } else { decode(copy_b) };
     let header = Header { warnings: warnings(&raw), raw, a, b };
     header.refuse_unsupported()?;
     if header.newest().is_none() {
@@ -156,14 +123,6 @@ impl Header {
         copies
     }
 
-    /// The first of [`Header::newest_first`] that was written by somebody who has these keys, with its stored bytes.
-    pub fn authentic(&self, keys: &FileKeys) -> Option<(&Superblock, &[u8])> {
-        let ours = |superblock: &Superblock| superblock.uuid == keys.uuid && superblock.key_id == keys.key_id;
-        self.newest_first()
-            .into_iter()
-            .find(|(superblock, raw)| ours(superblock) && Superblock::verify_mac(raw, keys))
-    }
-
     /// Where the copy is that is not intact or of a lower generation than the other, if there is one.
     pub fn stale_copy(&self) -> Option<u64> {
         let newest = self.newest()?.generation;
@@ -181,7 +140,7 @@ impl Header {
     }
 
     /// The cells, as the superblock that counts has them.
-    pub fn cells(&self, keys: &FileKeys) -> Cells {
+    pub fn cells(&self, keys: &(impl Mac + ?Sized)) -> Cells {
         let keeps_length = self.newest().is_some_and(|superblock| superblock.keeps_length);
         Cells::of(&self.raw, keys, keeps_length)
     }
@@ -223,121 +182,8 @@ fn warnings(raw: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// What a new database is to be like.
-#[derive(Clone, Debug)]
-pub struct CreateOptions {
-    /// Its suite.
-    pub suite: SuiteId,
-    /// Its block size.
-    pub block_size: u32,
-    /// The cost of its passphrase slot.
-    pub kdf: Argon2Cost,
-    /// The label of its first keyslot.
-    pub label: String,
-    /// What it is called and what its first keyslot says, if a key-management service has the key.
-    pub kms: Option<ServiceKey>,
-}
-
-impl Default for CreateOptions {
-    fn default() -> Self {
-        CreateOptions {
-            suite: SuiteId::DEFAULT,
-            block_size: 4096,
-            kdf: Argon2Cost::INTERACTIVE,
-            label: String::new(),
-            kms: None,
-        }
-    }
-}
-
-impl From<&OpenOptions> for CreateOptions {
-    fn from(options: &OpenOptions) -> Self {
-        let defaults = CreateOptions::default();
-        CreateOptions {
-            suite: options.suite.unwrap_or(defaults.suite),
-            block_size: options.block_size.unwrap_or(defaults.block_size),
-            kdf: options.kdf.unwrap_or(defaults.kdf),
-            label: options.label.clone().unwrap_or_default(),
-            kms: options.kms.clone(),
-        }
-    }
-}
-
-/// A new database: its header region, keys and superblock. Nothing is written.
-pub fn create(key: Option<&Key>, options: &CreateOptions) -> Result<(Vec<u8>, FileKeys, Superblock)> {
-    if matches!(key, Some(Key::Passphrase(_))) {
-        check_floor(&options.kdf)?;
-    }
-    create_at_any_cost(key, options)
-}
-
-/// [`create`] without the floor, for tests that cannot afford it.
-pub(crate) fn create_at_any_cost(
-    key: Option<&Key>,
-    options: &CreateOptions,
-) -> Result<(Vec<u8>, FileKeys, Superblock)> {
-    check_options(options)?;
-    let suite = options.suite;
-    let mut slots = std::array::from_fn::<_, KEYSLOT_COUNT, _>(|_| Keyslot::empty());
-    let (uuid, key_id) = match &options.kms {
-        Some(service) => (service.uuid, service.key_id),
-        None => (draw_id()?, draw_id()?),
-    };
-    let keys = match (key, suite.is_keyed()) {
-        (Some(key), true) => {
-            let data_key = Secret::random()?;
-            if matches!(key, Key::Passphrase(_)) {
-                cache::count_kdf_run();
-            }
-            let draft = match &options.kms {
-                Some(service) => Draft::for_service(key, &service.provider, &options.label)?,
-                None => Draft::at_any_cost(key, options.kdf, &options.label)?,
-            };
-            slots[0] = draft.seal(0, &data_key, &key_id)?;
-            // Whoever makes a database opens it next; that should not derive the same key again.
-            cache::remember(&uuid, &key_id, 0, &slots[0], key, &data_key)?;
-            FileKeys::new(uuid, key_id, suite, Some(data_key))?
-        }
-        (None, false) => FileKeys::new(uuid, [0; 16], suite, None)?,
-        (None, true) => {
-            return Err(Fault::new(
-                FaultClass::KeyRequired,
-                format!("A new database with the suite {} needs a key; give one.", suite.name()),
-            ));
-        }
-        (Some(_), false) => {
-            return Err(invalid(format!(
-                "The suite {} has no key and encrypts nothing; leave the key out or choose another suite.",
-                suite.name()
-            )));
-        }
-    };
-    let superblock = Superblock {
-        generation: 1,
-        uuid,
-        key_id: keys.key_id,
-        suite,
-        block_size: options.block_size,
-        keeps_length: true,
-        link: None,
-        slots,
-    };
-    Ok((new_region(&superblock, &keys), keys, superblock))
-}
-
-/// The header of a copy made by `VACUUM INTO`: a new UUID, hence new subkeys, but the same data key and
-/// keyslots, so that everybody who opens the original opens the copy.
-pub fn create_copy_of(original: &Superblock, keys: &FileKeys) -> Result<(Vec<u8>, FileKeys, Superblock)> {
-    let uuid = draw_id()?;
-    let data_key = keys.data_key().map(Secret::duplicate);
-    let new_keys = FileKeys::new(uuid, original.key_id, original.suite, data_key)?;
-    // What is copied is sealed anew: there is nothing under an older key in it.
-    let superblock = Superblock { generation: 1, uuid, keeps_length: true, link: None, ..original.clone() };
-    Ok((new_region(&superblock, &new_keys), new_keys, superblock))
-}
-
 /// Both copies and both cells of a database without a log.
-fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
+pub fn new_region(superblock: &Superblock, keys: &(impl Mac + ?Sized)) -> Vec<u8> {
     let mut region = vec![0; HEADER_LEN as usize];
     let copy = superblock.encode(keys);
     put(&mut region, 0, &copy);
@@ -347,26 +193,3 @@ fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
     }
     region
 }
-
-fn check_options(options: &CreateOptions) -> Result<()> {
-    if !is_block_size(options.block_size) {
-        return Err(invalid(format!(
-            "A block size of {} is not possible; choose a power of two from 512 to 65536.",
-            options.block_size
-        )));
-    }
-    check_label(&options.label)
-}
-
-fn invalid(message: String) -> Fault {
-    Fault::new(FaultClass::InvalidArgument, message)
-}
-
-fn draw_id() -> Result<[u8; 16]> {
-    let mut id = [0; 16];
-    nonce::random(&mut id)?;
-    Ok(id)
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,13 +1,6 @@
 //! Keyslots: the data key, wrapped under one passphrase or raw key (`docs/format.md`, section 2.2).
 
-mod draft;
-
-use crate::limits::KdfLimits;
-use crate::material::Key;
-use crypto::kdf::{Argon2Cost, argon2id, equal, hkdf_sha256};
-use crypto::secret::Secret;
-use crypto::wrap::wrap_open;
-pub use draft::Draft;
+use crypto::kdf::Argon2Cost;
 use ground::bytes::{all_zero, array, put, u32_at, u64_at};
 use ground::error::{Fault, FaultClass, Result};
 
@@ -18,8 +11,6 @@ pub const LABEL_MAX: usize = 64;
 /// The longest provider data.
 pub const PROVIDER_MAX: usize = 784;
 
-/// What the wrapping key and the commitment are expanded with.
-const HKDF_INFO: &[u8] = b"lumocrypt v1 keyslot";
 const KDF_NONE: u32 = 0;
 const KDF_ARGON2ID: u32 = 1;
 
@@ -106,94 +97,12 @@ impl Keyslot {
         self.kind == KeyslotKind::Empty
     }
 
-    /// Whether a key of this type can open it.
-    pub fn accepts(&self, key: &Key) -> bool {
-        match key {
-            Key::Passphrase(_) => self.kind == KeyslotKind::Passphrase,
-            Key::Raw(_) => matches!(self.kind, KeyslotKind::Raw | KeyslotKind::Kms),
-        }
-    }
-
-    /// Wraps `data_key`, whose name is `key_id`, under `key` for slot `index`. `cost` counts for passphrases
-    /// only and is held to the floor.
-    pub fn seal(
-        index: u32,
-        key: &Key,
-        data_key: &Secret<32>,
-        key_id: &[u8; 16],
-        cost: Argon2Cost,
-        label: &str,
-    ) -> Result<Keyslot> {
-        Draft::new(key, cost, label)?.seal(index, data_key, key_id)
-    }
-
-    /// [`Keyslot::seal`] without the floor, for tests that cannot afford it.
-    #[cfg(test)]
-    pub(crate) fn seal_at_any_cost(
-        index: u32,
-        key: &Key,
-        data_key: &Secret<32>,
-        key_id: &[u8; 16],
-        cost: Argon2Cost,
-        label: &str,
-    ) -> Result<Keyslot> {
-        Draft::at_any_cost(key, cost, label)?.seal(index, data_key, key_id)
-    }
-
-    /// The data key named `key_id`, if `key` opens this slot; `None` if it is not this slot's key. Argon2
-    /// costs beyond `limits` are refused before anything is computed.
-    pub fn open(
-        &self,
-        index: u32,
-        key_id: &[u8; 16],
-        key: &Key,
-        limits: &KdfLimits,
-    ) -> Result<Option<Secret<32>>> {
-        if !self.accepts(key) {
-            return Ok(None);
-        }
-        if matches!(key, Key::Passphrase(_)) {
-            limits.check(self.cost.iter())?;
-        }
-        let (wrap, commitment) = self.expand(key)?;
-        if !equal(&commitment, &self.commitment) {
-            return Ok(None);
-        }
-        // The commitment proves the key, so a wrapping that does not open has been changed since.
-        wrap_open(&wrap, &self.nonce, &self.aad(index, key_id), &self.wrapped).map(Some).map_err(|_| {
-            Fault::new(
-                FaultClass::HeaderDamaged,
-                format!(
-                    "Keyslot {index} belongs to this key but was changed; restore the header from a backup."
-                ),
-            )
-        })
-    }
-
-    /// The wrapping key and the commitment.
-    fn expand(&self, key: &Key) -> Result<(Secret<32>, [u8; 32])> {
-        let stretched;
-        let ikm = match (key, &self.cost) {
-            (Key::Passphrase(passphrase), Some(cost)) => {
-                stretched = argon2id(passphrase.expose(), &self.salt, *cost)?;
-                &stretched
-            }
-            (Key::Raw(raw), None) => raw,
-            _ => return Err(Fault::new(FaultClass::Internal, "The keyslot is not of the key's type.")),
-        };
-        let mut okm = Secret::<64>::zeroed();
-        hkdf_sha256(ikm.expose(), &self.salt, &[HKDF_INFO], okm.expose_mut());
-        let mut wrap = Secret::zeroed();
-        wrap.expose_mut().copy_from_slice(&okm.expose()[..32]);
-        Ok((wrap, array(okm.expose(), 32)))
-    }
-
     /// What the wrapping is bound to: the data key's name, everything in the slot before the wrapping, and what a
     /// key-management service is shown.
     /// Not the UUID: a copy of a database (`VACUUM INTO`) keeps its data key and takes its slots along,
     /// though nobody is there to type the passphrases. The superblock's MAC binds the slots to the UUID.
     /// Nor the label, which may be changed without the key.
-    fn aad(&self, index: u32, key_id: &[u8; 16]) -> Vec<u8> {
+    pub(crate) fn aad(&self, index: u32, key_id: &[u8; 16]) -> Vec<u8> {
         let slot = self.encode();
         let mut aad = Vec::with_capacity(20 + KEYSLOT_LEN);
         aad.extend_from_slice(key_id);
@@ -280,6 +189,3 @@ pub fn check_label(label: &str) -> Result<()> {
     }
     Ok(())
 }
-
-#[cfg(test)]
-mod tests;

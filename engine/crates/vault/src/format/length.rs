@@ -4,7 +4,7 @@
 //! are two, at the same time, so each has a cell of its own.
 
 use super::cell::{CELL_LEN, CELL_USED, Sequenced, seal, sealed_by};
-use crate::file_keys::FileKeys;
+use crate::format::mac::Mac;
 use ground::bytes::{all_zero, array, put, u64_at};
 
 /// Where copy A is in the header region.
@@ -36,7 +36,7 @@ pub struct Length {
 
 impl Length {
     /// The cell as it is stored.
-    pub fn encode(&self, keys: &FileKeys) -> [u8; CELL_LEN] {
+    pub fn encode(&self, keys: &(impl Mac + ?Sized)) -> [u8; CELL_LEN] {
         let mut out = [0; CELL_LEN];
         put(&mut out, 0, MAGIC);
         put(&mut out, SEQUENCE, &self.sequence.to_le_bytes());
@@ -49,12 +49,12 @@ impl Length {
 
     /// The cell in `bytes`, if it is authentic and means something to this version. While the data key is being
     /// changed it may be the older one's.
-    pub fn decode(bytes: &[u8], keys: &FileKeys) -> Option<Length> {
+    pub fn decode(bytes: &[u8], keys: &(impl Mac + ?Sized)) -> Option<Length> {
         Length::decode_new(bytes, keys).or_else(|| Length::decode(bytes, keys.older()?))
     }
 
     /// As [`Length::decode`], of a cell that was written with these very keys.
-    pub fn decode_new(bytes: &[u8], keys: &FileKeys) -> Option<Length> {
+    pub fn decode_new(bytes: &[u8], keys: &(impl Mac + ?Sized)) -> Option<Length> {
         (sealed_by(bytes, MAGIC, keys) && all_zero(&bytes[RESERVED..MAC])).then(|| Length {
             sequence: u64_at(bytes, SEQUENCE),
             slots: u64_at(bytes, SLOTS),
@@ -94,6 +94,7 @@ impl Sequenced for Length {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file_keys::FileKeys;
     use crate::format::cell::Cell;
     use crypto::secret::Secret;
     use crypto::suite::SuiteId;

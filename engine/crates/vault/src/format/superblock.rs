@@ -1,9 +1,8 @@
 //! The superblock: who the database is and how its data key is wrapped (`docs/format.md`, section 2.1).
 
 use super::keyslot::{KEYSLOT_LEN, Keyslot};
-use crate::file_keys::FileKeys;
 use crate::format::link::{LINK_LEN, Link};
-use crate::recent;
+use crate::format::mac::Mac;
 use crypto::kdf::{equal, sha256};
 use crypto::suite::SuiteId;
 use ground::bytes::{all_zero, array, put, u32_at, u64_at};
@@ -90,7 +89,7 @@ pub enum CopyState {
 
 impl Superblock {
     /// The copy as it is stored, with MAC and digest.
-    pub fn encode(&self, keys: &FileKeys) -> Vec<u8> {
+    pub fn encode(&self, keys: &(impl Mac + ?Sized)) -> Vec<u8> {
         let mut out = vec![0; SUPERBLOCK_LEN];
         put(&mut out, 0, &MAGIC);
         put(&mut out, VERSION_AT, &VERSION.to_le_bytes());
@@ -116,28 +115,14 @@ impl Superblock {
         out
     }
 
-    /// Whether the copy in `bytes` was written by somebody who has the data key.
-    pub fn verify_mac(bytes: &[u8], keys: &FileKeys) -> bool {
-        if bytes.len() < SUPERBLOCK_LEN {
-            return false;
-        }
-        let name = keys.name();
-        if name.is_some_and(|name| recent::is_authentic(&bytes[..SUPERBLOCK_LEN], &name)) {
-            return true;
-        }
-        let right = equal(&keys.superblock_mac(&bytes[..MAC]), &array::<32>(bytes, MAC));
-        if let Some(name) = name.filter(|_| right) {
-            recent::keep_authentic(&bytes[..SUPERBLOCK_LEN], &name);
-        }
-        right
+    /// Whether the copy in `bytes` has the MAC that `keys` give it.
+    pub fn has_mac(bytes: &[u8], keys: &(impl Mac + ?Sized)) -> bool {
+        bytes.len() >= SUPERBLOCK_LEN && equal(&keys.superblock_mac(&bytes[..MAC]), &array::<32>(bytes, MAC))
     }
 
     /// Reads one copy, without any key. `bytes` may be short.
     pub fn decode(bytes: &[u8]) -> CopyState {
         let Some(bytes) = bytes.get(..SUPERBLOCK_LEN) else { return CopyState::Damaged };
-        if let Some(superblock) = recent::find(bytes) {
-            return CopyState::Intact(Box::new(superblock));
-        }
         let intact = bytes[..16] == MAGIC
             && u64_at(bytes, GENERATION) <= LAST_GENERATION
             && u32_at(bytes, LENGTH) as usize == SUPERBLOCK_LEN
@@ -146,10 +131,7 @@ impl Superblock {
             return CopyState::Damaged;
         }
         match Superblock::decode_fields(bytes) {
-            Ok(superblock) => {
-                recent::keep(bytes, &superblock);
-                CopyState::Intact(Box::new(superblock))
-            }
+            Ok(superblock) => CopyState::Intact(Box::new(superblock)),
             Err(reason) => CopyState::Unsupported {
                 version: u32_at(bytes, VERSION_AT),
                 generation: u64_at(bytes, GENERATION),

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::format::header::{CreateOptions, create_at_any_cost};
-use crate::format::keyslot::Draft;
+use crate::create::{CreateOptions, at_any_cost};
+use crate::draft::Draft;
 use crate::material::Key;
 use crypto::kdf::Argon2Cost;
 use crypto::suite::SuiteId;
@@ -30,7 +30,7 @@ struct Database {
 impl Database {
     fn new(key: &Key) -> Database {
         let options = CreateOptions { kdf: TINY, label: "first".to_owned(), ..CreateOptions::default() };
-        let (_, keys, superblock) = create_at_any_cost(Some(key), &options).unwrap();
+        let (_, keys, superblock) = at_any_cost(Some(key), &options).unwrap();
         Database { superblock, keys }
     }
 
@@ -144,7 +144,7 @@ fn hazard_16_a_removed_passphrase_is_not_let_in_by_the_cache() {
 #[test]
 fn a_checksummed_database_has_no_keyslots() {
     let options = CreateOptions { suite: SuiteId::Checksum, ..CreateOptions::default() };
-    let (_, keys, superblock) = create_at_any_cost(None, &options).unwrap();
+    let (_, keys, superblock) = at_any_cost(None, &options).unwrap();
     let mut database = Database { superblock, keys };
     assert_eq!(database.slots().add(&new(&raw(1), None)).unwrap_err().class, FaultClass::NotEncrypted);
 }

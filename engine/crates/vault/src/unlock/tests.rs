@@ -1,5 +1,5 @@
 use super::*;
-use crate::format::header::{CreateOptions, create_at_any_cost};
+use crate::create::{CreateOptions, at_any_cost, copy_of};
 use crate::format::superblock::SUPERBLOCK_LEN;
 use crypto::kdf::{Argon2Cost, sha256};
 use crypto::suite::SuiteId;
@@ -12,6 +12,23 @@ const SALT: usize = 1024 + 32;
 /// The second byte of the generation within a copy: changing it makes the copy the newest.
 const GENERATION: usize = 25;
 
+fn unlock(
+    region: &[u8],
+    key: Option<&Key>,
+    limits: &KdfLimits,
+    path: &str,
+) -> Result<(Arc<FileKeys>, Superblock)> {
+    super::unlock(&header::parse(region).map_err(|fault| fault.at_path(path))?, key, limits, path)
+}
+
+fn unlock_relative(
+    region: &[u8],
+    known: &FileKeys,
+    path: &str,
+) -> Result<Option<(Arc<FileKeys>, Superblock)>> {
+    super::unlock_relative(&header::parse(region)?, known, path)
+}
+
 struct Database {
     region: Vec<u8>,
     keys: FileKeys,
@@ -21,7 +38,7 @@ struct Database {
 impl Database {
     fn new(key: Option<&Key>, suite: SuiteId) -> Database {
         let options = CreateOptions { suite, kdf: TINY, ..CreateOptions::default() };
-        let (region, keys, superblock) = create_at_any_cost(key, &options).unwrap();
+        let (region, keys, superblock) = at_any_cost(key, &options).unwrap();
         Database { region, keys, superblock }
     }
 
@@ -314,8 +331,7 @@ fn making_a_database_counts_as_unlocking_it() {
 #[test]
 fn a_relative_needs_no_key_of_its_own() {
     let database = Database::new(Some(&raw(1)), SuiteId::DEFAULT);
-    let (mut copy, copy_keys, superblock) =
-        header::create_copy_of(&database.superblock, &database.keys).unwrap();
+    let (mut copy, copy_keys, superblock) = copy_of(&database.superblock, &database.keys).unwrap();
     let opened = |region: &[u8]| unlock_relative(region, &database.keys, "copy.db");
     let (keys, found) = opened(&copy).unwrap().unwrap();
     assert_eq!((keys.uuid, found), (copy_keys.uuid, superblock.clone()));

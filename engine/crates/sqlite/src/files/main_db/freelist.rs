@@ -1,9 +1,9 @@
 //! The pages of a database whose content means nothing: SQLite's list of free pages (sqlite.org/fileformat2.html,
 //! section 1.5), and what lies behind the last page that the database counts.
 
+use crate::facts::MAGIC;
 use ground::error::Result;
 use ground::memory;
-use vault::format::header::SQLITE_MAGIC;
 
 /// The database header: its length, and where it names the page size, the number of pages (which counts if the
 /// change counter equals the one that it was written with), the first trunk page of the list and the number of free
@@ -41,7 +41,7 @@ impl FreePages {
     ) -> Result<Option<FreePages>> {
         let mut header = [0u8; HEADER_LEN];
         let mut free = FreePages { page_size: 0, pages: u32::MAX, leaves: Vec::new() };
-        if !read(&mut header, 0)? || !header.starts_with(SQLITE_MAGIC) {
+        if !read(&mut header, 0)? || !header.starts_with(MAGIC) {
             return Ok(None);
         }
         free.page_size = match u16::from_be_bytes([header[PAGE_SIZE_AT], header[PAGE_SIZE_AT + 1]]) {

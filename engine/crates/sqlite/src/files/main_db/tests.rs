@@ -3,16 +3,17 @@ mod untagged;
 use proptest::prelude::*;
 
 use super::*;
+use crate::facts::MAGIC;
 use storage::MemoryFile;
+use vault::create::{self, CreateOptions};
 use vault::format::cell::{CELL_A_OFFSET, CELL_B_OFFSET, Cell};
-use vault::format::header::{self, CreateOptions};
 use vault::material::Key;
 
 fn created(block_size: u32, suite: crypto::suite::SuiteId) -> (MainFile, MemoryFile) {
     let key = Key::raw(&[7; 32]).unwrap();
     let options = CreateOptions { block_size, suite, ..CreateOptions::default() };
     let key = suite.is_keyed().then_some(key);
-    let (region, keys, _) = header::create(key.as_ref(), &options).unwrap();
+    let (region, keys, _) = create::database(key.as_ref(), &options).unwrap();
     let file = MainFile::new(Arc::new(keys), block_size).unwrap();
     (file, MemoryFile { bytes: region, ..MemoryFile::default() })
 }
@@ -92,7 +93,7 @@ fn every_suite_round_trips_and_hides_what_it_should() {
     for suite in crypto::suite::SuiteId::ALL {
         let (mut file, mut storage) = created(4096, suite);
         let mut data = b"a marker that must not be found".repeat(512);
-        data[..16].copy_from_slice(header::SQLITE_MAGIC);
+        data[..16].copy_from_slice(MAGIC);
         file.write(&mut storage, &data, 0).unwrap();
         let mut back = vec![0; data.len()];
         assert!(file.read(&mut storage, &mut back, 0).unwrap());

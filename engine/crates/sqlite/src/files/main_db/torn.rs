@@ -8,6 +8,7 @@ use ground::memory;
 use ground::sabotage::{self, Sabotage};
 use storage::{Storage, rewrite};
 use vault::file_keys::FileKeys;
+use vault::format::mac::Mac;
 
 /// Partial writes over a block that cannot be read, kept until they cover it.
 ///

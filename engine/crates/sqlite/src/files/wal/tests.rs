@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::files::main_db::MainFile;
+use crate::format::header::HEADER_LEN;
 use crypto::secret::Secret;
 use crypto::suite::SuiteId;
 use storage::LONGEST_TRANSFER;
 use storage::MemoryFile;
-use vault::format::header::HEADER_LEN;
-use vault::format::header::{self, CreateOptions};
+use vault::create::{self, CreateOptions};
 use vault::material::Key;
 
 const PAGE: usize = 512;
@@ -444,7 +444,7 @@ impl MainLink for Linked<'_> {
 fn hazard_8_a_crash_in_a_checkpoint_is_no_tampering() {
     let options = CreateOptions { block_size: PAGE as u32, ..CreateOptions::default() };
     let key = Key::raw(&[7; 32]).unwrap();
-    let (region, keys, _) = header::create(Some(&key), &options).unwrap();
+    let (region, keys, _) = create::database(Some(&key), &options).unwrap();
     let keys = Arc::new(keys);
     let mut disk = MemoryFile { bytes: region, ..MemoryFile::default() };
     let mut log = MemoryFile::default();

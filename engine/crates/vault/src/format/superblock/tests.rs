@@ -1,4 +1,5 @@
 use super::*;
+use crate::file_keys::FileKeys;
 use crate::format::keyslot::KeyslotKind;
 use crypto::kdf::Argon2Cost;
 use crypto::secret::Secret;

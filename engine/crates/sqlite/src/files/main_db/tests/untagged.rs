@@ -3,15 +3,15 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::facts::MAGIC;
 use crypto::suite::SuiteId;
-use vault::format::header::SQLITE_MAGIC;
 
 const SUITES: [SuiteId; 2] = [SuiteId::Adiantum, SuiteId::Aes256Xts];
 
 /// Pages of 512 bytes of a database, as many as asked for.
 fn pages(count: usize, fill: u8) -> Vec<u8> {
     let mut pages = vec![fill; count * 512];
-    pages[..16].copy_from_slice(SQLITE_MAGIC);
+    pages[..16].copy_from_slice(MAGIC);
     pages
 }
 

@@ -1,7 +1,7 @@
 use super::*;
+use crate::facts::MAGIC;
 use crate::files::main_db::tests::default_file;
 use storage::MemoryFile;
-use vault::format::header::SQLITE_MAGIC;
 
 const PAGES: u32 = 24;
 /// A trunk page and its leaves; the rest is in use.
@@ -24,7 +24,7 @@ fn page(number: u32, page_size: usize) -> Vec<u8> {
     if number == 1 {
         word(32, TRUNK);
         word(36, 1 + LEAVES.len() as u32);
-        page[..16].copy_from_slice(SQLITE_MAGIC);
+        page[..16].copy_from_slice(MAGIC);
         page[16..18].copy_from_slice(&(page_size as u16).to_be_bytes());
     } else if number == TRUNK {
         word(0, 0);

@@ -5,7 +5,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Keyslot, KeyslotKind, PROVIDER_MAX, check_label};
+use crate::format::keyslot::{Keyslot, KeyslotKind, PROVIDER_MAX, check_label};
 use crate::limits::check_floor;
 use crate::material::Key;
 use crypto::kdf::Argon2Cost;
@@ -126,3 +126,34 @@ impl Draft {
         slot
     }
 }
+
+impl Keyslot {
+    /// Wraps `data_key`, whose name is `key_id`, under `key` for slot `index`. `cost` counts for passphrases
+    /// only and is held to the floor.
+    pub fn seal(
+        index: u32,
+        key: &Key,
+        data_key: &Secret<32>,
+        key_id: &[u8; 16],
+        cost: Argon2Cost,
+        label: &str,
+    ) -> Result<Keyslot> {
+        Draft::new(key, cost, label)?.seal(index, data_key, key_id)
+    }
+
+    /// [`Keyslot::seal`] without the floor, for tests that cannot afford it.
+    #[cfg(test)]
+    pub(crate) fn seal_at_any_cost(
+        index: u32,
+        key: &Key,
+        data_key: &Secret<32>,
+        key_id: &[u8; 16],
+        cost: Argon2Cost,
+        label: &str,
+    ) -> Result<Keyslot> {
+        Draft::at_any_cost(key, cost, label)?.seal(index, data_key, key_id)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
-use super::draft::Fresh;
 use super::*;
+use crate::format::keyslot::KEYSLOT_LEN;
+use crate::limits::KdfLimits;
+use ground::bytes::all_zero;
 use ground::bytes::hex;
 use proptest::prelude::*;
 
