@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 CARGO := cargo
 ENGINE := --manifest-path engine/Cargo.toml
 
-SOURCES := $(shell find engine/src python/lumocrypt -name _lumocrypt -prune -o -name '*.rs' -print -o -name '*.py' -print)
-SOURCES += engine/Cargo.toml engine/Cargo.lock engine/cbindgen.toml
+SOURCES := $(shell find engine/crates python/lumocrypt -name _lumocrypt -prune -o -name '*.rs' -print -o -name 'Cargo.toml' -print -o -name '*.py' -print)
+SOURCES += engine/Cargo.toml engine/Cargo.lock engine/crates/capi/cbindgen.toml
 # Processes that run the Python tests, of which some sleep; make test JOBS=0 keeps them in one.
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
@@ -39,7 +39,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.package $(VENV)/.tools
-	$(CARGO) test --release $(ENGINE)
+	$(CARGO) test --release --workspace $(ENGINE)
 	$(BIN)/python -m pytest -n $(JOBS) tests
 
 # Crashes of every scenario, as they are and after a sync or a write that fails; the engines that are broken on purpose
@@ -163,9 +163,9 @@ lint: $(VENV)/.tools
 	$(BIN)/ruff check python tests examples benchmarks
 	$(BIN)/ruff format --check python tests examples benchmarks
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(CARGO) fmt $(ENGINE) --check
+	$(CARGO) fmt $(ENGINE) --all --check
 	$(CARGO) fmt --manifest-path engine/fuzz/Cargo.toml --check
-	$(CARGO) clippy $(ENGINE) --all-targets -- -D warnings
+	$(CARGO) clippy $(ENGINE) --workspace --all-targets -- -D warnings
 
 build: $(VENV)/.made
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .

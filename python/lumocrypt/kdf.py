@@ -27,7 +27,7 @@ PROFILES: Mapping[str, Argon2id] = {
     "sensitive": Argon2id(t=3, m=1024 * 1024, p=4),
 }
 
-#: The profile of whoever names none; the engine's, too (engine/src/crypto/kdf.rs).
+#: The profile of whoever names none; the engine's, too (engine/crates/crypto/src/kdf.rs).
 DEFAULT = "interactive"
 
 #: What ``kdf=`` takes.

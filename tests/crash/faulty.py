@@ -13,7 +13,7 @@ import lumocrypt
 ENGINE = Path(__file__).parents[2] / "engine"
 _LIBRARY = "lib_lumocrypt.so"
 
-#: What ``LUMO_FAULT`` can name (engine/src/sabotage.rs), and the scenarios that notice it.
+#: What ``LUMO_FAULT`` can name (engine/crates/ground/src/sabotage.rs), and the scenarios that notice it.
 FAULTS: dict[str, tuple[str, ...]] = {
     "journal-flush": ("spills-delete-off", "commits-persist-off"),
     "journal-sync": ("commits-persist-full", "spills-delete-normal"),
@@ -52,7 +52,16 @@ ATTACKS: dict[str, str] = {
 
 def faulty_package() -> Path:
     """A folder with a lumocrypt whose engine does wrong what ``LUMO_FAULT`` names; built if need be."""
-    command = ["cargo", "build", "--release", "--lib", "--features", "fault-injection"]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--lib",
+        "--package",
+        "lumocrypt-capi",
+        "--features",
+        "fault-injection",
+    ]
     command += ["--manifest-path", str(ENGINE / "Cargo.toml"), "--message-format", "json"]
     target = ENGINE / "target" / "faulty"
     target.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::format::cell::{self, Cell};
 use lumocrypt_fuzz::{Script, keys, suite};
+use vault::format::cell::{self, Cell};
 
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);

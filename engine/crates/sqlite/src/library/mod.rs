@@ -1,0 +1,5 @@
+//! A SQLite library: its structures and functions, and how to talk to its error log.
+
+pub mod abi;
+pub mod api;
+pub mod log_lines;
