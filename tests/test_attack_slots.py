@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from lumocrypt.opening.connection import Io
 from support.layout import CELL_A, CELL_B, CELL_USED, CELLS_END, COPY, HEADER, OVERHEAD, slot_at
 from support.seal import open_block, seal_block
 from support.tiny import BLOCK, RAW, ROWS, Attacked, Rows, make_tiny
 
-Io = lumocrypt.connection.Io
 SLOT = BLOCK + OVERHEAD
 MODES = pytest.mark.parametrize("io", ["map", "pread"])
 

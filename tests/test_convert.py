@@ -19,7 +19,7 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip, make_plain
-from lumocrypt.newfile import NewFile
+from lumocrypt.files.newfile import NewFile
 from samples import SUITES
 
 
@@ -221,7 +221,7 @@ def test_closing_does_not_touch_the_new_databases_logs(
     tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch, log: str
 ) -> None:
     """SQLite deletes logs by name on closing; by then the name is the new database's."""
-    from lumocrypt import quiesce
+    from lumocrypt.database import quiesce
 
     path = make_plain(tmp_path / "a.db", journal_mode="wal")
     opened: list[sqlite3.Connection] = []

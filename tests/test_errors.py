@@ -15,7 +15,8 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, RAW, fill, flip
-from lumocrypt import errors, native
+from lumocrypt import errors
+from lumocrypt.engine import native
 
 OURS = [
     lumocrypt.KeyRequiredError,

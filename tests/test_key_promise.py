@@ -407,7 +407,7 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path, parameters: str) -> 
 
 
 def test_a_handle_and_a_key_in_the_uri(tmp_path: Path) -> None:
-    from lumocrypt import native
+    from lumocrypt.engine import native
 
     path = tmp_path / "app.db"
     make_encrypted(path)

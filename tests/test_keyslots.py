@@ -20,9 +20,9 @@ import pytest
 import lumocrypt
 from conftest import FAST, RAW, Peer, fill
 from decryptor.header import REGION, open_header
-from lumocrypt import native
-from lumocrypt.command import Commander
-from lumocrypt.keys import RemoteKey, Wrapped
+from lumocrypt.database.command import Commander
+from lumocrypt.engine import native
+from lumocrypt.keys.key import RemoteKey, Wrapped
 from support.layout import COPY, KEYSLOTS_AT, patched
 
 KEY = lumocrypt.Key.raw(RAW)

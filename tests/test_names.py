@@ -16,8 +16,8 @@ import pytest
 
 import lumocrypt
 from conftest import RAW
-from lumocrypt.names import shown, valid
-from lumocrypt.paths import StrPath
+from lumocrypt.errors.names import shown, valid
+from lumocrypt.files.paths import StrPath
 
 #: Latin-1, no character of any encoding, half of a character, what a URI and a shell would take for theirs,
 #: what acts on a terminal, and an ordinary name that is not ASCII.

@@ -13,7 +13,7 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, fill
-from lumocrypt.command import Commander
+from lumocrypt.database.command import Commander
 from support.rekeying import bring_back, interrupt, steps_of
 
 KEY = lumocrypt.Key.raw(RAW)

@@ -11,8 +11,8 @@ import pytest
 
 import lumocrypt
 from conftest import RAW, flip
-from lumocrypt import damage as damage_module
 from lumocrypt.cli import main
+from lumocrypt.pages import damage as damage_module
 from samples import copy_database
 from support.damage import build, damage, freelist, page_kinds
 

@@ -50,13 +50,16 @@ from sqlite3 import (
 from sqlite3.dbapi2 import Timestamp
 from typing import Any
 
-from . import native, translation
-from .attach import attach
-from .bench import Bench, CipherSpeed, KdfTime, bench
-from .connection import connect
-from .convert import Conversion, convert, decrypt, encrypt
-from .damage import DamagedPage
-from .derivation import derive_key
+from .database.convert import Conversion, convert, decrypt, encrypt
+from .database.header import RestoredHeader, backup_header, restore_header
+from .database.keyslots import add_key, change_key, keyslots, label_key, remove_key
+from .database.rekey import Rekeying, rekey
+from .database.verify import VerifyResult, verify
+from .engine import native, translation
+from .engine.metrics import stats, stats_prometheus
+from .engine.native import Progress
+from .engine.recorder import LoggingRecorder, Recorder, file_kind_name
+from .engine.registration import install, known_stdlib, load, loadable_path
 from .errors import (
     CryptError,
     HeaderDamagedError,
@@ -70,22 +73,19 @@ from .errors import (
     WrongDatabaseError,
     WrongKeyError,
 )
-from .gosqlite import CryptoVFS, crypto_vfs
-from .header import RestoredHeader, backup_header, restore_header
-from .importing import Import, import_sqlcipher
-from .info import DatabaseInfo, Keyslot, info
-from .kdf import PROFILES, Argon2id
-from .keys import NO_KEY, Key
-from .keyslots import add_key, change_key, keyslots, label_key, remove_key
-from .kms import KmsKey
-from .metrics import stats, stats_prometheus
-from .native import Progress
-from .recorder import LoggingRecorder, Recorder, file_kind_name
-from .registration import install, known_stdlib, load, loadable_path
-from .rekey import Rekeying, rekey
-from .salvage import SalvagedTable, SalvageResult, salvage
-from .unlocking import lock, unlock
-from .verify import VerifyResult, verify
+from .foreign.derivation import derive_key
+from .foreign.gosqlite import CryptoVFS, crypto_vfs
+from .foreign.import_sqlcipher import Import, import_sqlcipher
+from .keys.bench import Bench, CipherSpeed, KdfTime, bench
+from .keys.inspection import DatabaseInfo, Keyslot, info
+from .keys.kdf import PROFILES, Argon2id
+from .keys.key import NO_KEY, Key
+from .keys.kms import KmsKey
+from .keys.unlocking import lock, unlock
+from .opening.attach import attach
+from .opening.connection import connect
+from .pages.damage import DamagedPage
+from .salvaging.salvage import SalvagedTable, SalvageResult, salvage
 
 __version__ = _version("lumocrypt")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import lumocrypt
-from lumocrypt import native
-from lumocrypt.uri import VFS
+from lumocrypt.engine import native
+from lumocrypt.engine.uri import VFS
 
 from . import faulty
 

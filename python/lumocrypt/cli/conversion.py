@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from ..connection import CHECKSUM
-from ..convert import AnyKey, Conversion
-from ..convert import convert as run_convert
-from ..convert import decrypt as run_decrypt
-from ..convert import encrypt as run_encrypt
-from ..formats import GOSQLITE, NATIVE, Format
-from ..kdf import DEFAULT
-from ..kdf import parse as parse_kdf
-from ..paths import existing_file
+from ..database.convert import AnyKey, Conversion
+from ..database.convert import convert as run_convert
+from ..database.convert import decrypt as run_decrypt
+from ..database.convert import encrypt as run_encrypt
+from ..database.formats import GOSQLITE, NATIVE, Format
+from ..files.paths import existing_file
+from ..keys.kdf import DEFAULT
+from ..keys.kdf import parse as parse_kdf
+from ..opening.connection import CHECKSUM
 from .gosqlitekey import format_option, gosqlite_key, salt_option
 from .keysource import KeySource, key_options, new_key_options, uuid_option
 from .output import print_json, progress_bar, say

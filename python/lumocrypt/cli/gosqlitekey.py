@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from ..derivation import derive_key, key_length
+from ..database.formats import DEFAULT_GOSQLITE_CIPHER, GOSQLITE, NATIVE
 from ..errors import KeySourceError, make
-from ..formats import DEFAULT_GOSQLITE_CIPHER, GOSQLITE, NATIVE
+from ..foreign.derivation import derive_key, key_length
 from .keysource import KeySource
 
 _RAW = re.compile(r"[xX]'([0-9a-fA-F]*)'")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .. import backup_header, restore_header
-from ..paths import existing_file
+from ..database.header import backup_header, restore_header
+from ..files.paths import existing_file
 from .keysource import KeySource, key_options, uuid_option
 from .output import print_fields, print_json, say
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from ..errors import KeySourceError, make
-from ..importing import import_sqlcipher as run_import
-from ..kdf import DEFAULT
-from ..kdf import parse as parse_kdf
-from ..paths import absolute, existing_file, refuse_existing
-from ..sqlcipher import SqlcipherKey
+from ..files.paths import absolute, existing_file, refuse_existing
+from ..foreign.import_sqlcipher import import_sqlcipher as run_import
+from ..foreign.sqlcipher import SqlcipherKey
+from ..keys.kdf import DEFAULT
+from ..keys.kdf import parse as parse_kdf
 from .keysource import KeySource, key_options, new_key_options
 from .output import print_json, progress_bar, say
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .. import info as read_info
-from .. import verify as run_verify
-from ..damage import describe
+from ..database.verify import verify as run_verify
+from ..keys.inspection import info as read_info
+from ..pages.damage import describe
 from . import exitcodes
 from .keysource import KeySource, key_options, uuid_option
 from .output import describe_keyslot, print_json, progress_bar, say

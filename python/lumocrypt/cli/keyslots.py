@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 import click
 
-from .. import add_key, change_key, keyslots, label_key, remove_key
-from ..info import Keyslot
-from ..kdf import DEFAULT
-from ..kdf import parse as parse_kdf
-from ..paths import existing_file
+from ..database.keyslots import add_key, change_key, keyslots, label_key, remove_key
+from ..files.paths import existing_file
+from ..keys.inspection import Keyslot
+from ..keys.kdf import DEFAULT
+from ..keys.kdf import parse as parse_kdf
 from .keysource import KeySource, key_options, new_key_options, uuid_option
 from .output import describe_keyslot, print_fields, print_json, say
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import click
 
-from .. import kdf, keyring
-from ..connection import CHECKSUM
 from ..errors import CryptError, HeaderDamagedError, KeySourceError, NotEncryptedError, make
-from ..identity import inspect_as, resolve_uuid
-from ..keys import ENVIRONMENT_VARIABLE, KEYRING_USER, NO_KEY, Hidden, Key, NoKey, RemoteKey
-from ..kms import KmsKey
-from ..paths import existing_file
-from ..textsource import bare
+from ..files.paths import existing_file
+from ..keys import kdf, keyring
+from ..keys.identity import inspect_as, resolve_uuid
+from ..keys.key import ENVIRONMENT_VARIABLE, KEYRING_USER, NO_KEY, Hidden, Key, NoKey, RemoteKey
+from ..keys.kms import KmsKey
+from ..keys.textsource import bare
+from ..opening.connection import CHECKSUM
 from . import keytext
 
 #: The environment variable that holds the new key of a command with two.

@@ -9,9 +9,9 @@ import warnings
 from pathlib import Path
 
 from ..errors import KeySourceError, make
-from ..keys import Key
-from ..names import shown
-from ..textsource import bare, is_utf16
+from ..errors.names import shown
+from ..keys.key import Key
+from ..keys.textsource import bare, is_utf16
 
 STDIN = 0
 _TERMINAL = "/dev/tty"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .. import kdf as costs
-from ..bench import Bench, KdfTime
-from ..bench import bench as run_bench
+from ..keys import kdf as costs
+from ..keys.bench import Bench, KdfTime
+from ..keys.bench import bench as run_bench
 from .output import print_json
 
 

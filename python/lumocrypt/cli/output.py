@@ -14,10 +14,10 @@ from uuid import UUID
 
 import click
 
-from ..info import Keyslot
-from ..kms import Envelope
-from ..names import shown, valid
-from ..native import Progress
+from ..engine.native import Progress
+from ..errors.names import shown, valid
+from ..keys.inspection import Keyslot
+from ..keys.kms import Envelope
 from ..shell.screen import harmless
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .. import SalvagedTable, SalvageResult
-from .. import salvage as run_salvage
+from ..salvaging.salvage import SalvagedTable, SalvageResult
+from ..salvaging.salvage import salvage as run_salvage
 from . import exitcodes
 from .keysource import KeySource, key_options, uuid_option
 from .output import print_json, progress_bar, say

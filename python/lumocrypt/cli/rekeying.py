@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .. import rekey as run_rekey
-from ..kdf import parse as parse_kdf
-from ..rekey import LOCK_WAIT
+from ..database.rekey import LOCK_WAIT
+from ..database.rekey import rekey as run_rekey
+from ..keys.kdf import parse as parse_kdf
 from . import keytext
 from .keysource import KeySource, key_options, new_key_options, uuid_option
 from .output import print_json, progress_bar, say

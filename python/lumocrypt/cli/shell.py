@@ -11,13 +11,13 @@ from typing import TextIO
 import click
 
 from .. import __version__
-from ..connection import CHECKSUM
 from ..errors import KeySourceError, make
-from ..kdf import DEFAULT
-from ..kdf import parse as parse_kdf
-from ..keys import Key, NoKey, RemoteKey
-from ..names import shown
-from ..paths import absolute, size
+from ..errors.names import shown
+from ..files.paths import absolute, size
+from ..keys.kdf import DEFAULT
+from ..keys.kdf import parse as parse_kdf
+from ..keys.key import Key, NoKey, RemoteKey
+from ..opening.connection import CHECKSUM
 from ..shell.history import History, default_path
 from ..shell.session import MEMORY, Session
 from ..shell.settings import Settings
