@@ -8,7 +8,7 @@ from typing import Literal
 
 import lumocrypt
 from lumocrypt.engine import native
-from lumocrypt.engine.uri import VFS
+from lumocrypt.engine.registration import VFS
 
 from . import faulty
 

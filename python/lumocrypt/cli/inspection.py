@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..database.info import info as read_info
 from ..database.verify import verify as run_verify
-from ..keys.inspection import info as read_info
 from ..pages.damage import describe
 from . import exitcodes
 from .keysource import KeySource, key_options, uuid_option

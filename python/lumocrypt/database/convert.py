@@ -23,10 +23,10 @@ from ..keys.key import Hidden, KeyLike
 from ..keys.source import Source
 from ..keys.unlocking import key_of_new, unlock_again
 from ..opening.connection import CHECKSUM, open_options
-from ..opening.contentcheck import check_content
+from ..opening.contentcheck import Open, check_content
 from ..opening.creation import new_key as new_key_of
 from .formats import GOSQLITE, NATIVE, Format, Gosqlite, Native, Plain, Side
-from .quiesce import Open, Snapshot, Takeover
+from .quiesce import Snapshot, Takeover
 
 #: A key of lumocrypt's own format, or the bytes of one of gosqlite's.
 AnyKey = KeyLike | native.Material

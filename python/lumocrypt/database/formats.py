@@ -17,7 +17,8 @@ from ..foreign.gosqlite import crypto_vfs
 from ..keys.inspection import inspect
 from ..keys.key import Hidden, Key
 from ..opening.connection import handle_uri
-from .quiesce import LOCK_WAIT, Open
+from ..opening.contentcheck import Open
+from .quiesce import LOCK_WAIT
 
 #: docs/format.md and docs/gosqlite.md.
 Format = Literal["lumocrypt", "gosqlite"]

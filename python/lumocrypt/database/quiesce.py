@@ -11,7 +11,6 @@ import fcntl
 import os
 import sqlite3
 import struct
-from collections.abc import Callable
 from typing import Self
 
 from ..engine.registration import stdlib_host
@@ -19,9 +18,7 @@ from ..errors import SQLITE_CANTOPEN, SQLITE_READONLY, InUseError, is_busy, make
 from ..files.folder import Identity, Original, moved
 from ..files.newfile import NewFile
 from ..files.paths import COMPANIONS
-
-#: Opens a connection, in autocommit mode, with a short busy timeout.
-Open = Callable[[], sqlite3.Connection]
+from ..opening.contentcheck import Open
 
 #: Seconds to wait for a lock: long enough for another's transaction, short enough for a person.
 LOCK_WAIT = 1.0

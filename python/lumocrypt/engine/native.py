@@ -7,15 +7,18 @@ are passed as numbers, so that no frame of a traceback holds key material.
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, final
 
 from ..errors import CryptError, Failure, exception_from
+
+# `import lumocrypt` has to be quick, and these, like json, are not.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any
 
 #: The version of docs/c-abi.md that this package speaks.
 ABI_VERSION = 2
@@ -84,6 +87,8 @@ _lib: Any = _module.lib
 
 def shared_object() -> Path:
     """The engine's shared object, which is also SQLite's loadable extension."""
+    from pathlib import Path
+
     folder = Path(str(_module.__file__)).parent
     for name in ("lib_lumocrypt.so", "lib_lumocrypt.dylib", "_lumocrypt.dll"):
         if (folder / name).exists():
@@ -94,7 +99,7 @@ def shared_object() -> Path:
 def take_failure() -> Failure | None:
     """This thread's failure record, which is cleared."""
     text = _take_string(_lib.lumo_failure_take())
-    return None if text is None else _failure(json.loads(text))
+    return None if text is None else _failure(_parsed(text))
 
 
 def failure_behind(host: int, message: str) -> tuple[Failure, str] | None:
@@ -107,7 +112,7 @@ def failure_behind(host: int, message: str) -> tuple[Failure, str] | None:
     text = _take_string(_lib.lumo_failure_behind(host, message.encode("utf-8", "surrogateescape")))
     if text is None:
         return None
-    record = json.loads(text)
+    record = _parsed(text)
     return _failure(record), record["says"]
 
 
@@ -161,7 +166,15 @@ def _held(source: Held) -> tuple[bytes, int]:
     return _path(source[0]), source[1]
 
 
+def _parsed(text: str) -> Any:
+    import json
+
+    return json.loads(text)
+
+
 def _options(options: dict[str, Any]) -> bytes:
+    import json
+
     return json.dumps({name: value for name, value in options.items() if value is not None}).encode()
 
 
@@ -185,7 +198,7 @@ def _file_options(options: dict[str, Any]) -> bytes:
 
 def _json(pointer: Any) -> Any:
     text = _take_string(pointer[0])
-    return {} if text is None else json.loads(text)
+    return {} if text is None else _parsed(text)
 
 
 # Registration
@@ -201,7 +214,7 @@ def register_library(library: str | None) -> dict[str, Any]:
 
 def hosts() -> list[dict[str, Any]]:
     """All SQLite libraries that know the VFSs, in the form of :func:`register_library`."""
-    return json.loads(_take_string(_lib.lumo_hosts()) or "[]")
+    return _parsed(_take_string(_lib.lumo_hosts()) or "[]")
 
 
 def register_over(host: int, base_vfs: str) -> str:
@@ -386,7 +399,6 @@ def encrypt_stream(
     return _json(answer)
 
 
-@final
 class Secret:
     """The bytes of a key of another program's format, out of sight; wiped when nobody needs them any more."""
 
@@ -501,7 +513,7 @@ def image_close(image: Any) -> None:
 
 def ciphers() -> list[str]:
     """The names of all ciphers."""
-    return json.loads(_take_string(_lib.lumo_ciphers()) or "[]")
+    return _parsed(_take_string(_lib.lumo_ciphers()) or "[]")
 
 
 def bench(options: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -561,4 +573,4 @@ def gosqlite_close(number: int) -> None:
 def stats() -> dict[str, Any]:
     """The engine's counters."""
     text = _take_string(_lib.lumo_stats())
-    return {} if text is None else json.loads(text)
+    return {} if text is None else _parsed(text)

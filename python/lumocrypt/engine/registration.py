@@ -10,22 +10,28 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from ..errors import CryptError, make
 from . import native
-from .uri import VFS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: The name of our VFS over SQLite's default one, and the prefix of those over a named one.
+VFS = "lumocrypt"
 
 
-@dataclass(frozen=True, slots=True)
 class Host:
     """An SQLite library that knows our VFSs."""
 
-    number: int
-    #: As sqlite3_libversion_number() has it: 3040001 is 3.40.1.
-    sqlite_version: int
-    vfs: tuple[str, ...]
+    __slots__ = ("number", "sqlite_version", "vfs")
+
+    def __init__(self, number: int, sqlite_version: int, vfs: tuple[str, ...]) -> None:
+        """``sqlite_version`` as sqlite3_libversion_number() has it: 3040001 is 3.40.1."""
+        self.number = number
+        self.sqlite_version = sqlite_version
+        self.vfs = vfs
 
     @property
     def base_vfs(self) -> str | None:

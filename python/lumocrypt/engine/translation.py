@@ -12,16 +12,18 @@ library's, and the connection that it names has to say that its last call failed
 
 from __future__ import annotations
 
-import inspect
 import os
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 from ..errors import CLASSES, Failure, Untranslated, combine, describe
-from .uri import Target
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # sqlite3_errstr() of the codes that the engine returns; SQLite's sources never change these texts, because
 # programs compare them.
@@ -101,7 +103,7 @@ def _matches(failure: Failure, says: str, message: str) -> bool:
     if message != failure.message and message != _TEXTS.get(failure.code & 0xFF):
         return False
     # Of a backup SQLite tells the handle what failed, and neither of the connections.
-    return says != "otherwise" or _calls(inspect.currentframe(), "backup")
+    return says != "otherwise" or _calls(sys._getframe(), "backup")  # pyright: ignore[reportPrivateUsage]
 
 
 def _names(name: str, path: str | None) -> bool:
@@ -109,6 +111,9 @@ def _names(name: str, path: str | None) -> bool:
     if path is None:
         return False
     if name.startswith("file:"):
+        # Rarely needed, and slow to load.
+        from .uri import Target
+
         name = Target("file", name.removeprefix("file:").partition("#")[0].partition("?")[0]).path
     return os.path.realpath(name) == os.path.realpath(path)
 

@@ -13,9 +13,6 @@ from typing import Literal
 from urllib.parse import quote, unquote_to_bytes
 from uuid import UUID
 
-#: The name of our VFS over SQLite's default one, and the prefix of those over a named one.
-VFS = "lumocrypt"
-
 Database = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 

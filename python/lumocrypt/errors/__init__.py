@@ -10,13 +10,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import re
 import sqlite3
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from .names import shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Slower to load than all else that is loaded with the package.
+    from typing import Any, ClassVar
 
 # SQLite's result codes (https://sqlite.org/rescode.html) that the engine uses. The sqlite3 module exports
 # the numbers too, but some share a value with an authorizer action, so that a lookup by value is ambiguous.
@@ -48,16 +50,26 @@ _CODE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Failure:
     """One failure as the engine recorded it (docs/c-abi.md, "Failure record")."""
 
-    status: int
-    message: str
-    path: str | None = None
-    file_kind: str | None = None
-    page: int | None = None
-    code: int = 0
+    __slots__ = ("code", "file_kind", "message", "page", "path", "status")
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        path: str | None = None,
+        file_kind: str | None = None,
+        page: int | None = None,
+        code: int = 0,
+    ) -> None:
+        self.status = status
+        self.message = message
+        self.path = path
+        self.file_kind = file_kind
+        self.page = page
+        self.code = code
 
 
 class _ErrorCode:
@@ -87,15 +99,19 @@ class _ErrorCode:
             error.args = original.args
 
 
-@dataclass(frozen=True, slots=True)
 class Untranslated:
     """What an exception was before its translation."""
 
-    type: type[sqlite3.DatabaseError]
-    args: tuple[Any, ...]
-    code: int
-    #: Whether only the very same code will do.
-    exact: bool = False
+    __slots__ = ("args", "code", "exact", "type")
+
+    def __init__(
+        self, kind: type[sqlite3.DatabaseError], args: tuple[Any, ...], code: int, *, exact: bool = False
+    ) -> None:
+        """``exact``: only the very same code will do."""
+        self.type = kind
+        self.args = args
+        self.code = code
+        self.exact = exact
 
 
 def same_code(raised: int, recorded: int, *, exact: bool = False) -> bool:
@@ -270,16 +286,16 @@ def exception_from(failure: Failure) -> Exception:
 
 
 # How Rust's std::io::Error ends; the number is the operating system's.
-_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_OS_ERROR = "(os error "
 
 
 def os_error(message: str, path: str | None) -> OSError | None:
     """The error of the operating system that the engine's ``message`` is about, if it is about one."""
-    found = _OS_ERROR.search(message)
-    if found is None:
+    _, found, rest = message.partition(_OS_ERROR)
+    digits, end, _ = rest.partition(")")
+    if not found or not end or not digits.isdecimal():
         return None
-    number = int(found[1])
-    return OSError(number, os.strerror(number), path)
+    return OSError(int(digits), os.strerror(int(digits)), path)
 
 
 def _io_error(failure: Failure, message: str) -> Exception:

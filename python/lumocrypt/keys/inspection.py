@@ -1,4 +1,4 @@
-"""``info``: what a database says about itself without a key."""
+"""What a database says about itself without a key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from uuid import UUID
 from ..engine import native
 from ..engine.registration import stdlib_host
 from ..errors import NotEncryptedError, make
-from ..files.paths import StrPath, existing_file
 from .kdf import Argon2id
 
 
@@ -34,7 +33,7 @@ class Keyslot:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseInfo:
-    """What :func:`info` returns. Sizes are in bytes."""
+    """What :func:`lumocrypt.info` returns. Sizes are in bytes."""
 
     path: str
     version: int
@@ -57,22 +56,11 @@ class DatabaseInfo:
     keyslots: tuple[Keyslot, ...]
 
 
-def info(path: StrPath, *, uuid: UUID | str | None = None) -> DatabaseInfo:
-    """What the header of a database says. No key is needed, and so nothing of it is authenticated.
-
-    ``uuid`` says which database is meant, as for :func:`lumocrypt.connect`.
-
-    Raises WrongDatabaseError, NotEncryptedError for another kind of file, HeaderDamagedError,
-    UnsupportedFormatError, FileNotFoundError, IsADirectoryError, PermissionError.
-    """
-    # Which needs what is here.
-    from .identity import inspect_as, resolve_uuid
-
-    return inspect_as(existing_file(path), resolve_uuid(uuid))
-
-
 def inspect(path: str) -> DatabaseInfo:
-    """As :func:`info`, of a path that has been checked."""
+    """What the header of the file at ``path`` says, which :func:`existing_file` has let through.
+
+    Raises NotEncryptedError for another kind of file, HeaderDamagedError, UnsupportedFormatError.
+    """
     found = native.inspect(stdlib_host().number, path)
     if found["format"] != "lumocrypt":
         what = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..engine.registration import stdlib_host
-from ..engine.uri import VFS, parse
+from ..engine.registration import VFS, stdlib_host
+from ..engine.uri import parse
 from ..errors.tracebacks import forgetful
 from ..files.paths import StrPath, absolute
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid

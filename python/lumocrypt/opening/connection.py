@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from ..engine import native
-from ..engine.registration import stdlib_host, vfs_over
-from ..engine.uri import VFS, Database, Target, parse
+from ..engine.registration import VFS, stdlib_host, vfs_over
+from ..engine.uri import Database, Target, parse
 from ..errors.tracebacks import forgetful
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
@@ -60,9 +60,9 @@ def connect(
     existing one. ``kdf_limit`` is how much key derivation the header may ask for, of which nothing is
     authenticated yet (:data:`lumocrypt.keys.kdf.KdfLimit`; by default 64 passes, 1 GiB, 64 lanes, and 8 GiB
     times passes over all keyslots). ``io`` is how blocks are read: ``"map"`` decrypts out of a memory map of
-    the file, ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those of
-    ``sqlite3.connect``, ``factory`` included: a class derived from ``sqlite3.Connection`` is called with the
-    arguments given here; another callable, and a class that calls
+    the file, ``"pread"`` by system calls; None leaves the choice to the engine. All other arguments are those
+    of ``sqlite3.connect``, ``factory`` included: a class derived from ``sqlite3.Connection`` is called with
+    the arguments given here; another callable, and a class that calls
     ``sqlite3.Connection.__init__`` by that name, with the URI that SQLite gets.
 
     The cache is private, also where SQLite was told to share all; with ``cache=shared`` in the URI it is

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 
-from ..database.quiesce import Open
 from ..errors import SQLITE_CORRUPT, CryptError, make, quoting_files
+
+#: Opens a connection, in autocommit mode, with a short busy timeout.
+Open = Callable[[], sqlite3.Connection]
 
 
 def check_content(open_connection: Open, *, source: str) -> None:
