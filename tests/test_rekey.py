@@ -14,6 +14,7 @@ import pytest
 import lumocrypt
 from conftest import FAST, MARKER, RAW, fill
 from lumocrypt.database.command import Commander
+from lumocrypt.keys.source import Source
 from support.rekeying import bring_back, interrupt, steps_of
 
 KEY = lumocrypt.Key.raw(RAW)
@@ -322,7 +323,7 @@ def test_two_changes_at_once(tmp_path: Path) -> None:
     content = rows(path)
     begin = {"command": "rekey_begin", "new_key": False, "drop_other_slots": False}
     step, finish = {"command": "rekey_step", "bytes": 1 << 30}, {"command": "rekey_finish"}
-    with Commander(str(path), KEY) as one, Commander(str(path), KEY) as other:
+    with Commander(Source.open(path, KEY)) as one, Commander(Source.open(path, KEY)) as other:
         assert one.run(begin, [KEY]) == {"resumed": False, "busy": False}
         assert other.run(begin, [KEY]) == {"resumed": True, "busy": False}
         for commander in (one, other):

@@ -15,12 +15,11 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, Self, final
-from uuid import UUID
 
 from ..engine import native
 from ..errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make, os_error, quoting_files
-from ..keys.kdf import KdfLimit, resolve_limit
 from ..keys.key import Key
+from ..keys.source import Source
 from ..opening.connection import handle_uri
 
 #: Seconds to wait for the write lock of others' transactions.
@@ -32,32 +31,21 @@ _PAUSE = 0.002
 
 @final
 class Commander:
-    """A connection to the database at ``path`` that carries out commands; a context manager.
+    """A connection to a database that carries out commands; a context manager.
 
     Entering it raises WrongKeyError, HeaderDamagedError and whatever else keeps a database from being opened;
     PermissionError if the file may not be written.
     """
 
-    def __init__(
-        self,
-        path: str,
-        key: Key | None,
-        kdf_limit: KdfLimit | None = None,
-        *,
-        uuid: UUID | None = None,
-        wait: float = LOCK_WAIT,
-    ) -> None:
-        self._path, self._key, self._wait = path, key, wait
-        self._options = {
-            "kdf_limit": resolve_limit(kdf_limit),
-            "uuid": None if uuid is None else uuid.hex,
-        }
+    def __init__(self, source: Source, *, wait: float = LOCK_WAIT) -> None:
+        self._source, self._path, self._wait = source, source.path, wait
         self._connection: sqlite3.Connection | None = None
 
     def __enter__(self) -> Self:
         if not os.access(self._path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), self._path)
-        uri = handle_uri(self._path, self._key, self._options, mode="rw", cache="private")
+        options = {name: self._source.options[name] for name in ("kdf_limit", "uuid")}
+        uri = handle_uri(self._path, self._source.key, options, mode="rw", cache="private")
         self._connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0)
         return self
 

@@ -12,14 +12,13 @@ from ..engine import native
 from ..engine.native import Progress
 from ..engine.registration import stdlib_host
 from ..errors import CryptError, InUseError, NotEncryptedError, make, quoting_files
-from ..errors.tracebacks import forgetful
 from ..files.folder import Original
 from ..files.newfile import NewFile
 from ..files.paths import StrPath, absolute, existing_file, refuse_existing, refuse_hard_links
 from ..keys.identity import UuidLike
 from ..keys.inspection import inspect
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit
-from ..keys.key import Hidden, KeyLike
+from ..keys.key import Hidden, KeyLike, hiding
 from ..keys.source import Source
 from ..keys.unlocking import key_of_new, unlock_again
 from ..opening.connection import CHECKSUM, open_options
@@ -45,7 +44,7 @@ class Conversion:
     destination_size: int
 
 
-@forgetful
+@hiding("key")
 def encrypt(
     source: StrPath,
     destination: StrPath | None = None,
@@ -87,7 +86,6 @@ def encrypt(
     bad arguments.
     """
     hidden = Hidden(key)
-    del key
     if _is_gosqlite(format, page_size):
         _refuse_options(kdf_limit=kdf_limit, block_size=block_size)
         new = Gosqlite(hidden, cipher, page_size)
@@ -112,7 +110,7 @@ def encrypt(
         return _convert(path, destination, opener, write, clear=cipher == CHECKSUM, encrypts=True)
 
 
-@forgetful
+@hiding("key")
 def decrypt(
     source: StrPath,
     destination: StrPath | None = None,
@@ -136,14 +134,12 @@ def decrypt(
     Raises WrongKeyError, KeyRequiredError, NotEncryptedError, TamperedError, HeaderDamagedError,
     UnsupportedFormatError, and what encrypt raises.
     """
-    hidden = Hidden(key)
-    del key
     if _is_gosqlite(format, page_size):
         _refuse_options(kdf_limit=kdf_limit, uuid=uuid)
         path = existing_file(source)
-        return _transcode(path, destination, Gosqlite(hidden, cipher, page_size), Plain(), progress)
+        return _transcode(path, destination, Gosqlite(Hidden(key), cipher, page_size), Plain(), progress)
     _refuse_options(cipher=cipher)
-    old = Source.open(source, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    old = Source.open(source, Hidden(key), kdf_limit=kdf_limit, uuid=uuid)
     host = stdlib_host()
 
     def write(original: Original, new: NewFile) -> dict[str, Any]:
@@ -154,7 +150,7 @@ def decrypt(
         return _convert(old.path, destination, opener, write, clear=True)
 
 
-@forgetful
+@hiding("key", "new_key")
 def convert(
     source: StrPath,
     destination: StrPath | None = None,
@@ -188,7 +184,6 @@ def convert(
     what :func:`encrypt` raises.
     """
     hidden, hidden_new = Hidden(key), Hidden(new_key)
-    del key, new_key
     path = existing_file(source)
     old: Side
     if _is_gosqlite(format, page_size):

@@ -9,13 +9,12 @@ from datetime import UTC, datetime
 
 from ..engine import native
 from ..engine.registration import stdlib_host
-from ..errors.tracebacks import forgetful
 from ..files.folder import Folder, Identity, Original
 from ..files.newfile import NewFile, temporary_name
 from ..files.paths import StrPath, absolute, existing_file
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.kdf import KdfLimit
-from ..keys.key import Hidden, KeyLike
+from ..keys.key import KeyLike, hiding
 from ..keys.source import Source
 
 # Bytes in a name, on the usual file systems (limits.h, NAME_MAX).
@@ -59,7 +58,7 @@ def backup_header(path: StrPath, destination: StrPath, *, uuid: UuidLike | None 
     return target
 
 
-@forgetful
+@hiding("key")
 def restore_header(
     path: StrPath,
     source: StrPath,
@@ -81,12 +80,10 @@ def restore_header(
     opens although the backup is the right one, HeaderDamagedError if the backup is damaged or there is a
     log that nothing names, FileNotFoundError, PermissionError.
     """
-    hidden = Hidden(key)
-    del key
     name, backup = existing_file(path), existing_file(source)
     if not os.access(name, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
-    opened = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid, key_path=backup)
+    opened = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid, key_path=backup)
     host, number, options = stdlib_host().number, opened.number, opened.options
     with Original(name) as original:
         saved = _name_for_saved(original)

@@ -13,13 +13,12 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import NotEncryptedError, make
-from ..errors.tracebacks import forgetful
 from ..files.paths import StrPath, existing_file
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.inspection import DatabaseInfo, Keyslot, inspect
-from ..keys.kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
+from ..keys.kdf import DEFAULT, Kdf, KdfLimit
 from ..keys.kdf import resolve as resolve_kdf
-from ..keys.key import Hidden, Key, KeyLike
+from ..keys.key import Hidden, Key, KeyLike, hiding
 from ..keys.source import Source
 from .command import Commander
 
@@ -32,7 +31,7 @@ def keyslots(path: StrPath, *, uuid: UuidLike | None = None) -> list[Keyslot]:
     return list(inspect_as(existing_file(path), resolve_uuid(uuid)).keyslots)
 
 
-@forgetful
+@hiding("key", "new_key")
 def add_key(
     path: StrPath,
     *,
@@ -54,12 +53,11 @@ def add_key(
     CryptError if all keyslots are in use, NotEncryptedError, WrongDatabaseError, HeaderDamagedError,
     UnsupportedFormatError, PermissionError, ValueError or TypeError for bad arguments.
     """
-    hidden, new_hidden = Hidden(key), Hidden(new_key)
-    del key, new_key
-    return _put("add_slot", path, hidden, new_hidden, kdf, kdf_limit, label, uuid)
+    source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
+    return _put("add_slot", source, Hidden(new_key), kdf, label)
 
 
-@forgetful
+@hiding("key", "new_key")
 def change_key(
     path: StrPath,
     *,
@@ -75,12 +73,11 @@ def change_key(
     Its label stays unless one is given. A key that :func:`lumocrypt.unlock` keeps for the path stays the old
     one. Arguments and errors are those of :func:`add_key`.
     """
-    hidden, new_hidden = Hidden(key), Hidden(new_key)
-    del key, new_key
-    return _put("change_slot", path, hidden, new_hidden, kdf, kdf_limit, label, uuid)
+    source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
+    return _put("change_slot", source, Hidden(new_key), kdf, label)
 
 
-@forgetful
+@hiding("key")
 def remove_key(
     path: StrPath,
     *,
@@ -96,15 +93,13 @@ def remove_key(
 
     Raises CryptError if it is the last keyslot or there is none of that number, and what add_key raises.
     """
-    hidden = Hidden(key)
-    del key
-    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     _, given = _with_keys(source)
-    with Commander(source.path, given, kdf_limit, uuid=source.uuid) as commander:
+    with Commander(source) as commander:
         return int(commander.run({"command": "remove_slot", "slot": slot}, _which(given, slot))["slot"])
 
 
-@forgetful
+@hiding("key")
 def label_key(
     path: StrPath,
     label: str,
@@ -118,39 +113,27 @@ def label_key(
 
     Arguments and errors are those of :func:`remove_key`.
     """
-    hidden = Hidden(key)
-    del key
-    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     found, given = _with_keys(source)
     command = {"command": "label_slot", "slot": slot, "label": label}
-    with Commander(source.path, given, kdf_limit, uuid=source.uuid) as commander:
+    with Commander(source) as commander:
         return _slot(found.path, commander.run(command, _which(given, slot)))
 
 
-def _put(
-    name: str,
-    path: StrPath,
-    hidden: Hidden,
-    new_hidden: Hidden,
-    kdf: Kdf,
-    kdf_limit: KdfLimit | None,
-    label: str | None,
-    uuid: UuidLike | None,
-) -> Keyslot:
+def _put(name: str, source: Source, new_hidden: Hidden, kdf: Kdf, label: str | None) -> Keyslot:
     command: dict[str, Any] = {"command": name, "label": label}
-    costs, remote = resolve_kdf(kdf), new_hidden.remote()
+    remote = new_hidden.remote()
     new = None if remote is not None else new_hidden.key()
-    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
     found, given = _with_keys(source)
     if remote is not None:
         wrapped = remote.wrap(found.uuid.bytes, bytes.fromhex(found.key_id))
         new, command["provider"] = wrapped.key, wrapped.provider.hex()
     elif new is not None:
-        command |= {"kdf": costs, "kdf_limit": resolve_limit(kdf_limit)}
+        command |= {"kdf": resolve_kdf(kdf), "kdf_limit": source.kdf_limit}
     else:
         raise TypeError("a new key is needed")
     keys = [new] if name == "add_slot" else [given, new]
-    with Commander(source.path, given, kdf_limit, uuid=source.uuid) as commander:
+    with Commander(source) as commander:
         return _slot(found.path, commander.run(command, keys))
 
 

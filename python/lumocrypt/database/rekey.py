@@ -12,12 +12,11 @@ from ..engine import native
 from ..engine.native import Progress
 from ..engine.registration import stdlib_host
 from ..errors import InUseError, NotEncryptedError, TamperedError, WrongKeyError, make
-from ..errors.tracebacks import forgetful
 from ..files.paths import StrPath, existing_file
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.inspection import DatabaseInfo, inspect
 from ..keys.kdf import Kdf, KdfLimit, resolve, resolve_limit
-from ..keys.key import Hidden, Key, KeyLike
+from ..keys.key import Hidden, Key, KeyLike, hiding
 from ..keys.source import Source
 from ..opening.connection import CHECKSUM
 from .command import Commander
@@ -45,7 +44,7 @@ class Rekeying:
     seconds: float
 
 
-@forgetful
+@hiding("key", "new_key", each="other_keys")
 def rekey(
     path: StrPath,
     *,
@@ -87,8 +86,7 @@ def rekey(
     and changes from and to them (:func:`lumocrypt.convert` does those, while nobody uses the database),
     ValueError or TypeError for bad arguments.
     """
-    hidden, new_hidden, others = Hidden(key), Hidden(new_key), [Hidden(other) for other in other_keys]
-    del key, new_key, other_keys
+    hidden, new_hidden = Hidden(key), Hidden(new_key)
     if cipher == CHECKSUM:
         raise ValueError("the checksum suite has no key: decrypt the database and encrypt it with that suite")
     asked, path = path, existing_file(path)
@@ -106,7 +104,7 @@ def rekey(
     }
     step: dict[str, Any] = {"command": "rekey_step", "bytes": STEP_BYTES, "threads": native.threads()}
     new = _successor(found, new_hidden if new_hidden.is_given() else hidden, new_hidden, members)
-    kept = [_required(path, other) for other in others]
+    kept = [_required(path, Hidden(other)) for other in other_keys]
     source, is_new = _opening(asked, hidden, new_hidden, kdf_limit, uuid)
     if is_new and not found.rekeying:
         raise make(
@@ -115,7 +113,7 @@ def rekey(
             "end, or the keys were mistaken for each other; nothing was changed",
             path=path,
         )
-    with Commander(source.path, source.key, kdf_limit, uuid=source.uuid, wait=wait) as commander:
+    with Commander(source, wait=wait) as commander:
         members["new_key"] = new is not None
         keys = [source.required_key(), *([] if new is None else [new]), *kept]
         resumed = bool(_unless_busy(lambda: commander.run(members, keys), path, wait)["resumed"])
@@ -151,13 +149,14 @@ def _opening(
     change has."""
     try:
         source = Source.open(path, hidden, kdf_limit=limit, uuid=uuid)
-        with Commander(source.path, source.required_key(), limit, uuid=source.uuid):
+        source.required_key()
+        with Commander(source):
             return source, False
     except WrongKeyError:
         if not new_hidden.is_given():
             raise
     source = Source.open(path, new_hidden, kdf_limit=limit, uuid=uuid)
-    with Commander(source.path, source.key, limit, uuid=source.uuid):
+    with Commander(source):
         return source, True
 
 

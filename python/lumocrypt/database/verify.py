@@ -11,11 +11,10 @@ from ..engine import native
 from ..engine.native import Progress
 from ..engine.registration import stdlib_host
 from ..errors.names import shown
-from ..errors.tracebacks import forgetful
 from ..files.paths import DAMAGED_LOG, LOGS, StrPath, ours_beside
 from ..keys.identity import UuidLike
 from ..keys.kdf import KdfLimit
-from ..keys.key import Hidden, KeyLike
+from ..keys.key import KeyLike, hiding
 from ..keys.source import Source
 from ..pages.damage import DamagedPage, identify
 
@@ -44,7 +43,7 @@ class VerifyResult:
     warnings: list[str]
 
 
-@forgetful
+@hiding("key")
 def verify(
     path: StrPath,
     *,
@@ -67,9 +66,7 @@ def verify(
     NotEncryptedError, WrongDatabaseError, HeaderDamagedError (nothing can be checked then),
     UnsupportedFormatError, InUseError.
     """
-    hidden = Hidden(key)
-    del key
-    source = Source.open(path, hidden, kdf_limit=kdf_limit, uuid=uuid)
+    source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     real, number, options = source.path, source.number, source.options
     found = _examine(real, number, options, progress)
     damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ..engine import native
-from ..errors.tracebacks import forgetful
-from ..keys.key import Hidden
+from ..keys.key import Hidden, hiding
 from .gosqlite import KEY_BYTES
 
 #: The shortest salt in bytes; RFC 9106 recommends 16 (section 3.1).
@@ -19,7 +18,7 @@ def key_length(cipher: str) -> int:
     return KEY_BYTES[cipher]
 
 
-@forgetful
+@hiding("passphrase")
 def derive_key(passphrase: str | native.Material, salt: native.Material, cipher: str = "adiantum") -> bytes:
     """A key for :func:`lumocrypt.crypto_vfs`, the same that gosqlite's ``DeriveKey`` makes.
 
@@ -34,7 +33,6 @@ def derive_key(passphrase: str | native.Material, salt: native.Material, cipher:
     MemoryError.
     """
     hidden = Hidden(passphrase)
-    del passphrase
     length = key_length(cipher)
     if not isinstance(salt, bytes | bytearray | memoryview):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"a salt is bytes, not {type(salt).__name__}")

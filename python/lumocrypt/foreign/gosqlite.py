@@ -11,8 +11,7 @@ from ..engine import native, recorder
 from ..engine.recorder import Recorder
 from ..engine.registration import stdlib_host
 from ..errors import InUseError
-from ..errors.tracebacks import forgetful
-from ..keys.key import Hidden
+from ..keys.key import Hidden, hiding
 
 #: The ciphers of the format and the bytes of their keys.
 KEY_BYTES = {"adiantum": 32, "aes-256-xts": 64}
@@ -75,7 +74,7 @@ class CryptoVFS:
         return f"<lumocrypt.CryptoVFS {self._name} {state}>"
 
 
-@forgetful
+@hiding("key")
 def crypto_vfs(
     key: bytes | bytearray | memoryview,
     cipher: str = "adiantum",
@@ -104,7 +103,6 @@ def crypto_vfs(
     WrongKeyError, UnsupportedFormatError or NotEncryptedError.
     """
     hidden = Hidden(key)
-    del key
     return _register(hidden, cipher, page_size, recorder, wrap_vfs)
 
 

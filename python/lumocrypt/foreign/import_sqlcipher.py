@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from ..engine import native
 from ..engine.native import Progress
 from ..engine.registration import stdlib_host
-from ..errors.tracebacks import forgetful
 from ..files.newfile import NewFile
 from ..files.paths import StrPath, absolute, refuse_existing
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit
-from ..keys.key import Hidden, KeyLike
+from ..keys.key import Hidden, KeyLike, hiding
 from ..opening.connection import CHECKSUM, handle_uri, open_options
 from ..opening.contentcheck import check_content
 from ..opening.creation import new_key
@@ -33,7 +32,7 @@ class Import:
     destination_size: int
 
 
-@forgetful
+@hiding("key", "source_key")
 def import_sqlcipher(
     source: StrPath,
     destination: StrPath,
@@ -62,7 +61,6 @@ def import_sqlcipher(
     ValueError or TypeError for bad arguments, and what :func:`lumocrypt.encrypt` raises.
     """
     hidden, hidden_source = Hidden(key), Hidden(source_key)
-    del key, source_key
     old = SqlcipherKey(hidden_source)
     if cipher == CHECKSUM:
         raise ValueError("the checksum suite would leave the database in clear; choose a cipher")

@@ -6,12 +6,13 @@ cannot be read back, printed or pickled.
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn, final
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar, final
 
 from ..engine import native
 from ..errors import KeyRequiredError, make
@@ -25,6 +26,46 @@ ENVIRONMENT_VARIABLE = "LUMO_KEY"
 KEYRING_USER = "lumocrypt"
 #: Bytes in a raw key.
 RAW_KEY_BYTES = 32
+
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+
+def hiding(
+    *names: str, each: str | None = None
+) -> Callable[[Callable[_Parameters, _Result]], Callable[_Parameters, _Result]]:
+    """Decorates a function that takes keys: it finds each parameter of ``names`` as a :class:`Hidden`.
+
+    So none of its frames, nor any below, has a key in a variable that a traceback could record. ``each`` is
+    a parameter with a sequence of keys.
+    """
+
+    def decorate(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+        code = function.__code__  # pyright: ignore[reportFunctionMemberAccess]
+        positional: tuple[str, ...] = code.co_varnames[: code.co_argcount]
+        hidden = (*names, *([] if each is None else [each]))
+        places = {name: positional.index(name) for name in hidden if name in positional}
+
+        def hide(name: str, value: Any) -> Any:
+            return tuple(Hidden(one) for one in value) if name == each else Hidden(value)
+
+        @forgetful
+        @functools.wraps(function)
+        def call(*arguments: _Parameters.args, **options: _Parameters.kwargs) -> _Result:
+            given: list[Any] = list(arguments)
+            for name, place in places.items():
+                if place < len(given):
+                    given[place] = hide(name, given[place])
+            named: dict[str, Any] = options
+            for name in hidden:
+                if name in named:
+                    named[name] = hide(name, named[name])
+            return function(*given, **named)  # pyright: ignore[reportCallIssue]
+
+        return call
+
+    return decorate
 
 
 @final
@@ -41,12 +82,10 @@ class Key:
     _kind: str
     _number: int
 
-    @forgetful
+    @hiding("text")
     def __new__(cls, text: str) -> Key:
         """As :meth:`parse`."""
-        hidden = Hidden(text)
-        del text
-        return cls._make(native.key_parse, hidden)
+        return cls._make(native.key_parse, Hidden(text))
 
     @classmethod
     def own(cls, number: int, kind: str) -> Key:
@@ -66,39 +105,33 @@ class Key:
         return cls.own(number, kind)
 
     @classmethod
-    @forgetful
+    @hiding("text")
     def parse(cls, text: str) -> Key:
         """A key from text: ``x'<64 hex digits>'`` is a raw key, anything else a passphrase.
 
         Raises ValueError for an empty text, a NUL, and for ``x'...'`` that is not 64 hex digits;
         TypeError for bytes.
         """
-        hidden = Hidden(text)
-        del text
-        return cls._make(native.key_parse, hidden)
+        return cls._make(native.key_parse, Hidden(text))
 
     @classmethod
-    @forgetful
+    @hiding("text")
     def passphrase(cls, text: str) -> Key:
         """A passphrase, also one that looks like ``x'...'``.
 
         Raises ValueError if it is empty or holds a NUL, TypeError for bytes.
         """
-        hidden = Hidden(text)
-        del text
-        return cls._make(native.key_passphrase, hidden)
+        return cls._make(native.key_passphrase, Hidden(text))
 
     @classmethod
-    @forgetful
+    @hiding("key")
     def raw(cls, key: bytes | bytearray | memoryview) -> Key:
         """A raw key of 32 bytes, such as a key-management service hands out; no key derivation is run.
 
         The engine keeps a copy; the caller may wipe a bytearray afterwards. Raises ValueError for another
         length, TypeError for text.
         """
-        hidden = Hidden(key)
-        del key
-        status, number = native.key_raw(hidden.raw())
+        status, number = native.key_raw(Hidden(key).raw())
         if status:
             raise native.key_failure(status)
         return cls.own(number, "raw")
@@ -212,8 +245,9 @@ KeyLike = str | Key | RemoteKey | NoKey
 class Hidden:
     """What a caller gave as a key, out of sight.
 
-    Tracebacks can record the local variables of every frame, and do in many error reporters. A function that
-    takes a key puts it in here first and deletes its own variable, so that an exception finds no key.
+    Tracebacks can record the local variables of every frame, and do in many error reporters. :func:`hiding`
+    puts keys in here before a function gets them, so that an exception finds none. To hide what is hidden
+    already changes nothing.
     """
 
     __slots__ = ("_value",)

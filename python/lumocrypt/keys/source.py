@@ -10,7 +10,7 @@ from ..errors import KeyRequiredError, make
 from ..files.paths import StrPath, existing_file
 from .identity import UuidLike, inspect_as, resolve_uuid
 from .kdf import KdfLimit, resolve_limit
-from .key import Hidden, Key
+from .key import Hidden, Key, KeyLike
 from .unlocking import Unlocked, environment_key, unlocked
 
 
@@ -31,19 +31,21 @@ class Source:
     def open(
         cls,
         path: StrPath,
-        hidden: Hidden,
+        key: KeyLike | Hidden | None,
         *,
         kdf_limit: KdfLimit | None = None,
         uuid: UuidLike | None = None,
         key_path: str | None = None,
     ) -> Source:
-        """``hidden`` is what the caller gave; without it the key is that of :func:`lumocrypt.unlock` for
+        """``key`` is what the caller gave; without it the key is that of :func:`lumocrypt.unlock` for
         this name, or of ``LUMO_KEY``. ``key_path`` is where a key that is kept elsewhere finds its
         keyslot, if not in the database.
 
         Raises what :func:`existing_file` and :meth:`Hidden.key` raise, WrongDatabaseError before a service is
         asked for a key, ValueError for a malformed ``LUMO_KEY`` or UUID.
         """
+        hidden = Hidden(key)
+        del key
         wanted = resolve_uuid(uuid)
         real = existing_file(path)
         known = unlocked(path)
@@ -51,6 +53,11 @@ class Source:
         if hidden.remote() is not None:
             inspect_as(key_path or real, wanted)
         return cls(real, _key(hidden, key_path or real, known), wanted, kdf_limit)
+
+    @property
+    def kdf_limit(self) -> dict[str, int] | None:
+        """The limits on key derivation, as the engine takes them."""
+        return resolve_limit(self._limit)
 
     @property
     def number(self) -> int:
@@ -61,7 +68,7 @@ class Source:
     def options(self) -> dict[str, Any]:
         """The engine's options."""
         uuid = None if self.uuid is None else self.uuid.hex
-        return {"kdf_limit": resolve_limit(self._limit), "uuid": uuid, "no_key": self.key is None or None}
+        return {"kdf_limit": self.kdf_limit, "uuid": uuid, "no_key": self.key is None or None}
 
     def required_key(self) -> Key:
         """The key, for what cannot be done without. Raises KeyRequiredError."""

@@ -10,11 +10,10 @@ from uuid import UUID
 from ..engine import native
 from ..engine.registration import stdlib_host
 from ..errors import KeyRequiredError, NotEncryptedError, make
-from ..errors.tracebacks import forgetful
 from ..files.paths import StrPath, absolute, existing_file
 from .identity import UuidLike, inspect_as, resolve_uuid
 from .kdf import KdfLimit, resolve_limit
-from .key import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike
+from .key import ENVIRONMENT_VARIABLE, Hidden, Key, KeyLike, hiding
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Unlocked:
     uuid: UUID | None
 
 
-@forgetful
+@hiding("key")
 def unlock(
     path: StrPath, key: KeyLike, *, kdf_limit: KdfLimit | None = None, uuid: UuidLike | None = None
 ) -> None:
@@ -47,7 +46,6 @@ def unlock(
     KeySourceError, TypeError or ValueError for bad arguments.
     """
     hidden = Hidden(key)
-    del key
     name, wanted = absolute(path), resolve_uuid(uuid)
     if hidden.remote():
         real = existing_file(name)

@@ -7,17 +7,16 @@ from typing import Any
 
 from ..engine.registration import VFS, stdlib_host
 from ..engine.uri import parse
-from ..errors.tracebacks import forgetful
 from ..files.paths import StrPath, absolute
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit
-from ..keys.key import Hidden, KeyLike
+from ..keys.key import Hidden, KeyLike, hiding
 from ..keys.unlocking import options_of
 from .connection import handle, open_options
 from .creation import opening_key
 
 
-@forgetful
+@hiding("key")
 def attach(
     connection: Any,
     path: StrPath,
@@ -42,7 +41,6 @@ def attach(
     Raises what lumocrypt.connect raises.
     """
     hidden = Hidden(key)
-    del key
     stdlib_host()
     wanted, location = resolve_uuid(uuid), absolute(path)
     options = open_options(

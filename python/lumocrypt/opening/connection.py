@@ -10,11 +10,10 @@ from typing import Any, Literal
 from ..engine import native
 from ..engine.registration import VFS, stdlib_host, vfs_over
 from ..engine.uri import Database, Target, parse
-from ..errors.tracebacks import forgetful
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit, resolve_limit
 from ..keys.kdf import resolve as resolve_kdf
-from ..keys.key import Hidden, Key, KeyLike, RemoteKey
+from ..keys.key import Hidden, Key, KeyLike, RemoteKey, hiding
 from ..keys.unlocking import environment_key, options_of
 from . import factory, pragmas
 from .creation import opening_key
@@ -25,7 +24,7 @@ Io = Literal["map", "pread"]
 CHECKSUM = "checksum"
 
 
-@forgetful
+@hiding("key")
 def connect(
     database: Database,
     key: KeyLike | None = None,
@@ -77,7 +76,6 @@ def connect(
     TypeError for bad arguments.
     """
     hidden = Hidden(key)
-    del key
     as_given = {name: sqlite3_arguments[name] for name in ("uri",) if name in sqlite3_arguments}
     target = parse(database, uri=bool(sqlite3_arguments.pop("uri", False)))
     # It may hold a key, too; what a factory is called with does not.

@@ -19,13 +19,12 @@ from ..engine import native
 from ..engine.native import Progress
 from ..engine.registration import stdlib_host
 from ..errors import HeaderDamagedError, InUseError, make, quoting_files
-from ..errors.tracebacks import forgetful
 from ..files.folder import Original, moved
 from ..files.newfile import NewFile
 from ..files.paths import StrPath, absolute, refuse_existing
 from ..keys.identity import UuidLike
 from ..keys.kdf import KdfLimit
-from ..keys.key import NO_KEY, Hidden, Key, KeyLike
+from ..keys.key import NO_KEY, Key, KeyLike, hiding
 from ..keys.source import Source
 from ..opening.connection import connect
 from ..pages.image import Image
@@ -84,7 +83,7 @@ class SalvageResult:
     warnings: list[str]
 
 
-@forgetful
+@hiding("key")
 def salvage(
     source: StrPath,
     destination: StrPath,
@@ -110,9 +109,7 @@ def salvage(
     InUseError if somebody writes to the source meanwhile; HeaderDamagedError if neither copy of the header
     can be used, because the data key is wrapped in there: nothing can be decrypted without it.
     """
-    hidden = Hidden(key)
-    del key
-    opened, target = Source.open(source, hidden, kdf_limit=kdf_limit, uuid=uuid), absolute(destination)
+    opened, target = Source.open(source, key, kdf_limit=kdf_limit, uuid=uuid), absolute(destination)
     refuse_existing(target)
     path, number, options = opened.path, opened.number, opened.options
     before = database_state(path)
