@@ -14,6 +14,7 @@ from uuid import UUID
 
 import click
 
+from ..database.convert import Conversion
 from ..engine.native import Progress
 from ..errors.names import shown, valid
 from ..keys.inspection import Keyslot
@@ -41,6 +42,17 @@ def _valid(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_valid(member) for member in cast("Sequence[Any]", value)]
     return value
+
+
+def report_conversion(operation: str, verb: str, done: Conversion, *, as_json: bool) -> None:
+    """What a command that makes one file of another has done."""
+    if as_json:
+        print_json(done, ok=True, operation=operation)
+        return
+    where = "in place" if done.source == done.destination else f"to {done.destination}"
+    suite = f" with {done.cipher}" if done.cipher else ""
+    sizes = f"{done.source_size:,} -> {done.destination_size:,} bytes"
+    say(f"{verb} {done.source} {where}{suite}: {sizes}")
 
 
 def say(text: str, *, err: bool = False) -> None:

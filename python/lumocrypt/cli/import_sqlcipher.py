@@ -8,31 +8,26 @@ from ..errors import KeySourceError, make
 from ..files.paths import absolute, existing_file, refuse_existing
 from ..foreign.import_sqlcipher import import_sqlcipher as run_import
 from ..foreign.sqlcipher import SqlcipherKey
-from ..keys.kdf import DEFAULT
-from ..keys.kdf import parse as parse_kdf
-from .keysource import KeySource, key_options, new_key_options
+from ..keys.kdf import Kdf
+from .options.common import cipher_option, destination_argument, json_option, kdf_option, source_argument
+from .options.keys import key_options, new_key_options
+from .options.keysource import KeySource
 from .output import print_json, progress_bar, say
 
 
 @click.command("import-sqlcipher")
-@click.argument("source", type=click.Path())
-@click.argument("destination", type=click.Path())
-@click.option("--cipher", metavar="NAME", help="The suite of the new database.")
-@click.option(
-    "--kdf",
-    metavar="PROFILE",
-    default=DEFAULT,
-    show_default=True,
-    help="Cost of the new passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@source_argument
+@destination_argument(required=True)
+@cipher_option("The suite of the new database.")
+@kdf_option("Cost of the new passphrase")
+@json_option
 @key_options
 @new_key_options
 def import_sqlcipher(
     source: str,
     destination: str,
     cipher: str | None,
-    kdf: str,
+    kdf: Kdf,
     as_json: bool,
     key_source: KeySource,
     new_key_source: KeySource,
@@ -42,7 +37,6 @@ def import_sqlcipher(
     The key is SQLCipher's: a passphrase, x'<64 hex digits>', or x'<96 hex digits>' with the salt. The new
     key is that of DESTINATION.
     """
-    costs = parse_kdf(kdf)
     # Before anything is asked for.
     existing_file(source)
     refuse_existing(absolute(destination))
@@ -59,7 +53,7 @@ def import_sqlcipher(
             source_key=source_key,
             key=key,
             cipher=cipher,
-            kdf=costs,
+            kdf=kdf,
             kdf_limit=key_source.kdf_limit,
             progress=progress,
         )

@@ -6,20 +6,22 @@ import click
 
 from ..database.rekey import LOCK_WAIT
 from ..database.rekey import rekey as run_rekey
-from ..keys.kdf import parse as parse_kdf
-from . import keytext
-from .keysource import KeySource, key_options, new_key_options, uuid_option
+from ..keys.kdf import Kdf
+from .options import keytext
+from .options.common import cipher_option, file_argument, json_option, kdf_option
+from .options.keys import database_options, new_key_options
+from .options.keysource import KeySource
 from .output import print_json, progress_bar, say
 
 
 @click.command()
-@click.argument("file", type=click.Path())
-@click.option("--cipher", metavar="NAME", help="Another suite from now on.")
-@click.option("--kdf", metavar="PROFILE", help="Another cost of the passphrase.")
+@file_argument
+@cipher_option("Another suite from now on.")
+@kdf_option("Another cost of the passphrase", default=None)
 @click.option("--change-key", is_flag=True, help="Change the key, too: to LUMO_NEW_KEY, or ask for it.")
 @click.option("--drop-other-slots", is_flag=True, help="Drop the keyslots whose keys are not given.")
 @click.option("--wait", type=float, default=LOCK_WAIT, show_default=True, help="Seconds to wait for others.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 @click.option(
     "--other-key-file",
     "other_key_files",
@@ -27,19 +29,17 @@ from .output import print_json, progress_bar, say
     multiple=True,
     help="The key of another keyslot; repeatable.",
 )
-@uuid_option
-@key_options
+@database_options
 @new_key_options
 def rekey(
     file: str,
     cipher: str | None,
-    kdf: str | None,
+    kdf: Kdf | None,
     change_key: bool,
     drop_other_slots: bool,
     wait: float,
     as_json: bool,
     other_key_files: tuple[str, ...],
-    uuid: str | None,
     key_source: KeySource,
     new_key_source: KeySource,
 ) -> None:
@@ -49,8 +49,7 @@ def rekey(
     alone does not count. After an interruption the same command
     goes on where it stopped.
     """
-    costs = None if kdf is None else parse_kdf(kdf)
-    key = key_source.existing(file, uuid)
+    opening = key_source.opening(file)
     # A variable that is there for another command is no request to change the key.
     changes = change_key or new_key_source.named
     if new_key_source.given and not changes:
@@ -60,12 +59,10 @@ def rekey(
     with progress_bar("rekeying", quiet=as_json) as progress:
         done = run_rekey(
             file,
-            key=key,
+            **opening,
             new_key=new_key,
             cipher=cipher,
-            kdf=costs,
-            kdf_limit=key_source.kdf_limit,
-            uuid=uuid,
+            kdf=kdf,
             other_keys=others,
             drop_other_slots=drop_other_slots,
             wait=wait,

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import click
 
-from ..keys import kdf as costs
 from ..keys.bench import Bench, KdfTime
 from ..keys.bench import bench as run_bench
+from ..keys.kdf import Kdf
+from .options.common import block_size_option, json_option, kdfs_option
 from .output import print_json
 
 
 @click.command()
 @click.option("--cipher", "ciphers", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
-@click.option(
-    "--kdf",
-    "kdfs",
-    multiple=True,
-    metavar="PROFILE",
-    help="Only this profile, or t=PASSES,m=KIB,p=LANES; may be repeated.",
-)
-@click.option(
-    "--block-size", type=int, default=4096, show_default=True, metavar="BYTES", help="512 to 65536."
-)
+@kdfs_option("Only this cost of a passphrase")
+@block_size_option("512 to 65536.", default=4096, show_default=True)
 @click.option(
     "--seconds", type=click.FloatRange(0, 3600), default=0.5, show_default=True, help="For each measurement."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def bench(
-    ciphers: tuple[str, ...], kdfs: tuple[str, ...], block_size: int, seconds: float, as_json: bool
+    ciphers: tuple[str, ...], kdfs: tuple[Kdf, ...], block_size: int, seconds: float, as_json: bool
 ) -> None:
     """Measure what ciphers and passphrases cost on this machine.
 
@@ -36,7 +29,7 @@ def bench(
     """
     measured = run_bench(
         ciphers=ciphers if ciphers or kdfs else None,
-        kdf=[costs.parse(text) for text in kdfs] if ciphers or kdfs else None,
+        kdf=list(kdfs) if ciphers or kdfs else None,
         block_size=block_size,
         seconds=seconds,
     )

@@ -8,9 +8,12 @@ from typing import Any
 
 import click
 
-from ..database.formats import DEFAULT_GOSQLITE_CIPHER, GOSQLITE, NATIVE
-from ..errors import KeySourceError, make
-from ..foreign.derivation import derive_key, key_length
+from ...database.convert import AnyKey
+from ...database.formats import DEFAULT_GOSQLITE_CIPHER, GOSQLITE, NATIVE, Format
+from ...errors import KeySourceError, make
+from ...files.paths import existing_file
+from ...foreign.derivation import derive_key, key_length
+from .common import cipher_option
 from .keysource import KeySource
 
 _RAW = re.compile(r"[xX]'([0-9a-fA-F]*)'")
@@ -55,3 +58,52 @@ def gosqlite_key(source: KeySource, cipher: str | None, salt: str | None, *, new
         return derive_key(text, bytes.fromhex(salt), cipher)
     except ValueError as error:
         raise click.UsageError(f"the passphrase or its salt cannot be used: {error}") from None
+
+
+def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what the gosqlite format does not say of itself: cipher, page size and salt of SOURCE."""
+    for option in (
+        salt_option("--salt"),
+        page_size_option("That of SOURCE, for gosqlite; default: found out."),
+        cipher_option("The cipher of SOURCE, for gosqlite; default: adiantum."),
+    ):
+        command = option(command)
+    return command
+
+
+def page_size_option(what: str) -> Callable[[Any], Any]:
+    """``--page-size``."""
+    return click.option("--page-size", type=int, metavar="BYTES", help=what)
+
+
+def source_arguments(
+    source: str, file_format: Format, key_source: KeySource, cipher: str | None, salt: str | None
+) -> dict[str, Any]:
+    """The arguments of a function that takes a source of a format: its key and what else opens it."""
+    existing_file(source)
+    if file_format == GOSQLITE:
+        key = gosqlite_key(key_source, cipher, salt)
+        return {"key": key, "kdf_limit": key_source.kdf_limit, "uuid": key_source.uuid}
+    _refuse_salt("--salt", salt)
+    return key_source.opening(source)
+
+
+def key_of_result(
+    source: str,
+    file_format: Format,
+    key_source: KeySource,
+    cipher: str | None,
+    salt: str | None,
+    *,
+    name: str,
+) -> AnyKey:
+    """The key of a result in a format. ``name`` is that of the option for its salt."""
+    if file_format == GOSQLITE:
+        return gosqlite_key(key_source, cipher, salt, new=True)
+    _refuse_salt(name, salt)
+    return key_source.of_new(source, cipher)
+
+
+def _refuse_salt(name: str, salt: str | None) -> None:
+    if salt is not None:
+        raise click.UsageError(f"{name} is for the gosqlite format; leave it out, the header holds one")

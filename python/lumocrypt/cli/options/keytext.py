@@ -8,10 +8,10 @@ import sys
 import warnings
 from pathlib import Path
 
-from ..errors import KeySourceError, make
-from ..errors.names import shown
-from ..keys.key import Key
-from ..keys.textsource import bare, is_utf16
+from ...errors import KeySourceError, make
+from ...errors.names import shown
+from ...keys.key import Key
+from ...keys.textsource import bare, is_utf16
 
 STDIN = 0
 _TERMINAL = "/dev/tty"

@@ -7,35 +7,26 @@ import click
 from ..salvaging.salvage import SalvagedTable, SalvageResult
 from ..salvaging.salvage import salvage as run_salvage
 from . import exitcodes
-from .keysource import KeySource, key_options, uuid_option
+from .options.common import destination_argument, json_option, source_argument
+from .options.keys import database_options
+from .options.keysource import KeySource
 from .output import print_json, progress_bar, say
 
 
 @click.command()
-@click.argument("source", type=click.Path())
-@click.argument("destination", type=click.Path())
+@source_argument
+@destination_argument(required=True)
 @click.option("--plain", is_flag=True, help="Leave the result in clear.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@uuid_option
-@key_options
-def salvage(
-    source: str, destination: str, plain: bool, as_json: bool, uuid: str | None, key_source: KeySource
-) -> int:
+@json_option
+@database_options
+def salvage(source: str, destination: str, plain: bool, as_json: bool, key_source: KeySource) -> int:
     """Copy what is left of the damaged database SOURCE to the new database DESTINATION.
 
     The result has the same keys. Exit code 4 if anything was lost; the result is there all the same.
     """
-    key = key_source.existing(source, uuid)
+    opening = key_source.opening(source)
     with progress_bar("salvaging", quiet=as_json) as progress:
-        result = run_salvage(
-            source,
-            destination,
-            key=key,
-            kdf_limit=key_source.kdf_limit,
-            uuid=uuid,
-            plain=plain,
-            progress=progress,
-        )
+        result = run_salvage(source, destination, **opening, plain=plain, progress=progress)
     code = exitcodes.OK if result.ok else exitcodes.DAMAGE
     if as_json:
         print_json(result)

@@ -9,23 +9,17 @@ import click
 from ..database.keyslots import add_key, change_key, keyslots, label_key, remove_key
 from ..files.paths import existing_file
 from ..keys.inspection import Keyslot
-from ..keys.kdf import DEFAULT
-from ..keys.kdf import parse as parse_kdf
-from .keysource import KeySource, key_options, new_key_options, uuid_option
+from ..keys.kdf import Kdf
+from .options.common import file_argument, json_option, kdf_option, uuid_option
+from .options.keys import database_options, new_key_options
+from .options.keysource import KeySource
 from .output import describe_keyslot, print_fields, print_json, say
 
-_kdf_option = click.option(
-    "--kdf",
-    metavar="PROFILE",
-    default=DEFAULT,
-    show_default=True,
-    help="Cost of a new passphrase: interactive, moderate, sensitive, or t=PASSES,m=KIB,p=LANES.",
-)
+_kdf_option = kdf_option("Cost of a new passphrase")
 _label_option = click.option("--label", metavar="TEXT", help="A name for people; readable without a key.")
 _slot_option = click.option(
     "--slot", type=int, metavar="N", help="The keyslot's number; default: the one that the key opens."
 )
-_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.group()
@@ -37,8 +31,8 @@ def key() -> None:
 
 
 @key.command("list")
-@click.argument("file", type=click.Path())
-@_json_option
+@file_argument
+@json_option
 @uuid_option
 def list_(file: str, as_json: bool, uuid: str | None) -> None:
     """List the keyslots of FILE. Needs no key."""
@@ -51,42 +45,35 @@ def list_(file: str, as_json: bool, uuid: str | None) -> None:
 
 
 @key.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @_kdf_option
 @_label_option
-@_json_option
-@uuid_option
-@key_options
+@json_option
+@database_options
 @new_key_options
 def add(
     file: str,
-    kdf: str,
+    kdf: Kdf,
     label: str | None,
     as_json: bool,
-    uuid: str | None,
     key_source: KeySource,
     new_key_source: KeySource,
 ) -> None:
     """Let one more key open FILE."""
-    costs = parse_kdf(kdf)
-    given = key_source.existing(file, uuid)
+    opening = key_source.opening(file)
     new = new_key_source.obtain(new=True)
-    slot = add_key(
-        file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label, uuid=uuid
-    )
+    slot = add_key(file, **opening, new_key=new, kdf=kdf, label=label)
     _report("added", file, slot, as_json)
 
 
 @key.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @_slot_option
-@_json_option
-@uuid_option
-@key_options
-def remove(file: str, slot: int | None, as_json: bool, uuid: str | None, key_source: KeySource) -> None:
+@json_option
+@database_options
+def remove(file: str, slot: int | None, as_json: bool, key_source: KeySource) -> None:
     """Remove a keyslot of FILE; the last one stays."""
-    given = key_source.existing(file, uuid)
-    removed = remove_key(file, key=given, slot=slot, kdf_limit=key_source.kdf_limit, uuid=uuid)
+    removed = remove_key(file, slot=slot, **key_source.opening(file))
     if as_json:
         print_fields(ok=True, path=existing_file(file), removed=removed)
     else:
@@ -94,45 +81,36 @@ def remove(file: str, slot: int | None, as_json: bool, uuid: str | None, key_sou
 
 
 @key.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @_kdf_option
 @_label_option
-@_json_option
-@uuid_option
-@key_options
+@json_option
+@database_options
 @new_key_options
 def change(
     file: str,
-    kdf: str,
+    kdf: Kdf,
     label: str | None,
     as_json: bool,
-    uuid: str | None,
     key_source: KeySource,
     new_key_source: KeySource,
 ) -> None:
     """Replace a key of FILE by another one, in the same keyslot."""
-    costs = parse_kdf(kdf)
-    given = key_source.existing(file, uuid)
+    opening = key_source.opening(file)
     new = new_key_source.obtain(new=True)
-    slot = change_key(
-        file, key=given, new_key=new, kdf=costs, kdf_limit=key_source.kdf_limit, label=label, uuid=uuid
-    )
+    slot = change_key(file, **opening, new_key=new, kdf=kdf, label=label)
     _report("changed", file, slot, as_json)
 
 
 @key.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @click.argument("text")
 @_slot_option
-@_json_option
-@uuid_option
-@key_options
-def label(
-    file: str, text: str, slot: int | None, as_json: bool, uuid: str | None, key_source: KeySource
-) -> None:
+@json_option
+@database_options
+def label(file: str, text: str, slot: int | None, as_json: bool, key_source: KeySource) -> None:
     """Label a keyslot of FILE with TEXT."""
-    given = key_source.existing(file, uuid)
-    named = label_key(file, text, key=given, slot=slot, kdf_limit=key_source.kdf_limit, uuid=uuid)
+    named = label_key(file, text, slot=slot, **key_source.opening(file))
     _report("labelled", file, named, as_json)
 
 
