@@ -210,13 +210,13 @@ def test_damaged_blocks_are_named(target: Target) -> None:
     for index in (1, target.slots - 1):
         target.put(b"\0" * 8, slot_at(index, BLOCK) + 100)
     found = lumocrypt.verify(target.path, key=target.key)
-    assert [(page.file_kind, page.page) for page in found.damaged] == [
+    assert [(page.file_kind, page.number) for page in found.damaged] == [
         ("main", 1),
         ("main", target.slots - 1),
     ]
     with pytest.raises(lumocrypt.TamperedError) as caught:
         target.rows()
-    assert (caught.value.file_kind, caught.value.page) == ("main", 1)
+    assert (caught.value.file_kind, caught.value.block) == ("main", 1)
     assert caught.value.path == str(target.path)
 
 

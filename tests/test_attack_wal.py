@@ -155,7 +155,7 @@ def test_a_frame_changed_under_an_open_connection(folder: Path, io: Io) -> None:
     with pytest.raises(lumocrypt.TamperedError) as caught:
         Attacked(path, KEY).rows(io)
     assert (caught.value.file_kind, caught.value.path) == ("wal", str(log_of(path, "-wal")))
-    assert isinstance(caught.value.page, int)
+    assert isinstance(caught.value.frame, int)
     connection.close()
 
 

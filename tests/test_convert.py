@@ -531,7 +531,7 @@ def test_verify_lists_what_is_damaged(encrypted: Path, key: lumocrypt.Key) -> No
     before = encrypted.read_bytes()
     result = lumocrypt.verify(encrypted, key=key)
     assert not result.ok
-    assert [(page.file_kind, page.page) for page in result.damaged] == [("main", 3), ("main", 11)]
+    assert [(page.file_kind, page.number) for page in result.damaged] == [("main", 3), ("main", 11)]
     assert all(page.reason for page in result.damaged)
     assert result.damaged_total == 2
     assert encrypted.read_bytes() == before

@@ -169,7 +169,7 @@ def loaded(statements: str) -> set[str]:
 
 
 def test_what_import_lumocrypt_loads() -> None:
-    """Beyond sqlite3: the engine and the hook of its exceptions. `benchmarks imports` says how long it takes."""
+    """Beyond sqlite3: the engine and the hook of its exceptions. `benchmarks imports` says what it takes."""
     found = loaded("import lumocrypt")
     assert {name for name in found if name.split(".")[0] == "lumocrypt"} == AT_IMPORT
     assert found & SLOW == set()

@@ -111,7 +111,7 @@ def test_a_damaged_block_is_named_however_many_threads(
     bend(database, 1700, 1100)
     with pytest.raises(lumocrypt.TamperedError) as caught:
         lumocrypt.rekey(database, key=KEY)
-    assert (caught.value.page, caught.value.file_kind) == (1100, "main")
+    assert (caught.value.block, caught.value.file_kind) == (1100, "main")
     bend(database, 1700, 1100)
     assert lumocrypt.rekey(database, key=KEY).resumed
     assert rows(database) == content
@@ -403,7 +403,7 @@ def test_a_damaged_block_stops_it(database: Path) -> None:
     bend(database, 20)
     with pytest.raises(lumocrypt.TamperedError) as caught:
         lumocrypt.rekey(database, key=KEY)
-    assert (caught.value.page, caught.value.file_kind) == (20, "main")
+    assert (caught.value.block, caught.value.file_kind) == (20, "main")
     bend(database, 20)
     assert lumocrypt.rekey(database, key=KEY).resumed
     assert rows(database) == content

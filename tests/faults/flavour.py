@@ -66,7 +66,7 @@ class Encrypted:
 
 def _is_scar(one: lumocrypt.DamagedPage) -> bool:
     """One of two copies of something in the header, or a free page: neither is in a journal."""
-    return (one.page is None and one.reason.startswith("copy ")) or one.owner_type == "freelist"
+    return (one.number is None and one.reason.startswith("copy ")) or one.owner_type == "freelist"
 
 
 Flavour = Plain | Encrypted

@@ -75,5 +75,5 @@ def rekey(
     verb = "went on rekeying" if done.resumed else "rekeyed"
     say(
         f"{verb} {done.path}: {done.size:,} bytes with {done.cipher} in {done.seconds:.1f} s "
-        f"({rate:.0f} MB/s); the data key is {done.key_id}"
+        f"({rate:.0f} MB/s); the new data key's id is {done.key_id}"
     )

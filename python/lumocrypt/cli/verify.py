@@ -30,9 +30,8 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
         print_json(result)
         return code
     for page in result.damaged[:_SHOWN_PAGES]:
-        where = page.file_kind if page.page is None else f"{page.file_kind} page {page.page}"
         owner = describe(page)
-        say(f"{where}: {page.reason}" + (f" ({owner})" if owner else ""))
+        say(f"{page}: {page.reason}" + (f" ({owner})" if owner else ""))
     if result.damaged_total > _SHOWN_PAGES:
         say(f"... and {result.damaged_total - _SHOWN_PAGES:,} more")
     for warning in result.warnings:

@@ -35,7 +35,7 @@ class Rekeying:
 
     path: str
     cipher: str
-    #: The name of the new data key.
+    #: The id of the new data key: a name for it, which tells nothing of the key.
     key_id: str
     #: Bytes of the database as SQLite sees it.
     size: int

@@ -69,7 +69,9 @@ def verify(
     source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     real, number, options = source.path, source.number, source.options
     found = _examine(real, number, options, progress)
-    damaged = [DamagedPage(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]]
+    damaged = [
+        DamagedPage.of(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]
+    ]
     warnings: list[str] = [*found["warnings"], *_kept_logs(real)]
     total: int = found["damaged_total"]
     if damaged:

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
-from ..errors import CLASSES, Failure, Untranslated, combine, describe
+from ..errors import CLASSES, Failure, Untranslated, combine, describe, place
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,6 +138,6 @@ def _translate(error: sqlite3.DatabaseError, failure: Failure, says: str) -> Non
     state: dict[str, Any] = error.__dict__
     # Where the connection could not be asked, the code that comes next has to be the very same.
     state["_untranslated"] = Untranslated(theirs, error.args, failure.code, exact=says == "unknown")
-    state.update(path=failure.path, file_kind=failure.file_kind, page=failure.page)
+    state.update(place(failure))
     error.__class__ = combine(CLASSES[failure.status], theirs)
     error.args = (describe(failure),)

@@ -1,8 +1,8 @@
 """The error classes, and how an engine failure becomes one of them.
 
 A VFS can hand SQLite nothing but a number. The engine therefore keeps a *failure record* per thread
-(class, message, path, kind of file, page), and :mod:`lumocrypt.engine.translation` puts it back into the
-exception that the standard library raises for that number.
+(class, message, path, kind of file, number of the block), and :mod:`lumocrypt.engine.translation` puts it
+back into the exception that the standard library raises for that number.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _CODE_NAMES = {
 class Failure:
     """One failure as the engine recorded it (docs/c-abi.md, "Failure record")."""
 
-    __slots__ = ("code", "file_kind", "message", "page", "path", "status")
+    __slots__ = ("code", "file_kind", "message", "number", "path", "status")
 
     def __init__(
         self,
@@ -61,15 +61,48 @@ class Failure:
         message: str,
         path: str | None = None,
         file_kind: str | None = None,
-        page: int | None = None,
+        number: int | None = None,
         code: int = 0,
     ) -> None:
         self.status = status
         self.message = message
         self.path = path
         self.file_kind = file_kind
-        self.page = page
+        #: Of the block, frame or extent, from 0.
+        self.number = number
         self.code = code
+
+
+#: What damage is numbered by, in files of different kinds.
+UNIT_NAMES = ("block", "frame", "extent")
+#: What a file of each kind is sealed in, and what its parts are called in errors and reports.
+UNITS = {"wal": "frame", "journal": "extent", "temp-journal": "extent", "sub-journal": "extent"}
+
+
+def unit(file_kind: str | None) -> str:
+    """``"block"``, ``"frame"`` or ``"extent"``."""
+    return UNITS.get(file_kind or "", "block")
+
+
+def place(failure: Failure) -> dict[str, Any]:
+    """The attributes of an error that say what a failure is about."""
+    found: dict[str, Any] = {"path": failure.path, "file_kind": failure.file_kind}
+    if failure.number is not None:
+        found[unit(failure.file_kind)] = failure.number
+    return found
+
+
+def number_as_page(reported: Any) -> int | None:
+    """What ``page`` was of an error or a report: a block, a frame or an extent."""
+    import warnings
+
+    warnings.warn(
+        "page is deprecated, since it never was SQLite's: use block, frame, extent or sqlite_pages",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    numbers = (getattr(reported, name) for name in UNIT_NAMES)
+    return next((number for number in numbers if number is not None), None)
 
 
 class _ErrorCode:
@@ -93,7 +126,7 @@ class _ErrorCode:
         original = state.pop("_untranslated", None)
         state["sqlite_errorcode"] = code
         if original is not None and not same_code(code, original.code, exact=original.exact):
-            for name in ("path", "file_kind", "page"):
+            for name in ("path", "file_kind", *UNIT_NAMES):
                 state.pop(name, None)
             error.__class__ = original.type
             error.args = original.args
@@ -127,17 +160,27 @@ class CryptError(sqlite3.DatabaseError):
     """Base of all lumocrypt errors.
 
     ``path`` is the file concerned; ``file_kind`` is ``"main"``, ``"journal"``, ``"wal"``, ``"temp"``,
-    ``"temp-journal"`` or ``"sub-journal"``; ``page`` counts from zero: a block of the main file or a frame
-    of a log. Each is None where it is not known.
+    ``"temp-journal"`` or ``"sub-journal"``. What of it is concerned counts from zero: a ``block`` of a main
+    or temporary file, a ``frame`` of a WAL, or an ``extent`` of a journal. Each is None where it is not
+    known.
+    ``sqlite_pages`` are SQLite's numbers, from 1, of the pages in the block, where they are known.
     """
 
     path: str | None = None
     file_kind: str | None = None
-    page: int | None = None
+    block: int | None = None
+    frame: int | None = None
+    extent: int | None = None
+    sqlite_pages: tuple[int, ...] = ()
     sqlite_errorcode: int
     sqlite_errorname: str
 
     _default_code: ClassVar[int] = 1
+
+    @property
+    def page(self) -> int | None:
+        """Deprecated: as ``block``, and of a log its frame or extent. It never was SQLite's page."""
+        return number_as_page(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A class made by combine() has no importable name: pickle as the public class it stands for.
@@ -263,7 +306,7 @@ def describe(failure: Failure) -> str:
 def make(cls: type[CryptError], message: str, *, path: str | None = None) -> CryptError:
     """An error raised by the Python side, with the attributes that the engine's errors have."""
     error = cls(describe(Failure(0, message, path)))
-    _fill(error, path, None, None, cls._default_code)  # pyright: ignore[reportPrivateUsage]
+    _fill(error, Failure(0, message, path), cls._default_code)  # pyright: ignore[reportPrivateUsage]
     return error
 
 
@@ -274,7 +317,7 @@ def exception_from(failure: Failure) -> Exception:
     if cls is not None:
         error = cls(message)
         code = failure.code or cls._default_code  # pyright: ignore[reportPrivateUsage]
-        _fill(error, failure.path, failure.file_kind, failure.page, code)
+        _fill(error, failure, code)
         return error
     if failure.status == _INVALID_ARGUMENT:
         return ValueError(message)
@@ -314,8 +357,8 @@ def _io_error(failure: Failure, message: str) -> Exception:
     return refused
 
 
-def _fill(error: CryptError, path: str | None, kind: str | None, page: int | None, code: int) -> None:
-    error.path, error.file_kind, error.page = path, kind, page
+def _fill(error: CryptError, failure: Failure, code: int) -> None:
+    error.__dict__.update(place(failure))
     error.sqlite_errorcode = code
     error.sqlite_errorname = error_name(code)
 

@@ -254,7 +254,7 @@ class SqlcipherFile:
                 "damaged",
                 path=self.path,
             )
-            error.file_kind, error.page = "main", number
+            error.file_kind, error.block, error.sqlite_pages = "main", number - 1, (number,)
             raise error
         clear = _aes_cbc(cipher_key, iv, content)
         return (_SQLITE_MAGIC if number == 1 else b"") + clear + bytes(RESERVED_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..errors import UNIT_NAMES, number_as_page, unit
 from .image import Image
 from .pagemap import UNKNOWN, Owner, PageMap
 
@@ -16,8 +17,11 @@ class DamagedPage:
     """A block of the main file, or a frame or extent of a log, that failed authentication; or a header."""
 
     file_kind: str
-    #: Counted from zero; None for what is no page, such as a copy of the header.
-    page: int | None
+    #: What failed, counted from zero: one of these three by the kind of file, and none of them for what is
+    #: not sealed in any, such as a copy of the header.
+    block: int | None
+    frame: int | None
+    extent: int | None
     reason: str
     #: The table or index whose rows were in it, of a block of the main file; several are separated by commas.
     owner: str | None = None
@@ -31,6 +35,32 @@ class DamagedPage:
     #: SQLite's numbers, from 1, of the pages that were in the block.
     sqlite_pages: tuple[int, ...] = ()
 
+    @classmethod
+    def of(cls, file_kind: str, number: int | None, reason: str) -> DamagedPage:
+        """Part ``number`` of a file of a kind, whose owner is not known."""
+        block, frame, extent = (number if name == unit(file_kind) else None for name in UNIT_NAMES)
+        return cls(file_kind, block, frame, extent, reason)
+
+    @property
+    def number(self) -> int | None:
+        """The number of the block, frame or extent."""
+        return next((one for one in (self.block, self.frame, self.extent) if one is not None), None)
+
+    @property
+    def page(self) -> int | None:
+        """Deprecated: as ``block``, and of a log its frame or extent. It never was SQLite's page."""
+        return number_as_page(self)
+
+    def __str__(self) -> str:
+        """Where it is: ``main block 4 (SQLite's page 5)``."""
+        if self.number is None:
+            return self.file_kind
+        text = f"{self.file_kind} {unit(self.file_kind)} {self.number}"
+        if self.sqlite_pages:
+            first, last = self.sqlite_pages[0], self.sqlite_pages[-1]
+            text += f" (SQLite's page {first})" if first == last else f" (SQLite's pages {first} to {last})"
+        return text
+
 
 def identify(
     path: str, key: int, options: dict[str, Any], damaged: list[DamagedPage]
@@ -40,7 +70,7 @@ def identify(
     Blocks of which a log holds every page are left out and become warnings: a crash while they were written
     may have torn them, which is what logs are for. Nothing that goes wrong here raises.
     """
-    if not any(entry.file_kind == _MAIN and entry.page is not None for entry in damaged):
+    if not any(entry.block is not None and entry.file_kind == _MAIN for entry in damaged):
         return damaged, []
     try:
         with Image(path, key, options) as image:
@@ -54,16 +84,16 @@ def _identify(image: Image, damaged: list[DamagedPage]) -> tuple[list[DamagedPag
     pages: dict[int, tuple[int, ...]] = {}
     kept: list[DamagedPage] = []
     for entry in damaged:
-        if entry.file_kind == _MAIN and entry.page is not None:
-            numbers = _pages_of(image, entry.page)
+        if entry.block is not None and entry.file_kind == _MAIN:
+            numbers = _pages_of(image, entry.block)
             lost = tuple(number for number in numbers if not image.is_logged(number))
             if len(lost) < len(numbers) and not any(number <= image.page_count for number in lost):
                 warnings.append(
-                    f"block {entry.page} does not authenticate, but a log holds all that was in it: a crash "
+                    f"block {entry.block} does not authenticate, but a log holds all that was in it: a crash "
                     "may have torn it"
                 )
                 continue
-            pages[entry.page] = lost
+            pages[entry.block] = lost
         kept.append(entry)
     unreadable = frozenset(number for numbers in pages.values() for number in numbers)
     if not unreadable:
@@ -71,8 +101,8 @@ def _identify(image: Image, damaged: list[DamagedPage]) -> tuple[list[DamagedPag
     owners = PageMap(image, unreadable)
     owners.find_overflow(frozenset(number for number in unreadable if number <= image.page_count))
     return [
-        _with_owner(entry, pages[entry.page], owners)
-        if entry.file_kind == _MAIN and entry.page in pages
+        _with_owner(entry, pages[entry.block], owners)
+        if entry.file_kind == _MAIN and entry.block in pages
         else entry
         for entry in kept
     ], warnings
