@@ -91,7 +91,7 @@ CASES = {
         IOERR_DATA,
         IO_ERROR,
         [
-            "lumocrypt: {path} main page 5: block 5 of the database does not authenticate: it was changed, "
+            "lumocrypt: {path} main block 5: block 5 of the database does not authenticate: it was changed, "
             "moved or damaged; run `lumocrypt verify` to see the extent and restore from a backup"
         ],
     ),

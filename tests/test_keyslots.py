@@ -299,7 +299,7 @@ def test_keys_that_are_kept_elsewhere(encrypted: Path) -> None:
     with contextlib.closing(lumocrypt.connect(encrypted, key=Elsewhere(THIRD))) as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (500,)
         with pytest.raises(sqlite3.Error, match="key-management"):
-            connection.execute("PRAGMA lumo_rekey = 'a passphrase'")
+            connection.execute("PRAGMA lumo_change_key = 'a passphrase'")
     # What the service is shown is sealed with the slot.
     content = bytearray(encrypted.read_bytes())
     encrypted.write_bytes(patched(bytes(content), KEYSLOTS_AT + 240, b"S"))

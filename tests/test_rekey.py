@@ -380,7 +380,7 @@ def test_a_connection_from_before_makes_copies_and_changes_its_key(tmp_path: Pat
         lumocrypt.rekey(path, key=KEY)
         connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
         lumocrypt.rekey(path, key=KEY)
-        assert connection.execute("PRAGMA lumo_rekey = 'another one'").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA lumo_change_key = 'another one'").fetchone() == ("ok",)
     assert rows(tmp_path / "copy.db") == content
     assert rows(path, lumocrypt.Key("another one")) == content
 

@@ -36,7 +36,7 @@ pub enum RekeyCommand {
 }
 
 /// What a change of the data key does to the keyslots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// A key that opens the database.
     pub key: Arc<Key>,

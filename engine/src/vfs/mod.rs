@@ -8,7 +8,7 @@
 //! into lines of SQLite's error log;
 //! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection
 //! is told to do beyond SQL, [`users`] knows which connections use a file, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
-//! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
+//! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_change_key` and [`rekey_pragma`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
 //! [`evidence`] copies logs that a recovery is about to lose, and [`orphans`] moves those aside that have no database;
 //! [`mains`] knows the open main files and whose a log is, [`company`] the files and the statement of a connection;
 //! [`dialects`] refuses what other products' statements would seem to do; [`gosqlite`] has the VFSs of the headerless format;
@@ -41,6 +41,7 @@ pub mod own_connection;
 pub mod passphrase;
 pub mod probe;
 pub mod rekey;
+pub mod rekey_pragma;
 pub mod renewal;
 pub mod report;
 pub mod sharing;
