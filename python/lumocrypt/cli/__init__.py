@@ -16,25 +16,26 @@ from collections.abc import Sequence
 import click
 
 from . import exitcodes
+from .base import Group
 
 #: The commands, and what the list of them says: the first sentence of each one's own help.
 COMMANDS = {
-    "bench": "Measure what ciphers and passphrases cost on this machine.",
-    "convert": "Move the encrypted database SOURCE to another format or key, in place or to DESTINATION.",
-    "decrypt": "Decrypt the database SOURCE, in place or to DESTINATION.",
-    "encrypt": "Encrypt the plaintext database SOURCE, in place or to DESTINATION.",
-    "header": "Copy the header of a database, without which no key opens it, and put it back.",
-    "import-sqlcipher": "Copy the SQLCipher 4 database SOURCE to the new database DESTINATION.",
-    "info": "Show what the header of FILE says.",
-    "key": "List and change the keys that open a database.",
-    "rekey": "Give FILE a new data key and seal every block with it, while others use it.",
-    "salvage": "Copy what is left of the damaged database SOURCE to the new database DESTINATION.",
-    "shell": "Run SQL and dot-commands on the database FILE, which is created if it does not exist.",
-    "verify": "Check every block of FILE and its logs.",
+    "bench": "measure what ciphers and passphrases cost on this machine",
+    "convert": "move the encrypted database SOURCE to another format or key, in place or to DESTINATION",
+    "decrypt": "decrypt the database SOURCE, in place or to DESTINATION",
+    "encrypt": "encrypt the plaintext database SOURCE, in place or to DESTINATION",
+    "header": "copy the header of a database, without which no key opens it, and put it back",
+    "import-sqlcipher": "copy the SQLCipher 4 database SOURCE to the new database DESTINATION",
+    "info": "show what the header of FILE says",
+    "key": "list and change the keys that open a database",
+    "rekey": "give FILE a new data key and seal every block with it, while others use it",
+    "salvage": "copy what is left of the damaged database SOURCE to the new database DESTINATION",
+    "shell": "run SQL and dot-commands on the database FILE, which is created if it does not exist",
+    "verify": "check every block of FILE and its logs",
 }
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """The commands, each loaded when it is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
@@ -81,7 +82,7 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     is_eager=True,
     expose_value=False,
     callback=_show_version,
-    help="Show the version and exit.",
+    help="show the version and exit",
 )
 def cli() -> None:
     """Encryption at rest for SQLite databases.

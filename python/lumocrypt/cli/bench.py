@@ -7,16 +7,17 @@ import click
 from ..keys.bench import Bench, KdfTime
 from ..keys.bench import bench as run_bench
 from ..keys.kdf import Kdf
+from .base import Command
 from .options.common import block_size_option, json_option, kdfs_option
 from .output import print_json
 
 
-@click.command()
-@click.option("--cipher", "ciphers", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
-@kdfs_option("Only this cost of a passphrase")
-@block_size_option("512 to 65536.", default=4096, show_default=True)
+@click.command(cls=Command)
+@click.option("--cipher", "ciphers", multiple=True, metavar="NAME", help="only this one; may be repeated")
+@kdfs_option("only this cost of a passphrase")
+@block_size_option("512 to 65536", default=4096, show_default=True)
 @click.option(
-    "--seconds", type=click.FloatRange(0, 3600), default=0.5, show_default=True, help="For each measurement."
+    "--seconds", type=click.FloatRange(0, 3600), default=0.5, show_default=True, help="for each measurement"
 )
 @json_option
 def bench(

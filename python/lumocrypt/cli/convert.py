@@ -7,6 +7,7 @@ import click
 from ..database.convert import convert as run_convert
 from ..database.formats import Format
 from ..keys.kdf import Kdf
+from .base import Command
 from .options.common import (
     block_size_option,
     cipher_option,
@@ -21,16 +22,16 @@ from .options.keysource import KeySource
 from .output import progress_bar, report_conversion
 
 
-@click.command()
+@click.command(cls=Command)
 @source_argument
 @destination_argument()
-@format_option("--from", "old_format", required=True, help="The format of SOURCE.")
-@format_option("--to", "new_format", required=True, help="The format of the result.")
+@format_option("--from", "old_format", required=True, help="the format of SOURCE")
+@format_option("--to", "new_format", required=True, help="the format of the result")
 @source_options
-@cipher_option("The cipher of the result.", "--new-cipher")
+@cipher_option("the cipher of the result", "--new-cipher")
 @salt_option("--new-salt")
-@kdf_option("Cost of the result's passphrase, for lumocrypt's format")
-@block_size_option("Of the result, for lumocrypt's format.")
+@kdf_option("cost of the result's passphrase, for lumocrypt's format")
+@block_size_option("of the result, for lumocrypt's format")
 @json_option
 @database_options
 @new_key_options

@@ -6,6 +6,7 @@ import click
 
 from ..database.convert import decrypt as run_decrypt
 from ..database.formats import NATIVE, Format
+from .base import Command
 from .options.common import destination_argument, json_option, source_argument
 from .options.gosqlite import format_option, source_arguments, source_options
 from .options.keys import database_options
@@ -13,10 +14,10 @@ from .options.keysource import KeySource
 from .output import progress_bar, report_conversion
 
 
-@click.command()
+@click.command(cls=Command)
 @source_argument
 @destination_argument()
-@format_option("--format", "file_format", default=NATIVE, show_default=True, help="The format of SOURCE.")
+@format_option("--format", "file_format", default=NATIVE, show_default=True, help="the format of SOURCE")
 @source_options
 @json_option
 @database_options

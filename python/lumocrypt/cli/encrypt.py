@@ -8,6 +8,7 @@ from ..database.convert import encrypt as run_encrypt
 from ..database.formats import NATIVE, Format
 from ..files.paths import existing_file
 from ..keys.kdf import Kdf
+from .base import Command
 from .options.common import (
     block_size_option,
     cipher_option,
@@ -22,14 +23,14 @@ from .options.keysource import KeySource
 from .output import progress_bar, report_conversion
 
 
-@click.command()
+@click.command(cls=Command)
 @source_argument
 @destination_argument()
-@cipher_option("The suite; `checksum` needs no key and only detects damage.")
-@kdf_option("Cost of the passphrase")
-@block_size_option("512 to 65536; default: the page size.")
-@format_option("--format", "file_format", default=NATIVE, show_default=True, help="The result's format.")
-@page_size_option("For gosqlite; checked to be the database's.")
+@cipher_option("the suite; `checksum` needs no key and only detects damage")
+@kdf_option("cost of the passphrase")
+@block_size_option("512 to 65536; default: the page size")
+@format_option("--format", "file_format", default=NATIVE, show_default=True, help="the result's format")
+@page_size_option("for gosqlite; checked to be the database's")
 @salt_option("--salt")
 @json_option
 @key_options

@@ -6,13 +6,14 @@ import click
 
 from ..database.header import backup_header, restore_header
 from ..files.paths import existing_file
+from .base import Group
 from .options.common import file_argument, json_option, uuid_option
 from .options.keys import database_options
 from .options.keysource import KeySource
 from .output import print_fields, print_json, say
 
 
-@click.group()
+@click.group(cls=Group)
 def header() -> None:
     """Copy the header of a database, without which no key opens it, and put it back."""
 

@@ -9,17 +9,18 @@ from ..files.paths import absolute, existing_file, refuse_existing
 from ..foreign.import_sqlcipher import import_sqlcipher as run_import
 from ..foreign.sqlcipher import SqlcipherKey
 from ..keys.kdf import Kdf
+from .base import Command
 from .options.common import cipher_option, destination_argument, json_option, kdf_option, source_argument
 from .options.keys import key_options, new_key_options
 from .options.keysource import KeySource
 from .output import print_json, progress_bar, say
 
 
-@click.command("import-sqlcipher")
+@click.command("import-sqlcipher", cls=Command)
 @source_argument
 @destination_argument(required=True)
-@cipher_option("The suite of the new database.")
-@kdf_option("Cost of the new passphrase")
+@cipher_option("the suite of the new database")
+@kdf_option("cost of the new passphrase")
 @json_option
 @key_options
 @new_key_options

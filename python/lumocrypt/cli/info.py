@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from ..database.info import info as read_info
+from .base import Command
 from .options.common import file_argument, json_option, uuid_option
 from .output import describe_keyslot, print_json, say
 
 
-@click.command()
+@click.command(cls=Command)
 @file_argument
 @json_option
 @uuid_option

@@ -10,19 +10,20 @@ from ..database.keyslots import add_key, change_key, keyslots, label_key, remove
 from ..files.paths import existing_file
 from ..keys.inspection import Keyslot
 from ..keys.kdf import Kdf
+from .base import Group
 from .options.common import file_argument, json_option, kdf_option, uuid_option
 from .options.keys import database_options, new_key_options
 from .options.keysource import KeySource
 from .output import describe_keyslot, print_fields, print_json, say
 
-_kdf_option = kdf_option("Cost of a new passphrase")
-_label_option = click.option("--label", metavar="TEXT", help="A name for people; readable without a key.")
+_kdf_option = kdf_option("cost of a new passphrase")
+_label_option = click.option("--label", metavar="TEXT", help="a name for people; readable without a key")
 _slot_option = click.option(
-    "--slot", type=int, metavar="N", help="The keyslot's number; default: the one that the key opens."
+    "--slot", type=int, metavar="N", help="the keyslot's number; default: the one that the key opens"
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """List and change the keys that open a database. Its data key stays the same.
 

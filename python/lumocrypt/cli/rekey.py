@@ -7,6 +7,7 @@ import click
 from ..database.rekey import LOCK_WAIT
 from ..database.rekey import rekey as run_rekey
 from ..keys.kdf import Kdf
+from .base import Command
 from .options import keytext
 from .options.common import cipher_option, file_argument, json_option, kdf_option
 from .options.keys import database_options, new_key_options
@@ -14,20 +15,20 @@ from .options.keysource import KeySource
 from .output import print_json, progress_bar, say
 
 
-@click.command()
+@click.command(cls=Command)
 @file_argument
-@cipher_option("Another suite from now on.")
-@kdf_option("Another cost of the passphrase", default=None)
-@click.option("--change-key", is_flag=True, help="Change the key, too: to LUMO_NEW_KEY, or ask for it.")
-@click.option("--drop-other-slots", is_flag=True, help="Drop the keyslots whose keys are not given.")
-@click.option("--wait", type=float, default=LOCK_WAIT, show_default=True, help="Seconds to wait for others.")
+@cipher_option("another suite from now on")
+@kdf_option("another cost of the passphrase", default=None)
+@click.option("--change-key", is_flag=True, help="change the key, too: to LUMO_NEW_KEY, or ask for it")
+@click.option("--drop-other-slots", is_flag=True, help="drop the keyslots whose keys are not given")
+@click.option("--wait", type=float, default=LOCK_WAIT, show_default=True, help="seconds to wait for others")
 @json_option
 @click.option(
     "--other-key-file",
     "other_key_files",
     metavar="PATH",
     multiple=True,
-    help="The key of another keyslot; repeatable.",
+    help="the key of another keyslot; repeatable",
 )
 @database_options
 @new_key_options

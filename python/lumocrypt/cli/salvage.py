@@ -7,16 +7,17 @@ import click
 from ..salvaging.salvage import SalvagedTable, SalvageResult
 from ..salvaging.salvage import salvage as run_salvage
 from . import exitcodes
+from .base import Command
 from .options.common import destination_argument, json_option, source_argument
 from .options.keys import database_options
 from .options.keysource import KeySource
 from .output import print_json, progress_bar, say
 
 
-@click.command()
+@click.command(cls=Command)
 @source_argument
 @destination_argument(required=True)
-@click.option("--plain", is_flag=True, help="Leave the result in clear.")
+@click.option("--plain", is_flag=True, help="leave the result in clear")
 @json_option
 @database_options
 def salvage(source: str, destination: str, plain: bool, as_json: bool, key_source: KeySource) -> int:

@@ -20,22 +20,23 @@ from ..shell.history import History, default_path
 from ..shell.session import MEMORY, Session
 from ..shell.settings import Settings
 from . import exitcodes
+from .base import Command
 from .options import keytext
 from .options.common import cipher_option, file_argument, kdf_option
 from .options.keys import database_options
 from .options.keysource import KeySource
 
 
-@click.command()
+@click.command(cls=Command)
 @file_argument
 @click.argument("sql", nargs=-1)
-@click.option("--readonly", is_flag=True, help="Write nothing to the database.")
-@click.option("--mode", metavar="NAME", help="How rows are shown; .help mode.")
-@click.option("--headers/--no-headers", default=None, help="Show the names of columns or not.")
-@click.option("--bail", is_flag=True, help="Stop a script at its first error.")
-@click.option("--no-history", is_flag=True, help="Neither read nor keep what is typed.")
-@cipher_option("The suite of a database that is created.")
-@kdf_option("Cost of a passphrase")
+@click.option("--readonly", is_flag=True, help="write nothing to the database")
+@click.option("--mode", metavar="NAME", help="how rows are shown; .help mode")
+@click.option("--headers/--no-headers", default=None, help="show the names of columns or not")
+@click.option("--bail", is_flag=True, help="stop a script at its first error")
+@click.option("--no-history", is_flag=True, help="neither read nor keep what is typed")
+@cipher_option("the suite of a database that is created")
+@kdf_option("cost of a passphrase")
 @database_options
 def shell(
     file: str,

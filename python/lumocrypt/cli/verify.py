@@ -7,6 +7,7 @@ import click
 from ..database.verify import verify as run_verify
 from ..pages.damage import describe
 from . import exitcodes
+from .base import Command
 from .options.common import file_argument, json_option
 from .options.keys import database_options
 from .options.keysource import KeySource
@@ -16,7 +17,7 @@ from .output import print_json, progress_bar, say
 _SHOWN_PAGES = 20
 
 
-@click.command()
+@click.command(cls=Command)
 @file_argument
 @json_option
 @database_options

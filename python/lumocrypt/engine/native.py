@@ -61,7 +61,7 @@ def _load() -> Any:
     if _in_subinterpreter():
         raise ImportError(
             "lumocrypt cannot be imported in a subinterpreter: its foreign-function layer (cffi) loads in "
-            "the main interpreter only. Use threads or processes instead."
+            "the main interpreter only; use threads or processes instead"
         )
     try:
         # A statement, and no name in a string: what makes one program of many modules looks for statements.

@@ -106,9 +106,9 @@ def _register_stdlib() -> Host:
     if loaded:
         return _host(loaded[0])
     raise sqlite3.NotSupportedError(
-        f"lumocrypt cannot reach the SQLite inside this Python's sqlite3 module ({'; '.join(problems)}). "
-        "Use APSW (pip install apsw) or pysqlite3 (pip install pysqlite3-binary) with lumocrypt.load(), "
-        "or a Python whose sqlite3 can load extensions."
+        f"lumocrypt cannot reach the SQLite inside this Python's sqlite3 module ({'; '.join(problems)}); "
+        "use APSW (pip install apsw) or pysqlite3 (pip install pysqlite3-binary) with lumocrypt.load(), "
+        "or a Python whose sqlite3 can load extensions"
     )
 
 

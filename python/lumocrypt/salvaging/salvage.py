@@ -144,8 +144,8 @@ def _open(path: str, key: int, options: dict[str, Any]) -> Image:
     except HeaderDamagedError as error:
         raise make(
             HeaderDamagedError,
-            f"{error} Any older copy of this very database, whose first 64 KiB are its header, will do as a "
-            "backup of it if no key was changed since.",
+            f"{error}; any older copy of this very database, whose first 64 KiB are its header, will do as a "
+            "backup of it if no key was changed since",
         ) from None
 
 

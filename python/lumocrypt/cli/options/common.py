@@ -37,7 +37,7 @@ def kdf_option(what: str, default: str | None = DEFAULT) -> Callable[[Any], Any]
         metavar="PROFILE",
         default=default,
         show_default=default is not None,
-        help=f"{what}: {_KDF_FORMS}.",
+        help=f"{what}: {_KDF_FORMS}",
     )
 
 
@@ -49,7 +49,7 @@ def kdfs_option(what: str) -> Callable[[Any], Any]:
         type=_COSTS,
         multiple=True,
         metavar="PROFILE",
-        help=f"{what}: {_KDF_FORMS}; repeatable.",
+        help=f"{what}: {_KDF_FORMS}; repeatable",
     )
 
 
@@ -64,13 +64,13 @@ def block_size_option(what: str, **settings: Any) -> Callable[[Any], Any]:
 
 
 #: ``--json``, as ``as_json``.
-json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+json_option = click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 
 #: ``--uuid``: which database is meant.
 uuid_option = click.option(
     "--uuid",
     metavar="UUID",
-    help="Accept only the database with this UUID, which `lumocrypt info` shows.",
+    help="accept only the database with this UUID, which `lumocrypt info` shows",
 )
 
 #: The two files of a command that reads one and writes another.

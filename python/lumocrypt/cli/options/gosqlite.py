@@ -28,7 +28,7 @@ def format_option(name: str, parameter: str, **settings: Any) -> Callable[[Any],
 
 def salt_option(name: str) -> Callable[[Any], Any]:
     """An option for the salt of a passphrase."""
-    return click.option(name, metavar="HEX", help="The salt of a passphrase for the gosqlite format.")
+    return click.option(name, metavar="HEX", help="the salt of a passphrase for the gosqlite format")
 
 
 def gosqlite_key(source: KeySource, cipher: str | None, salt: str | None, *, new: bool = False) -> bytes:
@@ -64,8 +64,8 @@ def source_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds what the gosqlite format does not say of itself: cipher, page size and salt of SOURCE."""
     for option in (
         salt_option("--salt"),
-        page_size_option("That of SOURCE, for gosqlite; default: found out."),
-        cipher_option("The cipher of SOURCE, for gosqlite; default: adiantum."),
+        page_size_option("that of SOURCE, for gosqlite; default: found out"),
+        cipher_option("the cipher of SOURCE, for gosqlite; default: adiantum"),
     ):
         command = option(command)
     return command

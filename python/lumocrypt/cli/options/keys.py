@@ -23,10 +23,10 @@ def key_options(command: Callable[..., Any]) -> Callable[..., Any]:
     limit = click.option(
         "--kdf-limit",
         metavar="t=N,m=KIB,p=N,work=KIB",
-        help="What a header may ask for to try a passphrase; more is for files that you trust. Default: "
-        "LUMO_KDF_LIMIT, else t=64,m=1048576,p=64,work=8388608.",
+        help="what a header may ask for to try a passphrase; more is for files that you trust; default: "
+        "LUMO_KDF_LIMIT, else t=64,m=1048576,p=64,work=8388608",
     )
-    no_key = click.option("--no-key", is_flag=True, help="No key is meant: the database is only checksummed.")
+    no_key = click.option("--no-key", is_flag=True, help="no key is meant: the database is only checksummed")
     return limit(no_key(_options(command, EXISTING)))
 
 
@@ -64,20 +64,20 @@ def _click_options(role: Role) -> list[Callable[..., Any]]:
             role.option("key-fd"),
             type=click.IntRange(min=0),
             metavar="N",
-            help=f"Read the {noun} from descriptor N.",
+            help=f"read the {noun} from descriptor N",
         ),
-        click.option(role.option("key-stdin"), is_flag=True, help=f"Read the {noun} from standard input."),
+        click.option(role.option("key-stdin"), is_flag=True, help=f"read the {noun} from standard input"),
         click.option(
             role.option("key-file"),
             metavar="PATH",
-            help=f"Read the {noun} from a file ('-': standard input).",
+            help=f"read the {noun} from a file ('-': standard input)",
         ),
         click.option(
             role.option("keyring"),
             metavar="SERVICE[/USER]",
-            help=f"Take the {noun} from the system's keyring; the user is {KEYRING_USER!r} by default.",
+            help=f"take the {noun} from the system's keyring; the user is {KEYRING_USER!r} by default",
         ),
-        click.option(role.option("kms"), metavar="ARN", help=f"Let the AWS KMS key ARN unwrap the {noun}."),
+        click.option(role.option("kms"), metavar="ARN", help=f"let the AWS KMS key ARN unwrap the {noun}"),
     ]
 
 
