@@ -34,7 +34,7 @@ NO_KEY = (
     "the database is encrypted and no key was given: pass key= to lumocrypt.connect, "
     "run PRAGMA lumo_key = '…', or set LUMO_KEY"
 )
-WRONG_KEY = "The key opens none of the database's keyslots; check the key."
+WRONG_KEY = "the key opens none of the database's keyslots; check the key"
 
 
 @dataclass(frozen=True)

@@ -173,7 +173,7 @@ pub trait Suite: Send + Sync {
 pub fn instantiate<const N: usize>(id: SuiteId, key: &Secret<N>) -> Result<Arc<dyn Suite>> {
     let short = || {
         Secret::<32>::from_slice(key.expose())
-            .ok_or_else(|| Fault::new(FaultClass::Internal, "A suite was given a key of the wrong length."))
+            .ok_or_else(|| Fault::new(FaultClass::Internal, "a suite was given a key of the wrong length"))
     };
     Ok(match id {
         SuiteId::Aegis256 => Arc::new(Aegis::single(&short()?)),
@@ -224,7 +224,7 @@ pub(super) fn split(plaintext_len: usize, sealed: &[u8]) -> Option<(&[u8], [u8; 
 
 /// The fault for a caller that sized its buffers wrongly.
 pub(super) fn wrong_lengths() -> Fault {
-    Fault::new(FaultClass::Internal, "A block was to be sealed into a buffer of the wrong size.")
+    Fault::new(FaultClass::Internal, "a block was to be sealed into a buffer of the wrong size")
 }
 
 #[cfg(test)]

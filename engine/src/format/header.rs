@@ -38,10 +38,10 @@ pub struct Header {
 }
 
 const UNKNOWN: &str =
-    "This file was neither encrypted by lumocrypt nor is it a SQLite database; check the path.";
-const NOISE: &str = "This file was neither encrypted by lumocrypt nor is it a SQLite database. It looks like noise, as \
+    "this file was neither encrypted by lumocrypt nor is it a SQLite database; check the path";
+const NOISE: &str = "this file was neither encrypted by lumocrypt nor is it a SQLite database; it looks like noise, as \
                      databases in the gosqlite format do: if it is one, open it with lumocrypt.crypto_vfs, or bring it \
-                     into another format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`.";
+                     into another format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`";
 /// The smallest block of the gosqlite format, and how many different bytes one of noise has at least: it has 221 on
 /// average, with a standard deviation of 5.
 const SMALLEST_BLOCK: usize = 512;
@@ -69,7 +69,7 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
     if region.starts_with(SQLITE_MAGIC) {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
-            "This is a plaintext SQLite database; encrypt it first with `lumocrypt encrypt`.",
+            "this is a plaintext SQLite database; encrypt it first with `lumocrypt encrypt`",
         ));
     }
     let copy_b = region.get(SUPERBLOCK_LEN..).unwrap_or_default();
@@ -84,8 +84,8 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
         return Err(Fault::new(
             FaultClass::HeaderDamaged,
             format!(
-                "The file ends after {} of the {HEADER_LEN} bytes of its header; restore the file or its header \
-                 from a backup.",
+                "the file ends after {} of the {HEADER_LEN} bytes of its header; restore the file or its header \
+                 from a backup",
                 region.len()
             ),
         ));
@@ -100,7 +100,7 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
     let header = Header { warnings: warnings(&raw), raw, a, b };
     header.refuse_unsupported()?;
     if header.newest().is_none() {
-        return Err(damaged("Both copies of the header's superblock are damaged"));
+        return Err(damaged("both copies of the header's superblock are damaged"));
     }
     Ok(header)
 }
@@ -118,13 +118,13 @@ pub fn is_unfinished(region: &[u8], size: u64) -> bool {
 pub fn unfinished() -> Fault {
     Fault::new(
         FaultClass::HeaderDamaged,
-        "The database holds nothing: its creation was interrupted. The next program that writes to it makes it anew.",
+        "the database holds nothing: its creation was interrupted; the next program that writes to it creates it again",
     )
 }
 
 /// The fault for a header that cannot be used, with what to do about it.
 pub fn damaged(what: &str) -> Fault {
-    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup."))
+    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup"))
 }
 
 /// The fault for the header of another database than the one that was unlocked.
@@ -200,7 +200,7 @@ impl Header {
                     return Err(Fault::new(
                         FaultClass::UnsupportedFormat,
                         format!(
-                            "The database uses {reason}, which this version of lumocrypt does not read; {remedy}."
+                            "the database uses {reason}, which this version of lumocrypt does not read; {remedy}"
                         ),
                     ));
                 }
@@ -301,12 +301,12 @@ pub(crate) fn create_at_any_cost(
         (None, true) => {
             return Err(Fault::new(
                 FaultClass::KeyRequired,
-                format!("A new database with the suite {} needs a key; give one.", suite.name()),
+                format!("a new database with the suite {} needs a key; give one", suite.name()),
             ));
         }
         (Some(_), false) => {
             return Err(invalid(format!(
-                "The suite {} has no key and encrypts nothing; leave the key out or choose another suite.",
+                "the suite {} has no key and encrypts nothing; leave the key out or choose another suite",
                 suite.name()
             )));
         }
@@ -350,7 +350,7 @@ fn new_region(superblock: &Superblock, keys: &FileKeys) -> Vec<u8> {
 fn check_options(options: &CreateOptions) -> Result<()> {
     if !is_block_size(options.block_size) {
         return Err(invalid(format!(
-            "A block size of {} is not possible; choose a power of two from 512 to 65536.",
+            "a block size of {} is not possible; choose a power of two from 512 to 65536",
             options.block_size
         )));
     }

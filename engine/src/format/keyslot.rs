@@ -164,7 +164,7 @@ impl Keyslot {
             Fault::new(
                 FaultClass::HeaderDamaged,
                 format!(
-                    "Keyslot {index} belongs to this key but was changed; restore the header from a backup."
+                    "keyslot {index} belongs to this key but was changed; restore the header from a backup"
                 ),
             )
         })
@@ -179,7 +179,7 @@ impl Keyslot {
                 &stretched
             }
             (Key::Raw(raw), None) => raw,
-            _ => return Err(Fault::new(FaultClass::Internal, "The keyslot is not of the key's type.")),
+            _ => return Err(Fault::new(FaultClass::Internal, "the keyslot is not of the key's type")),
         };
         let mut okm = Secret::<64>::zeroed();
         hkdf_sha256(ikm.expose(), &self.salt, &[HKDF_INFO], okm.expose_mut());
@@ -275,7 +275,7 @@ pub fn check_label(label: &str) -> Result<()> {
     if label.len() > LABEL_MAX || label.chars().any(char::is_control) {
         return Err(Fault::new(
             FaultClass::InvalidArgument,
-            format!("A keyslot label has at most {LABEL_MAX} bytes of UTF-8 and no control characters."),
+            format!("a keyslot label has at most {LABEL_MAX} bytes of UTF-8 and no control characters"),
         ));
     }
     Ok(())
