@@ -101,8 +101,8 @@ CASES = {
         NOTADB,
         NOT_A_DATABASE,
         [
-            "lumocrypt: {path}: Both copies of the header's superblock are damaged; restore the file from a "
-            "backup."
+            "lumocrypt: {path}: both copies of the header's superblock are damaged; restore the file from a "
+            "backup"
         ],
     ),
     "plaintext": Case(
@@ -111,8 +111,8 @@ CASES = {
         NOTADB,
         NOT_A_DATABASE,
         [
-            "lumocrypt: {path}: This is a plaintext SQLite database; encrypt it first with `lumocrypt "
-            "encrypt`."
+            "lumocrypt: {path}: this is a plaintext SQLite database; encrypt it first with `lumocrypt "
+            "encrypt`"
         ],
     ),
 }  # fmt: skip
