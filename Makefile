@@ -120,6 +120,7 @@ bench: bench-setup
 	$(BENCH) opening --pairs $(PAIRS)
 	$(BENCH) memory --pairs 3
 	$(BENCH) offline --pairs 5
+	$(BENCH) imports --pairs $(PAIRS)
 	-$(BENCH) scaling --pairs 5 --sizes $(SIZES)
 	$(BENCH) report
 	-$(BENCH) targets

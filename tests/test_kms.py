@@ -26,7 +26,7 @@ from conftest import RAW, make_plain
 from decryptor.header import open_header
 from lumocrypt import Key, KeySourceError, KmsKey
 from lumocrypt.cli import main
-from lumocrypt.kms import Envelope
+from lumocrypt.keys.kms import Envelope
 from support.keystores import REGION, Kms, kms
 
 __all__ = ["kms"]

@@ -167,7 +167,7 @@ def test_hazard_14_verify_says_what_it_cannot_see(path: Path, suite: str) -> Non
         path.write_bytes(changed)
         found = lumocrypt.verify(path, key=key_for(suite))
         assert not found.ok
-        assert [page.page for page in found.damaged] == [where]
+        assert [page.block for page in found.damaged] == [where]
 
 
 def test_hazard_14_salvage_counts_pages_that_are_noise(path: Path, suite: str) -> None:
@@ -189,7 +189,7 @@ def test_hazard_14_a_first_page_of_noise_is_an_error(path: Path, suite: str) -> 
         contextlib.closing(connect(path, suite)) as connection,
     ):
         connection.execute("SELECT * FROM t").fetchall()
-    assert (caught.value.file_kind, caught.value.page) == ("main", 0)
+    assert (caught.value.file_kind, caught.value.block) == ("main", 0)
 
 
 def test_hazard_14_known_limit_a_changed_block_is_noise(path: Path, suite: str) -> None:

@@ -18,7 +18,7 @@ from support.seal import data_key, hkdf
 @contextmanager
 def steps_of(count: int) -> Iterator[None]:
     """Changes of the data key take steps of so many bytes."""
-    module: Any = importlib.import_module("lumocrypt.rekey")
+    module: Any = importlib.import_module("lumocrypt.database.rekey")
     before, module.STEP_BYTES = module.STEP_BYTES, count
     try:
         yield

@@ -26,9 +26,8 @@ pub unsafe extern "C" fn lumo_bench(options: *const c_char, seconds: f64, answer
     call(|| {
         // SAFETY: as the caller promises.
         let options = unsafe { open_options(options, 0) }?;
-        let time = Duration::try_from_secs_f64(seconds).map_err(|_| {
-            Fault::new(FaultClass::InvalidArgument, "The seconds to measure for are no time.")
-        })?;
+        let time = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| Fault::new(FaultClass::InvalidArgument, "the seconds to measure for are no time"))?;
         let mut measured = Map::new();
         if let Some(suite) = options.suite {
             let block_size = options.block_size.unwrap_or(CreateOptions::default().block_size);

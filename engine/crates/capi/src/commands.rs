@@ -22,7 +22,7 @@ pub unsafe extern "C" fn lumo_command_new(
     call(|| {
         // SAFETY: passed on from the caller.
         let handle = unsafe { handle.as_mut() }
-            .ok_or_else(|| Fault::new(FaultClass::InvalidArgument, "There is no place for the result."))?;
+            .ok_or_else(|| Fault::new(FaultClass::InvalidArgument, "there is no place for the result"))?;
         *handle = std::ptr::null_mut();
         let numbers = match n {
             0 => &[][..],
@@ -33,7 +33,7 @@ pub unsafe extern "C" fn lumo_command_new(
             .iter()
             .map(|number| {
                 registry::get_key(*number).ok_or_else(|| {
-                    Fault::new(FaultClass::InvalidArgument, "There is no such key; it may have been freed.")
+                    Fault::new(FaultClass::InvalidArgument, "there is no such key; it may have been freed")
                 })
             })
             .collect::<Result<Vec<_>>>()?;

@@ -84,10 +84,10 @@ pub unsafe extern "C" fn lumo_derive_key(
         // SAFETY: passed on from the caller.
         let (passphrase, salt) = unsafe { (bytes(passphrase, passphrase_len)?, bytes(salt, salt_len)?) };
         if passphrase.is_empty() {
-            return Err(Fault::new(FaultClass::InvalidArgument, "The passphrase is empty; give one."));
+            return Err(Fault::new(FaultClass::InvalidArgument, "the passphrase is empty; give one"));
         }
         if salt.len() < MIN_SALT {
-            let message = format!("A salt of {} bytes is too short; use {MIN_SALT} random ones.", salt.len());
+            let message = format!("a salt of {} bytes is too short; use {MIN_SALT} random ones", salt.len());
             return Err(Fault::new(FaultClass::InvalidArgument, message));
         }
         if key.is_null() {
@@ -98,7 +98,7 @@ pub unsafe extern "C" fn lumo_derive_key(
         match out.len() {
             32 => out.copy_from_slice(argon2id::<32>(passphrase, salt, Argon2Cost::INTERACTIVE)?.expose()),
             64 => out.copy_from_slice(argon2id::<64>(passphrase, salt, Argon2Cost::INTERACTIVE)?.expose()),
-            _ => return Err(Fault::new(FaultClass::InvalidArgument, "A derived key has 32 or 64 bytes.")),
+            _ => return Err(Fault::new(FaultClass::InvalidArgument, "a derived key has 32 or 64 bytes")),
         }
         Ok(())
     })
@@ -225,7 +225,7 @@ unsafe fn new_key(number: *mut u64, make: impl FnOnce() -> Result<Key>) -> c_int
 
 fn stored_key(number: u64) -> Result<Arc<Key>> {
     registry::get_key(number).ok_or_else(|| {
-        Fault::new(FaultClass::InvalidArgument, "There is no such key; it may have been freed.")
+        Fault::new(FaultClass::InvalidArgument, "there is no such key; it may have been freed")
     })
 }
 
@@ -234,7 +234,7 @@ fn stored_key(number: u64) -> Result<Arc<Key>> {
 unsafe fn bytes<'a>(start: *const u8, n: usize) -> Result<&'a [u8]> {
     match (start.is_null(), n) {
         (_, 0) => Ok(&[]),
-        (true, _) => Err(Fault::new(FaultClass::InvalidArgument, "The key's bytes are missing.")),
+        (true, _) => Err(Fault::new(FaultClass::InvalidArgument, "the key's bytes are missing")),
         // SAFETY: passed on from the caller.
         (false, _) => Ok(unsafe { std::slice::from_raw_parts(start, n) }),
     }
@@ -248,7 +248,7 @@ unsafe fn path_from(path: *const c_char) -> Result<PathBuf> {
     // SAFETY: passed on from the caller.
     match unsafe { file_name(path) }? {
         path if path.as_os_str().is_empty() => {
-            Err(Fault::new(FaultClass::InvalidArgument, "The path is empty."))
+            Err(Fault::new(FaultClass::InvalidArgument, "the path is empty"))
         }
         path => Ok(registry::canonical(path)),
     }
@@ -262,7 +262,7 @@ unsafe fn options_from(options: *const c_char) -> Result<OpenOptions> {
 }
 
 fn null_result() -> Fault {
-    Fault::new(FaultClass::InvalidArgument, "There is no place for the result.")
+    Fault::new(FaultClass::InvalidArgument, "there is no place for the result")
 }
 
 #[cfg(test)]

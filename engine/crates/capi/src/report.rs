@@ -60,7 +60,8 @@ pub unsafe extern "C" fn lumo_pragma_refusal(name: *const c_char) -> *mut c_char
     let found = catch_unwind(|| {
         // SAFETY: as the caller promises.
         let name = unsafe { CStr::from_ptr(name) }.to_string_lossy();
-        let ours = ["lumo_key", "lumo_rekey", "lumo_cipher", "lumo_status", "lumo_command"];
+        let ours =
+            ["lumo_key", "lumo_change_key", "lumo_rekey", "lumo_cipher", "lumo_status", "lumo_command"];
         (!ours.contains(&&*name)).then(|| dialects::refusal(&name)).flatten()
     });
     found.ok().flatten().map_or(std::ptr::null_mut(), |fault| owned(&fault.message))

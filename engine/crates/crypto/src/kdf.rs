@@ -113,8 +113,8 @@ impl Drop for Threads {
 
 fn refused(error: argon2::Error) -> Fault {
     match error {
-        argon2::Error::OutOfMemory => Fault::new(FaultClass::NoMemory, "No memory for Argon2id."),
-        other => Fault::new(FaultClass::InvalidArgument, format!("Argon2id cannot be run: {other}.")),
+        argon2::Error::OutOfMemory => Fault::new(FaultClass::NoMemory, "no memory for Argon2id"),
+        other => Fault::new(FaultClass::InvalidArgument, format!("Argon2id cannot be run: {other}")),
     }
 }
 
@@ -122,7 +122,7 @@ fn out_of_memory(params: &Params) -> Fault {
     let mib = params.m_cost().div_ceil(1024);
     Fault::new(
         FaultClass::NoMemory,
-        format!("Deriving the key from the passphrase needs {mib} MiB of memory."),
+        format!("deriving the key from the passphrase needs {mib} MiB of memory"),
     )
 }
 

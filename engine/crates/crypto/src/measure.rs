@@ -32,7 +32,7 @@ pub fn suite(id: SuiteId, block_size: u32, time: Duration) -> Result<Speed> {
     let open = batches(time / 2, || {
         suite
             .open(black_box(&aad), black_box(&sealed), black_box(&mut opened))
-            .map_err(|_| Fault::new(FaultClass::Internal, "A block that was just sealed does not open."))
+            .map_err(|_| Fault::new(FaultClass::Internal, "a block that was just sealed does not open"))
     })?;
     let rate = |seconds: f64| f64::from(block_size) / seconds;
     Ok(Speed { seal: rate(seal), open: rate(open) })

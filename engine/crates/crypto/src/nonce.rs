@@ -48,7 +48,7 @@ pub fn random(buf: &mut [u8]) -> Result<()> {
 fn failure(reason: &str) -> Fault {
     Fault::new(
         FaultClass::Io,
-        format!("The system's random number generator failed ({reason}); nothing was written."),
+        format!("the system's random number generator failed ({reason}); nothing was written"),
     )
 }
 

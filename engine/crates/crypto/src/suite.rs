@@ -191,5 +191,5 @@ pub(crate) fn split(plaintext_len: usize, sealed: &[u8]) -> Option<(&[u8], [u8; 
 
 /// The fault for a caller that sized its buffers wrongly.
 pub(crate) fn wrong_lengths() -> Fault {
-    Fault::new(FaultClass::Internal, "A block was to be sealed into a buffer of the wrong size.")
+    Fault::new(FaultClass::Internal, "a block was to be sealed into a buffer of the wrong size")
 }

@@ -63,12 +63,12 @@ pub fn restore(
 ) -> Result<Restored> {
     let (keys, superblock) = header::parse(backup)
         .and_then(|header| unlock::unlock_as(&header, options.key.as_deref(), options, ""))
-        .map_err(|fault| Fault { message: format!("The backup: {}", fault.message), path: None, ..fault })?;
+        .map_err(|fault| Fault { message: format!("the backup: {}", fault.message), path: None, ..fault })?;
     let physical = file.size()?;
     if physical < HEADER_LEN {
         return Err(Fault::new(
             FaultClass::HeaderDamaged,
-            "The file ends within its header: there is nothing that a header could be restored to.",
+            "the file ends within its header: there is nothing that a header could be restored to",
         ));
     }
     let region = read_region(file)?;
@@ -79,8 +79,8 @@ pub fn restore(
     if new_cells && has_logs {
         return Err(Fault::new(
             FaultClass::HeaderDamaged,
-            "The part of the header that says which log belongs to the database is damaged, too, and there is a log. \
-             Restore the database from a backup, or move its -wal and -journal away and lose what is in them.",
+            "the part of the header that says which log belongs to the database is damaged, too, and there is a log; \
+             restore the database from a backup, or move its -wal and -journal away and lose what is in them",
         ));
     }
     saved.write(&region, 0)?;
@@ -166,18 +166,18 @@ fn try_blocks(
     match claimed {
         Some(false) if opened < blocks || blocks == 0 => Err(Fault::new(
             FaultClass::InvalidArgument,
-            "The backup is of another database, or from before a change of its data key: the header that is there names \
-             another key, and blocks do not open under the backup's. Nothing was changed.",
+            "the backup is of another database, or from before a change of its data key: the header that is there names \
+             another key, and blocks do not open under the backup's; nothing was changed",
         )),
         None if opened == 0 => Err(Fault::new(
             FaultClass::InvalidArgument,
-            "No block of the file opens under the keys of the backup: it is of another database, from before a change of \
-             the data key, or everything is damaged. Nothing was changed.",
+            "no block of the file opens under the keys of the backup: it is of another database, from before a change of \
+             the data key, or everything is damaged; nothing was changed",
         )),
         Some(true) if blocks > 0 && opened == 0 => Err(Fault::new(
             FaultClass::Tampered,
-            "The backup's keys are those that the header names, but no block opens under them: the blocks are damaged, \
-             which another header does not mend. Nothing was changed.",
+            "the backup's keys are those that the header names, but no block opens under them: the blocks are damaged, \
+             which another header does not mend; nothing was changed",
         )),
         _ => Ok((tries, opened)),
     }

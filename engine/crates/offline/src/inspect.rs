@@ -40,7 +40,7 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
         parsed => parsed?,
     };
     let Some(superblock) = parsed.newest() else {
-        return Err(header::damaged("Neither copy of the header's superblock is intact"));
+        return Err(header::damaged("neither copy of the header's superblock is intact"));
     };
     let geometry = Geometry::new(superblock.block_size, superblock.suite.overhead());
     let logical = geometry.logical_size(size);

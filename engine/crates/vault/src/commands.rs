@@ -61,7 +61,7 @@ impl Command {
     /// take seconds.
     pub fn from_json(json: &str, keys: Vec<Arc<Key>>) -> Result<Command> {
         let Ok(Value::Object(members)) = serde_json::from_str(json) else {
-            return Err(invalid("The command is not a JSON object.".to_owned()));
+            return Err(invalid("the command is not a JSON object".to_owned()));
         };
         let mut given = Given { members, keys: keys.into_iter() };
         let name = given.take("command");
@@ -80,7 +80,7 @@ impl Command {
                 Command::Rekey(RekeyCommand::Step { bytes, threads })
             }
             Some("rekey_finish") => Command::Rekey(RekeyCommand::Finish),
-            _ => return Err(invalid("There is no such command.".to_owned())),
+            _ => return Err(invalid("there is no such command".to_owned())),
         };
         given.nothing_is_left()?;
         Ok(command)
@@ -108,7 +108,7 @@ impl Given {
     }
 
     fn key(&mut self) -> Result<Arc<Key>> {
-        self.keys.next().ok_or_else(|| invalid("A key that the command needs is missing.".to_owned()))
+        self.keys.next().ok_or_else(|| invalid("a key that the command needs is missing".to_owned()))
     }
 
     fn which(&mut self) -> Result<Which> {
@@ -118,7 +118,7 @@ impl Given {
             .filter(|index| (*index as usize) < KEYSLOT_COUNT)
             .map(Which::At)
             .ok_or_else(|| {
-                invalid(format!("A keyslot is a number from 0 to {}, and not {slot}.", KEYSLOT_COUNT - 1))
+                invalid(format!("a keyslot is a number from 0 to {}, and not {slot}", KEYSLOT_COUNT - 1))
             })
     }
 
@@ -159,7 +159,7 @@ impl Given {
                 .hex("key_id")?
                 .map(|id| id.as_slice().try_into())
                 .transpose()
-                .map_err(|_| invalid("The name of a data key is 16 bytes long.".to_owned()))?,
+                .map_err(|_| invalid("a key id is 16 bytes long".to_owned()))?,
             provider: self.hex("provider")?,
         })
     }
@@ -167,13 +167,13 @@ impl Given {
     fn hex(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let bytes = value.as_str().and_then(decode_hex);
-        bytes.map(Some).ok_or_else(|| invalid(format!("{name} is hexadecimal text.")))
+        bytes.map(Some).ok_or_else(|| invalid(format!("{name} is hexadecimal text")))
     }
 
     fn bytes(&mut self) -> Result<u64> {
         self.take("bytes")
             .and_then(|bytes| bytes.as_u64())
-            .ok_or_else(|| invalid("A step needs a number of bytes.".to_owned()))
+            .ok_or_else(|| invalid("a step needs a number of bytes".to_owned()))
     }
 
     /// Unknown members are refused: a misspelt one that is ignored is worse than an error.
@@ -182,7 +182,7 @@ impl Given {
             return Err(unknown(name));
         }
         match self.keys.next() {
-            Some(_) => Err(invalid("More keys were given than the command takes.".to_owned())),
+            Some(_) => Err(invalid("more keys were given than the command takes".to_owned())),
             None => Ok(()),
         }
     }

@@ -91,12 +91,12 @@ pub fn at_any_cost(key: Option<&Key>, options: &CreateOptions) -> Result<(Vec<u8
         (None, true) => {
             return Err(Fault::new(
                 FaultClass::KeyRequired,
-                format!("A new database with the suite {} needs a key; give one.", suite.name()),
+                format!("a new database with the suite {} needs a key; give one", suite.name()),
             ));
         }
         (Some(_), false) => {
             return Err(invalid(format!(
-                "The suite {} has no key and encrypts nothing; leave the key out or choose another suite.",
+                "the suite {} has no key and encrypts nothing; leave the key out or choose another suite",
                 suite.name()
             )));
         }
@@ -128,7 +128,7 @@ pub fn copy_of(original: &Superblock, keys: &FileKeys) -> Result<(Vec<u8>, FileK
 fn check_options(options: &CreateOptions) -> Result<()> {
     if !is_block_size(options.block_size) {
         return Err(invalid(format!(
-            "A block size of {} is not possible; choose a power of two from 512 to 65536.",
+            "a block size of {} is not possible; choose a power of two from 512 to 65536",
             options.block_size
         )));
     }

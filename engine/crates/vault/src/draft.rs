@@ -58,7 +58,7 @@ impl Draft {
             return Err(Fault::new(
                 FaultClass::InvalidArgument,
                 format!(
-                    "A keyslot of a key-management service has a raw key and from 1 to {PROVIDER_MAX} bytes of provider data."
+                    "a keyslot of a key-management service has a raw key and from 1 to {PROVIDER_MAX} bytes of provider data"
                 ),
             ));
         }

@@ -50,7 +50,7 @@ impl FileKeys {
         if suite.is_keyed() != data_key.is_some() {
             return Err(Fault::new(
                 FaultClass::Internal,
-                "A data key was given for a suite without one, or is missing for a suite that needs it.",
+                "a data key was given for a suite without one, or is missing for a suite that needs it",
             ));
         }
         Ok(FileKeys {

@@ -45,7 +45,7 @@ impl Keyslot {
             Fault::new(
                 FaultClass::HeaderDamaged,
                 format!(
-                    "Keyslot {index} belongs to this key but was changed; restore the header from a backup."
+                    "keyslot {index} belongs to this key but was changed; restore the header from a backup"
                 ),
             )
         })
@@ -60,7 +60,7 @@ impl Keyslot {
                 &stretched
             }
             (Key::Raw(raw), None) => raw,
-            _ => return Err(Fault::new(FaultClass::Internal, "The keyslot is not of the key's type.")),
+            _ => return Err(Fault::new(FaultClass::Internal, "the keyslot is not of the key's type")),
         };
         let mut okm = Secret::<64>::zeroed();
         hkdf_sha256(ikm.expose(), &self.salt, &[HKDF_INFO], okm.expose_mut());

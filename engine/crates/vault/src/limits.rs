@@ -119,8 +119,8 @@ impl KdfLimits {
                 return Err(Fault::new(
                     FaultClass::UnsupportedFormat,
                     format!(
-                        "A keyslot asks for Argon2id with t = {}, m = {} KiB and p = {}, which does not exist; \
-                         restore the header from a backup.",
+                        "a keyslot asks for Argon2id with t = {}, m = {} KiB and p = {}, which does not exist; \
+                         restore the header from a backup",
                         cost.t, cost.m_kib, cost.p
                     ),
                 ));
@@ -191,7 +191,7 @@ pub fn check_floor(cost: &Argon2Cost) -> Result<()> {
             FaultClass::InvalidArgument,
             format!(
                 "Argon2id with t = {}, m = {} KiB and p = {} is below the floor of t = {}, m = {} KiB and p = {}; \
-                 use a profile or higher costs.",
+                 use a profile or higher costs",
                 cost.t, cost.m_kib, cost.p, FLOOR.t, FLOOR.m_kib, FLOOR.p
             ),
         ));

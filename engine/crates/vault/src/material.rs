@@ -22,14 +22,14 @@ impl Key {
     /// A passphrase, taken literally: `x'…'` has no meaning here.
     pub fn passphrase(utf8: &[u8]) -> Result<Key> {
         if utf8.is_empty() {
-            return Err(invalid("The key is empty; give a passphrase or a raw key."));
+            return Err(invalid("the key is empty; give a passphrase or a raw key"));
         }
         if utf8.contains(&0) {
-            return Err(invalid("The passphrase contains a NUL character; give one without."));
+            return Err(invalid("the passphrase contains a NUL character; give one without"));
         }
         if std::str::from_utf8(utf8).is_err() {
             return Err(invalid(
-                "The passphrase is not valid UTF-8; give binary keys as raw keys of 32 bytes.",
+                "the passphrase is not valid UTF-8; give binary keys as raw keys of 32 bytes",
             ));
         }
         Ok(Key::Passphrase(SecretBytes::new(utf8)))
@@ -39,7 +39,7 @@ impl Key {
     pub fn raw(bytes: &[u8]) -> Result<Key> {
         Secret::from_slice(bytes)
             .map(Key::Raw)
-            .ok_or_else(|| invalid(format!("A raw key has 32 bytes, this one has {}.", bytes.len())))
+            .ok_or_else(|| invalid(format!("a raw key has 32 bytes, this one has {}", bytes.len())))
     }
 
     /// The text form of a key: `x'` and 64 hex digits and `'` is a raw key, anything else a passphrase. What
@@ -52,7 +52,7 @@ impl Key {
         let mut key = Secret::zeroed();
         rest.strip_suffix(b"'")
             .and_then(|digits| decode_hex(digits, key.expose_mut()))
-            .ok_or_else(|| invalid("A raw key is written x'…' with exactly 64 hexadecimal digits; give that, or a passphrase that does not begin with x'."))?;
+            .ok_or_else(|| invalid("a raw key is written x'…' with exactly 64 hexadecimal digits; give that, or a passphrase that does not begin with x'"))?;
         Ok(Key::Raw(key))
     }
 

@@ -69,7 +69,7 @@ impl OpenOptions {
         let members = match serde_json::from_str(json) {
             Ok(Value::Object(members)) => members,
             Ok(Value::Null) => Map::new(),
-            _ => return Err(invalid("The options are not a JSON object.".to_owned())),
+            _ => return Err(invalid("the options are not a JSON object".to_owned())),
         };
         for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
             match name.as_str() {
@@ -117,7 +117,7 @@ pub(super) fn suite(value: &Value) -> Result<SuiteId> {
     value
         .as_str()
         .and_then(SuiteId::from_name)
-        .ok_or_else(|| invalid(format!("There is no suite {value}; choose one of {}.", known())))
+        .ok_or_else(|| invalid(format!("there is no suite {value}; choose one of {}", known())))
 }
 
 pub(super) fn cost(value: &Value) -> Result<Argon2Cost> {
@@ -151,7 +151,7 @@ fn block_size(value: &Value) -> Result<u32> {
     value.as_u64().and_then(|size| u32::try_from(size).ok()).filter(|size| is_block_size(*size)).ok_or_else(
         || {
             invalid(format!(
-                "A block size of {value} is not possible; choose a power of two from 512 to 65536."
+                "a block size of {value} is not possible; choose a power of two from 512 to 65536"
             ))
         },
     )
@@ -161,7 +161,7 @@ fn io_mode(value: &Value) -> Result<IoMode> {
     match value.as_str() {
         Some("map") => Ok(IoMode::Map),
         Some("pread") => Ok(IoMode::Pread),
-        _ => Err(invalid(format!("There is no io mode {value}; choose \"map\" or \"pread\"."))),
+        _ => Err(invalid(format!("there is no io mode {value}; choose \"map\" or \"pread\""))),
     }
 }
 
@@ -171,7 +171,7 @@ pub(super) fn threads(value: &Value) -> Result<usize> {
         .as_u64()
         .and_then(|count| usize::try_from(count).ok())
         .filter(|count| *count > 0)
-        .ok_or_else(|| invalid(format!("A number of threads is a whole number from 1 on, and not {value}.")))
+        .ok_or_else(|| invalid(format!("a number of threads is a whole number from 1 on, and not {value}")))
 }
 
 fn service_key(value: &Value) -> Result<ServiceKey> {
@@ -181,10 +181,10 @@ fn service_key(value: &Value) -> Result<ServiceKey> {
     }
     let bytes = |name: &str| {
         let text = members.get(name).and_then(Value::as_str);
-        text.and_then(decode_hex).ok_or_else(|| invalid(format!("kms.{name} is to be hexadecimal text.")))
+        text.and_then(decode_hex).ok_or_else(|| invalid(format!("kms.{name} is to be hexadecimal text")))
     };
     let id = |name: &str| {
-        <[u8; 16]>::try_from(bytes(name)?).map_err(|_| invalid(format!("kms.{name} is to have 16 bytes.")))
+        <[u8; 16]>::try_from(bytes(name)?).map_err(|_| invalid(format!("kms.{name} is to have 16 bytes")))
     };
     Ok(ServiceKey { uuid: id("uuid")?, key_id: id("key_id")?, provider: bytes("provider")? })
 }
@@ -198,7 +198,7 @@ pub fn uuid(text: &str) -> Result<[u8; 16]> {
 }
 
 pub(super) fn label(value: &Value) -> Result<String> {
-    let label = value.as_str().ok_or_else(|| invalid("A keyslot label is a string.".to_owned()))?;
+    let label = value.as_str().ok_or_else(|| invalid("a keyslot label is a string".to_owned()))?;
     check_label(label)?;
     Ok(label.to_owned())
 }
@@ -211,18 +211,18 @@ pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 fn object<'a>(option: &str, value: &'a Value) -> Result<&'a Map<String, Value>> {
-    value.as_object().ok_or_else(|| invalid(format!("The option {option} is an object of numbers.")))
+    value.as_object().ok_or_else(|| invalid(format!("the option {option} is an object of numbers")))
 }
 
 fn number<T: TryFrom<u64>>(option: &str, name: &str, value: &Value) -> Result<T> {
     value
         .as_u64()
         .and_then(|number| T::try_from(number).ok())
-        .ok_or_else(|| invalid(format!("{option}.{name} = {value} is not a number in range.")))
+        .ok_or_else(|| invalid(format!("{option}.{name} = {value} is not a number in range")))
 }
 
 pub(super) fn unknown(name: &str) -> Fault {
-    invalid(format!("There is no option {name:?}."))
+    invalid(format!("there is no option {name:?}"))
 }
 
 pub(super) fn invalid(message: String) -> Fault {

@@ -37,7 +37,7 @@ pub enum RekeyCommand {
 }
 
 /// What a change of the data key does to the keyslots.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// A key that opens the database.
     pub key: Arc<Key>,
@@ -188,13 +188,13 @@ fn renew_slots(
     if !opened {
         return Err(Fault::new(
             FaultClass::WrongKey,
-            "The key opens none of the database's keyslots; check the key.",
+            "the key opens none of the database's keyslots; check the key",
         ));
     }
     if used.contains(&false) {
         return Err(Fault::new(
             FaultClass::WrongKey,
-            "One of the other keys opens no keyslot; nothing was changed. Check it, or leave it out.",
+            "one of the other keys opens no keyslot; nothing was changed; check it, or leave it out",
         ));
     }
     Ok(slots)
@@ -205,8 +205,8 @@ fn key_missing(index: u32, slot: &Keyslot) -> Fault {
     Fault::new(
         FaultClass::KeyRequired,
         format!(
-            "Keyslot {index}{name} opens with another key, which the new data key has to be wrapped under: give that key, \
-             too, or agree to drop the slot (drop_other_slots=True, --drop-other-slots)."
+            "keyslot {index}{name} opens with another key, which the new data key has to be wrapped under: give that key, \
+             too, or agree to drop the slot (drop_other_slots=True, --drop-other-slots)"
         ),
     )
 }

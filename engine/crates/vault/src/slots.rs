@@ -68,7 +68,7 @@ impl Slots<'_> {
             Which::OpenedBy(key) => slot_of(self.superblock, key, self.limits)?.ok_or_else(|| {
                 Fault::new(
                     FaultClass::WrongKey,
-                    "The key opens none of the database's keyslots any more; somebody has removed or changed it.",
+                    "the key opens none of the database's keyslots any more; somebody has removed or changed it",
                 )
             }),
         }
@@ -96,7 +96,7 @@ impl Slots<'_> {
         self.keys.data_key().ok_or_else(|| {
             Fault::new(
                 FaultClass::NotEncrypted,
-                "The database is only checksummed: it has no data key and no keyslots.",
+                "the database is only checksummed: it has no data key and no keyslots",
             )
         })
     }

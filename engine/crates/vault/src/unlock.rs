@@ -182,7 +182,7 @@ impl<'a> Unlock<'a> {
     fn run(&self, header: &Header) -> Result<(Arc<FileKeys>, Superblock)> {
         let copies = header.newest_first();
         let Some(((newest, newest_raw), older)) = copies.split_first() else {
-            return Err(header::damaged("Both copies of the header's superblock are damaged"));
+            return Err(header::damaged("both copies of the header's superblock are damaged"));
         };
         let verdict = self.judge(newest, newest_raw)?;
         if let Verdict::Opens(keys) = verdict {
@@ -208,7 +208,7 @@ impl<'a> Unlock<'a> {
         Err(match verdict {
             Verdict::WrongKey => Fault::new(
                 FaultClass::WrongKey,
-                "The key opens none of the database's keyslots; check the key.",
+                "the key opens none of the database's keyslots; check the key",
             ),
             _ => altered(),
         })
@@ -335,7 +335,7 @@ fn same_data_key(one: &Superblock, other: &Superblock) -> bool {
 }
 
 fn altered() -> Fault {
-    header::damaged("The key is right, but the header was changed by somebody without it")
+    header::damaged("the key is right, but the header was changed by somebody without it")
 }
 
 #[cfg(test)]

@@ -75,10 +75,10 @@ pub fn instantiate_length_preserving(
     cipher: LengthPreserving,
     key: &[u8],
 ) -> Result<Box<dyn LengthPreservingCipher>> {
-    let refused = |reason: &str| Fault::new(FaultClass::InvalidArgument, format!("{reason}."));
+    let refused = |reason: &str| Fault::new(FaultClass::InvalidArgument, reason);
     let wrong_length = || {
         let (name, expected) = (cipher.name(), cipher.key_len());
-        refused(&format!("A key for {name} has {expected} bytes, and this one has {}", key.len()))
+        refused(&format!("a key for {name} has {expected} bytes, and this one has {}", key.len()))
     };
     match cipher {
         LengthPreserving::Adiantum => {
@@ -91,7 +91,7 @@ pub fn instantiate_length_preserving(
             // IEEE 1619, and FIPS 140's guidance on it: equal halves let chosen blocks give the tweaks away.
             if kdf::equal(data, tweak) {
                 return Err(refused(
-                    "The two halves of an AES-256-XTS key must differ; use 64 bytes that were derived or drawn as one",
+                    "the two halves of an AES-256-XTS key must differ; use 64 bytes that were derived or drawn as one",
                 ));
             }
             Ok(Box::new(Aes256Xts::new(key)))

@@ -7,10 +7,10 @@ use ground::error::{Fault, FaultClass, Result};
 pub use vault::header::*;
 
 const UNKNOWN: &str =
-    "This file was neither encrypted by lumocrypt nor is it a SQLite database; check the path.";
-const NOISE: &str = "This file was neither encrypted by lumocrypt nor is it a SQLite database. It looks like noise, as \
+    "this file was neither encrypted by lumocrypt nor is it a SQLite database; check the path";
+const NOISE: &str = "this file was neither encrypted by lumocrypt nor is it a SQLite database; it looks like noise, as \
                      databases in the gosqlite format do: if it is one, open it with lumocrypt.crypto_vfs, or bring it \
-                     into another format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`.";
+                     into another format with `lumocrypt decrypt --format gosqlite` or `lumocrypt convert --from gosqlite`";
 /// The smallest block of the gosqlite format, and how many different bytes one of noise has at least: it has 221 on
 /// average, with a standard deviation of 5.
 const SMALLEST_BLOCK: usize = 512;
@@ -34,7 +34,7 @@ pub fn parse<'a>(region: impl Into<Cow<'a, [u8]>>) -> Result<Header> {
     if region.starts_with(MAGIC) {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
-            "This is a plaintext SQLite database; encrypt it first with `lumocrypt encrypt`.",
+            "this is a plaintext SQLite database; encrypt it first with `lumocrypt encrypt`",
         ));
     }
     let what = if is_noise(&region) { NOISE } else { UNKNOWN };

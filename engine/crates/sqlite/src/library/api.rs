@@ -33,6 +33,7 @@ pub struct Api {
     pub(crate) open_v2: unsafe extern "C" fn(*const c_char, *mut *mut sqlite3, c_int, *const c_char) -> c_int,
     pub(crate) busy_timeout: unsafe extern "C" fn(*mut sqlite3, c_int) -> c_int,
     pub(crate) exec: Exec,
+    pub(crate) get_autocommit: unsafe extern "C" fn(*mut sqlite3) -> c_int,
     pub(crate) close: unsafe extern "C" fn(*mut sqlite3) -> c_int,
     pub(crate) next_stmt: unsafe extern "C" fn(*mut sqlite3, *mut sqlite3_stmt) -> *mut sqlite3_stmt,
     pub(crate) stmt_busy: unsafe extern "C" fn(*mut sqlite3_stmt) -> c_int,
@@ -64,6 +65,7 @@ const BUSY_TIMEOUT: Symbol = Symbol { name: c"sqlite3_busy_timeout", position: 1
 const CLOSE: Symbol = Symbol { name: c"sqlite3_close", position: 16 };
 const ERRMSG: Symbol = Symbol { name: c"sqlite3_errmsg", position: 53 };
 const EXEC: Symbol = Symbol { name: c"sqlite3_exec", position: 55 };
+const GET_AUTOCOMMIT: Symbol = Symbol { name: c"sqlite3_get_autocommit", position: 60 };
 const LIBVERSION_NUMBER: Symbol = Symbol { name: c"sqlite3_libversion_number", position: 67 };
 const MPRINTF: Symbol = Symbol { name: c"sqlite3_mprintf", position: 69 };
 const FILE_CONTROL: Symbol = Symbol { name: c"sqlite3_file_control", position: 127 };
@@ -164,6 +166,7 @@ impl Api {
                 open_v2: std::mem::transmute(find(&OPEN_V2)?),
                 busy_timeout: std::mem::transmute(find(&BUSY_TIMEOUT)?),
                 exec: std::mem::transmute(find(&EXEC)?),
+                get_autocommit: std::mem::transmute(find(&GET_AUTOCOMMIT)?),
                 close: std::mem::transmute(find(&CLOSE)?),
                 next_stmt: std::mem::transmute(find(&NEXT_STMT)?),
                 stmt_busy: std::mem::transmute(find(&STMT_BUSY)?),

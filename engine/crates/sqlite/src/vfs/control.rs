@@ -12,6 +12,7 @@ use super::file::{Content, OpenFile};
 use super::given::Origin;
 use super::mains;
 use super::passphrase;
+use super::rekey_pragma;
 use super::sharing;
 use super::users;
 use crate::library::abi::*;
@@ -431,7 +432,8 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
             return Ok(None);
         }
         "lumo_key" => key_pragma(open, value.as_deref()),
-        "lumo_rekey" => passphrase::change(open, value.as_deref()),
+        "lumo_rekey" => rekey_pragma::pragma(open, value.as_deref()),
+        "lumo_change_key" => passphrase::change(open, value.as_deref()),
         "lumo_command" => command::pragma(open, value.as_deref()),
         "lumo_proof" => sharing::proof(open, value.as_deref()),
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),

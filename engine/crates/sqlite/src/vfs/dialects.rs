@@ -48,14 +48,13 @@ const PRAGMAS: [(&str, &str); 32] = [
 const PREFIXES: [&str; 3] = ["cipher_", "sqlcipher_", "sqlite3mc_"];
 
 const KEY: &str = "use PRAGMA lumo_key = '…', or lumocrypt.connect(key=…)";
-const REKEY: &str =
-    "use PRAGMA lumo_rekey = '…', or `lumocrypt key change`; for a new data key, `lumocrypt rekey`";
+const REKEY: &str = "use PRAGMA lumo_rekey = '…' or `lumocrypt rekey`; for another key to the same data key, PRAGMA lumo_change_key";
 const STATUS: &str = "use PRAGMA lumo_status";
 const KDF: &str = "the costs are an argument of lumocrypt.connect (kdf=…) and of `lumocrypt key change`";
 const NOTHING: &str = "there is nothing like it here";
 
 /// Our own pragmas, for whoever misspells one.
-const OWN: &str = "lumo_key, lumo_rekey, lumo_cipher and lumo_status";
+const OWN: &str = "lumo_key, lumo_change_key, lumo_rekey, lumo_cipher and lumo_status";
 
 /// Why the pragma `name`, in lower case, must not pass for one that did something. `None`: it is none of ours or theirs.
 pub fn refusal(name: &str) -> Option<Fault> {

@@ -7,7 +7,7 @@
 //! is read from, and [`writer`] a thread that writes to it; [`report`] turns faults into codes;
 //! [`checkpoint`] says when blocks of the main file may wait for each other; [`command`] carries out what a connection
 //! is told to do beyond SQL, [`users`] knows which connections use a file, [`header_edit`] writes what that changes in the header, [`rekey`] changes the data key, with
-//! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
+//! [`renewal`] for the blocks; [`passphrase`] is `PRAGMA lumo_change_key` and [`rekey_pragma`] is `PRAGMA lumo_rekey`, for which [`own_connection`] takes SQLite's lock; [`wal_index`] is SQLite's shared memory;
 //! [`evidence`] copies logs that a recovery is about to lose, and [`orphans`] moves those aside that have no database;
 //! [`mains`] knows the open main files and whose a log is, [`company`] the files and the statement of a connection;
 //! [`dialects`] refuses what other products' statements would seem to do; [`guest`] is what another format has to offer;
@@ -38,6 +38,7 @@ pub mod own_connection;
 pub mod passphrase;
 pub mod probe;
 pub mod rekey;
+pub mod rekey_pragma;
 pub mod renewal;
 pub mod report;
 pub mod sharing;

@@ -3,8 +3,10 @@
 //! SQLite's locks belong to its connections: which ones there are to take, and what a crash has left to recover first,
 //! is its pager's knowledge. So nothing is locked behind its back; a second connection asks for the lock as any would.
 
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
+
+use serde_json::Value;
 
 use super::host::Shim;
 use crate::library::abi::*;
@@ -19,23 +21,19 @@ use vault::registry::{self, OpenOptions};
 const BUSY_TIMEOUT: c_int = 5000;
 
 /// A connection, closed when dropped.
-struct OwnConnection {
+pub struct OwnConnection {
     shim: &'static Shim,
     connection: *mut sqlite3,
 }
 
 /// Carries out `command` in a write transaction of its own on the database at `path`, opened with `options`.
 pub fn run(shim: &'static Shim, path: &Path, options: OpenOptions, command: Command) -> Result<()> {
-    let connection = OwnConnection::open(shim, path, options)?;
-    connection.execute("BEGIN IMMEDIATE")?;
-    let handle = registry::issue_command(command)?;
-    let done = connection.execute(&format!("PRAGMA lumo_command='{handle}'"));
-    // Nothing that SQLite knows of was changed.
-    connection.execute("ROLLBACK").and(done)
+    OwnConnection::open(shim, path, options)?.command(command).map(drop)
 }
 
 impl OwnConnection {
-    fn open(shim: &'static Shim, path: &Path, options: OpenOptions) -> Result<OwnConnection> {
+    /// Opens the database at `path` through the VFS `shim`.
+    pub fn open(shim: &'static Shim, path: &Path, options: OpenOptions) -> Result<OwnConnection> {
         let uri = format!(
             "file:{}?vfs={}&mode=rw&cache=private&lumo_handle={}",
             encoded(paths::bytes(path)),
@@ -62,21 +60,59 @@ impl OwnConnection {
         Ok(own)
     }
 
-    fn execute(&self, sql: &str) -> Result<()> {
+    /// Carries out `command` in a write transaction of its own, and returns its answer.
+    pub fn command(&self, command: Command) -> Result<Value> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let handle = registry::issue_command(command)?;
+        let done = self.query(&format!("PRAGMA lumo_command='{handle}'"));
+        // Nothing that SQLite knows of was changed.
+        self.execute("ROLLBACK")?;
+        serde_json::from_str(&done?)
+            .map_err(|_| Fault::new(FaultClass::Internal, "the answer to a command is no JSON"))
+    }
+
+    /// Carries out a statement.
+    pub fn execute(&self, sql: &str) -> Result<()> {
+        self.query(sql).map(drop)
+    }
+
+    /// The first column of a statement's last row; empty if there is none.
+    fn query(&self, sql: &str) -> Result<String> {
         let sql =
             CString::new(sql).map_err(|_| Fault::new(FaultClass::Internal, "an SQL text with a NUL byte"))?;
         locks::calls_out();
-        // SAFETY: an open connection and a string; no callback, no message wanted.
+        let mut found = String::new();
+        // SAFETY: an open connection, a string, and a callback with the argument that it expects; no message wanted.
         check(unsafe {
             (self.shim.host().api.exec)(
                 self.connection,
                 sql.as_ptr(),
-                None,
-                std::ptr::null_mut(),
+                Some(keep_first),
+                std::ptr::from_mut(&mut found).cast(),
                 std::ptr::null_mut(),
             )
-        })
+        })?;
+        Ok(found)
     }
+}
+
+/// Keeps a row's first column.
+///
+/// # Safety
+/// As `sqlite3_exec` calls it, with a `String` as `argument`.
+unsafe extern "C" fn keep_first(
+    argument: *mut c_void,
+    columns: c_int,
+    values: *mut *mut c_char,
+    _names: *mut *mut c_char,
+) -> c_int {
+    // SAFETY: SQLite's array has as many values as there are columns, and each is null or a string.
+    unsafe {
+        if columns > 0 && !(*values).is_null() {
+            *argument.cast::<String>() = CStr::from_ptr(*values).to_string_lossy().into_owned();
+        }
+    }
+    SQLITE_OK
 }
 
 impl Drop for OwnConnection {

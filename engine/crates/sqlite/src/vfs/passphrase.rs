@@ -1,4 +1,4 @@
-//! `PRAGMA lumo_rekey`: another key for the keyslot that the connection was opened with.
+//! `PRAGMA lumo_change_key`: another key for the keyslot that the connection was opened with.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::library::abi::SQLITE_READONLY;
 use crypto::kdf::Argon2Cost;
 use ground::error::{Fault, FaultClass, Result};
 use vault::commands::{Command, NewSlot};
-use vault::format::keyslot::KeyslotKind;
+use vault::format::keyslot::{Keyslot, KeyslotKind};
 use vault::format::superblock::Superblock;
-use vault::limits::check_floor;
+use vault::limits::{KdfLimits, check_floor};
 use vault::material::Key;
 use vault::unlock::slot_of;
 
@@ -23,7 +23,7 @@ use vault::unlock::slot_of;
 /// SQLite may run a pragma twice, and runs it under EXPLAIN: if the new key is in its place already, nothing is written.
 pub fn change(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
     let Some(text) = text else {
-        return Err(invalid("PRAGMA lumo_rekey needs the new key: PRAGMA lumo_rekey = '…'"));
+        return Err(invalid("PRAGMA lumo_change_key needs the new key: PRAGMA lumo_change_key = '…'"));
     };
     let new = Arc::new(Key::parse(text)?);
     // The data key may have been changed since the connection last looked.
@@ -69,13 +69,7 @@ fn command_for(database: &Database, superblock: &Superblock, new: &Arc<Key>) -> 
             "the database is only checksummed: it has no key to change",
         ));
     }
-    // What lumocrypt.unlock or LUMO_KEY know, any SQL could change.
-    let (Some(key), Origin::Caller) = (database.options.key.clone(), database.origin) else {
-        return Err(invalid(
-            "this connection has not shown a key of its own, and only one that was shown is changed: show it with \
-             PRAGMA lumo_key first, or use `lumocrypt key change`",
-        ));
-    };
+    let key = shown_key(database)?;
     let limits = &database.options.limits;
     let Some(index) = slot_of(superblock, &key, limits)? else {
         // Perhaps it was this very change that took the key's place, by another connection.
@@ -98,13 +92,29 @@ fn command_for(database: &Database, superblock: &Superblock, new: &Arc<Key>) -> 
              use `lumocrypt key add` and `lumocrypt key remove`",
         ));
     }
-    // As dear as it was, unless it was made by somebody with other limits.
-    let usable =
-        |cost: &Argon2Cost| check_floor(cost).is_ok() && limits.check_new([cost].into_iter()).is_ok();
-    let cost = slot.cost.filter(usable).unwrap_or(Argon2Cost::INTERACTIVE);
+    let cost = cost_after(slot, limits);
     Ok(Some(Command::ChangeSlot { key, new: NewSlot::new(Arc::clone(new), cost, None)? }))
 }
 
-fn invalid(message: &str) -> Fault {
+/// The key that the connection has shown. What lumocrypt.unlock or LUMO_KEY know, any SQL could change.
+pub(super) fn shown_key(database: &Database) -> Result<Arc<Key>> {
+    match (&database.options.key, database.origin) {
+        (Some(key), Origin::Caller) => Ok(Arc::clone(key)),
+        _ => Err(invalid(
+            "this connection has not shown a key of its own, and only one that was shown is changed: show it with \
+             PRAGMA lumo_key first, or use `lumocrypt key change` or `lumocrypt rekey`",
+        )),
+    }
+}
+
+/// What a passphrase costs that takes the place of another: as much as that, unless it was made by somebody with other
+/// limits.
+pub(super) fn cost_after(slot: &Keyslot, limits: &KdfLimits) -> Argon2Cost {
+    let usable =
+        |cost: &Argon2Cost| check_floor(cost).is_ok() && limits.check_new([cost].into_iter()).is_ok();
+    slot.cost.filter(usable).unwrap_or(Argon2Cost::INTERACTIVE)
+}
+
+pub(super) fn invalid(message: &str) -> Fault {
     Fault::new(FaultClass::InvalidArgument, message)
 }

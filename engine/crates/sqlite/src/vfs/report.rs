@@ -50,7 +50,12 @@ pub fn report(api: &Api, path: &Path, fault: Fault) -> c_int {
 /// What hosts without our Python package learn of a fault beyond its code: where first, then what, and what to do.
 fn log_message(fault: &Fault) -> String {
     let kind = fault.kind.map(|kind| kind.name().to_owned());
-    let page = fault.page.map(|page| format!("page {page}"));
+    let unit = match fault.kind.map(|kind| kind.name()) {
+        Some("wal") => "frame",
+        Some("journal" | "temp-journal" | "sub-journal") => "extent",
+        _ => "block",
+    };
+    let page = fault.page.map(|page| format!("{unit} {page}"));
     let place: Vec<String> =
         [fault.path.as_deref().map(paths::shown), kind, page].into_iter().flatten().collect();
     if place.is_empty() { fault.message.clone() } else { format!("{}: {}", place.join(" "), fault.message) }

@@ -206,6 +206,7 @@ fn api() -> Api {
         open_v2,
         busy_timeout: busy,
         exec,
+        get_autocommit: no_connection,
         close: no_connection,
         next_stmt: next,
         stmt_busy: is_busy,

@@ -52,8 +52,8 @@ pub fn parse_with<'a>(
         return Err(Fault::new(
             FaultClass::HeaderDamaged,
             format!(
-                "The file ends after {} of the {HEADER_LEN} bytes of its header; restore the file or its header \
-                 from a backup.",
+                "the file ends after {} of the {HEADER_LEN} bytes of its header; restore the file or its header \
+                 from a backup",
                 region.len()
             ),
         ));
@@ -68,7 +68,7 @@ pub fn parse_with<'a>(
     let header = Header { warnings: warnings(&raw), raw, a, b };
     header.refuse_unsupported()?;
     if header.newest().is_none() {
-        return Err(damaged("Both copies of the header's superblock are damaged"));
+        return Err(damaged("both copies of the header's superblock are damaged"));
     }
     Ok(header)
 }
@@ -105,7 +105,7 @@ pub fn emptied(suffix: &str) -> Fault {
 
 /// The fault for a header that cannot be used, with what to do about it.
 pub fn damaged(what: &str) -> Fault {
-    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup."))
+    Fault::new(FaultClass::HeaderDamaged, format!("{what}; restore the file from a backup"))
 }
 
 /// The fault for the header of another database than the one that was unlocked.
@@ -173,7 +173,7 @@ impl Header {
                     return Err(Fault::new(
                         FaultClass::UnsupportedFormat,
                         format!(
-                            "The database uses {reason}, which this version of lumocrypt does not read; {remedy}."
+                            "the database uses {reason}, which this version of lumocrypt does not read; {remedy}"
                         ),
                     ));
                 }

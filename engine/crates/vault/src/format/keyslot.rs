@@ -184,7 +184,7 @@ pub fn check_label(label: &str) -> Result<()> {
     if label.len() > LABEL_MAX || label.chars().any(char::is_control) {
         return Err(Fault::new(
             FaultClass::InvalidArgument,
-            format!("A keyslot label has at most {LABEL_MAX} bytes of UTF-8 and no control characters."),
+            format!("a keyslot label has at most {LABEL_MAX} bytes of UTF-8 and no control characters"),
         ));
     }
     Ok(())
