@@ -1,4 +1,4 @@
-"""Ciphers, key derivation and the sealed block (docs/reference/format.md, section 1), from independent libraries."""
+"""Ciphers, key derivation, the sealed block (docs/reference/format.md, section 1), from independent libraries."""
 
 from __future__ import annotations
 
