@@ -1,4 +1,4 @@
-"""Every block of code in README.md and the guide is run, in order, in an empty folder."""
+"""Every block of code in README.md and the pages of docs/ is run, in order, in an empty folder."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ import pytest
 from support import document
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+DOCUMENTS = [
+    path
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if any(document.blocks(path.read_text()))
+]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_its_code_runs(path: Path, tmp_path: Path) -> None:
     blocks = list(document.blocks(path.read_text()))
     languages = {block.language for block in blocks} - {"setup"}
@@ -38,6 +42,7 @@ def test_most_of_it_is_run() -> None:
     blocks = [block for path in DOCUMENTS for block in document.blocks(path.read_text())]
     code = [block for block in blocks if block.language in document.RUN]
     left_out = [block for block in code if block.reason is not None]
+    assert {ROOT / "README.md", *(ROOT / "docs" / "guide").glob("[!i]*.md")} <= set(DOCUMENTS)
     assert len(code) > 40
     assert len(left_out) < len(code) / 5
     # A reason, and not a word.
