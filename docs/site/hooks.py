@@ -1,7 +1,7 @@
 """Brings the documents at the root of the repository into the site, and links to them into order.
 
-On the site they are pages next to index.md. Links in the sources are those of the repository, so that they work where
-the files are read as they are.
+On the site they are pages next to index.md. Links in the sources are those of the repository, so that they
+work where the files are read as they are.
 """
 
 from __future__ import annotations
