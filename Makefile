@@ -68,7 +68,7 @@ faults: $(VENV)/.package
 threads: $(VENV)/.package
 	PYTHONPATH=tests $(BIN)/python -m threads --checked --seconds $(SECONDS)
 
-# SQLite's own tests with every new database encrypted, each file beside its run in clear: about an hour. Fetches SQLite's
+# SQLite's own tests with every new database encrypted, each file compared with its run in clear: about an hour. Fetches SQLite's
 # source from Debian and builds it in .sqlite; needs apt, as root where something is missing, and a C compiler.
 sqlite-suite: $(VENV)/.package .sqlite/.made
 	PYTHONPATH=tests $(BIN)/python -m sqlite_suite .sqlite --processes $(CORES)

@@ -168,7 +168,8 @@ def _conditions(results: Results, kind: str, place: str) -> str:
 
 def _opening(results: Results, place: str) -> str:
     text = "Microseconds above plaintext on the same library; `first` is the first in its process.\n\n"
-    return text + table.cases(results.of("opening", place), "µs", 0)
+    cases = table.cases(results.of("opening", place), "µs", 0)
+    return text + cases.replace("beside another", "another one open")
 
 
 def _scaling(results: Results, place: str) -> str:
