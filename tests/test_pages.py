@@ -70,11 +70,24 @@ def test_decisions_are_numbered_and_listed() -> None:
         assert path.read_text().startswith(f"# {number}. {title}\n\n")
 
 
+def test_files_that_the_map_and_the_decisions_name_exist() -> None:
+    folders = (ROOT / "engine", ROOT / "python")
+    there = [
+        path.as_posix() for folder in folders for end in ("rs", "py") for path in folder.rglob(f"*.{end}")
+    ]
+    pages = [ROOT / "ARCHITECTURE.md", *(DOCS / "decisions").glob("*.md")]
+    named = {name for page in pages for name in re.findall(r"`((?:\w+/)*\w+\.(?:rs|py))`", page.read_text())}
+    assert len(named) > 25
+    assert {name for name in named if not any(path.endswith(f"/{name}") for path in there)} == set()
+
+
 def commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
         if isinstance(command, click.Group):
             yield from commands(command, f"{prefix}{name} ")
-        else:
+        elif command is not None:
             yield prefix + name, command
 
 
