@@ -205,7 +205,7 @@ impl Stats {
         }
     }
 
-    /// All counters as JSON (docs/c-abi.md).
+    /// All counters as JSON (docs/reference/c-abi.md).
     pub fn to_json(&self) -> String {
         let files = self.files();
         let sum = |direction: &str| -> u64 {

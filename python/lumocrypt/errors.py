@@ -50,7 +50,7 @@ _CODE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failure as the engine recorded it (docs/c-abi.md, "Failure record")."""
+    """One failure as the engine recorded it (docs/reference/c-abi.md, "Failure record")."""
 
     status: int
     message: str
@@ -200,7 +200,7 @@ class InUseError(CryptError, sqlite3.OperationalError):
     _default_code = SQLITE_BUSY
 
 
-#: The engine's failure classes (docs/c-abi.md) that have an exception class of their own.
+#: The engine's failure classes (docs/reference/c-abi.md) that have an exception class of their own.
 CLASSES: dict[int, type[CryptError]] = {
     1: KeyRequiredError,
     2: WrongKeyError,

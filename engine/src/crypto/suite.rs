@@ -11,7 +11,7 @@ use super::xaes::XAes256Gcm;
 use super::xchacha::XChaCha20Poly1305;
 use crate::error::{Fault, FaultClass, Result};
 
-/// Length of the associated data of every block (`docs/format.md`, section 1).
+/// Length of the associated data of every block (`docs/reference/format.md`, section 1).
 pub const AAD_LEN: usize = 64;
 /// Where the associated data holds the kind of file and the block index.
 const AAD_KIND: std::ops::Range<usize> = 32..36;

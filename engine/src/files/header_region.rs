@@ -1,4 +1,4 @@
-//! Writing to the header region of a database, in the order that a crash survives (`docs/format.md`, section 2.1).
+//! Writing to the header region of a database, in the order that a crash survives (`docs/reference/format.md`, 2.1).
 
 use super::storage::{SYNC_NORMAL, Storage};
 use crate::error::Result;

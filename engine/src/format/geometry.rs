@@ -1,6 +1,6 @@
 //! Where a block of the logical file lies in the physical one. Pure arithmetic.
 
-/// Length of the header region in front of the slots (`docs/format.md`, section 2).
+/// Length of the header region in front of the slots (`docs/reference/format.md`, section 2).
 pub const HEADER_LEN: u64 = 65536;
 
 /// Offset of the 512 bytes that SQLite locks (`PENDING_BYTE` in SQLite's `os.h`). No slot covers them:

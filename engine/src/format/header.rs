@@ -1,4 +1,4 @@
-//! The header region: two superblock copies and two copies of each cell (`docs/format.md`, section 2).
+//! The header region: two superblock copies and two copies of each cell (`docs/reference/format.md`, section 2).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The rollback journal's preamble and the heads of its extents (`docs/format.md`, section 5).
+//! The rollback journal's preamble and the heads of its extents (`docs/reference/format.md`, section 5).
 
 use super::bytes::{array, put, u32_at};
 pub use super::preamble::LogPreamble;

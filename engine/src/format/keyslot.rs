@@ -1,4 +1,4 @@
-//! Keyslots: the data key, wrapped under one passphrase or raw key (`docs/format.md`, section 2.2).
+//! Keyslots: the data key, wrapped under one passphrase or raw key (`docs/reference/format.md`, section 2.2).
 
 mod draft;
 

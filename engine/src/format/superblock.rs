@@ -1,4 +1,4 @@
-//! The superblock: who the database is and how its data key is wrapped (`docs/format.md`, section 2.1).
+//! The superblock: who the database is and how its data key is wrapped (`docs/reference/format.md`, section 2.1).
 
 use super::bytes::{all_zero, array, put, u32_at, u64_at};
 use super::keyslot::{KEYSLOT_LEN, Keyslot};

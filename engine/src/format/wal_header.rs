@@ -1,4 +1,4 @@
-//! The WAL's header: a clear preamble, then SQLite's own header under seal (`docs/format.md`, section 4).
+//! The WAL's header: a clear preamble, then SQLite's own header under seal (`docs/reference/format.md`, section 4).
 
 use super::bytes::{array, put, u64_at};
 pub use super::preamble::LogPreamble;

@@ -11,7 +11,7 @@ use crate::error::{Fault, FaultClass, FileKind, Result};
 use crate::format::header::SQLITE_MAGIC;
 use crate::keys::cache::{self, KeyName};
 
-// The `info` strings of `docs/format.md`, section 1: one context each, so that no key serves two purposes.
+// The `info` strings of `docs/reference/format.md`, section 1: one context each, so that no key serves two purposes.
 const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
 const SUPERBLOCK_MAC: &[u8] = b"lumocrypt v1 superblock mac";
 const CELL_MAC: &[u8] = b"lumocrypt v1 wal cell mac";
