@@ -67,7 +67,7 @@ def _measure(arguments: argparse.Namespace, job: Job, subjects: Iterable[str]) -
                     )
     # One for each control, not for all that it makes void.
     for name, base in dict.fromkeys((record.name, SUBJECTS[record.subject].base) for record in void):
-        print(f"VOID: {name}, all that is beside {base}: the machine was busy; measure it again")
+        print(f"VOID: {name}, everything compared with {base}: the machine was busy; measure it again")
     return int(bool(void))
 
 

@@ -29,7 +29,7 @@ OURS = [
     lumocrypt.KdfLimitError,
     lumocrypt.WrongDatabaseError,
 ]
-# Where slot i of a file with 4096-byte blocks begins (docs/format.md).
+# Where slot i of a file with 4096-byte blocks begins (docs/reference/format.md).
 SLOT = 4096 + 40
 
 

@@ -339,7 +339,7 @@ def rekeying(session: Session) -> None:
 
 
 def header_edits(session: Session) -> None:
-    """Changes of the superblock while nobody uses the database, as docs/format.md has them."""
+    """Changes of the superblock while nobody uses the database, as docs/reference/format.md has them."""
     connection = session.connect()
     _base(session, connection, 10)
     for _ in range(3):

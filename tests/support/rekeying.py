@@ -48,7 +48,7 @@ def interrupt(path: Path, after: int = 1, **arguments: Any) -> None:
 
 
 def kept_header(content: bytes, first: int, count: int, raw_key: bytes | None) -> bytes:
-    """The header of kept slots (docs/format.md, section 6.1) of a database that begins with ``content``.
+    """The header of kept slots of a database that begins with ``content`` (docs/reference/format.md, 6.1).
 
     ``raw_key`` opens keyslot 0; None: as version 1 had it, which everybody can write.
     """

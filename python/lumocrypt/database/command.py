@@ -2,7 +2,7 @@
 
 A header may be edited only under SQLite's write lock and through the file that SQLite has open, so a
 command goes to a connection of our own. Python's ``sqlite3`` has no way to a file but SQL: the command, with
-its keys, stays in the engine, and a pragma carries a handle that is good once (docs/c-abi.md).
+its keys, stays in the engine, and a pragma carries a handle that is good once (docs/reference/c-abi.md).
 """
 
 from __future__ import annotations

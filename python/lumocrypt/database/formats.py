@@ -20,7 +20,7 @@ from ..opening.connection import handle_uri
 from ..opening.contentcheck import Open
 from .quiesce import LOCK_WAIT
 
-#: docs/format.md and docs/gosqlite.md.
+#: docs/reference/format.md and docs/reference/gosqlite.md.
 Format = Literal["lumocrypt", "gosqlite"]
 NATIVE: Literal["lumocrypt"] = "lumocrypt"
 GOSQLITE: Literal["gosqlite"] = "gosqlite"
@@ -36,7 +36,7 @@ def plain_connection(uri: str) -> sqlite3.Connection:
 class Side(ABC):
     """How one of the two files of a conversion is stored."""
 
-    #: The engine's options (docs/c-abi.md, ``lumo_convert_file``).
+    #: The engine's options (docs/reference/c-abi.md, ``lumo_convert_file``).
     options: dict[str, Any]
     #: The engine's number of the key, 0 for none.
     number = 0

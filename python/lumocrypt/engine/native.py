@@ -1,4 +1,4 @@
-"""The engine: loads the shared object and wraps its C ABI (docs/c-abi.md) in typed functions.
+"""The engine: loads the shared object and wraps its C ABI (docs/reference/c-abi.md) in typed functions.
 
 Every function here either succeeds or raises; nothing above this module sees a status or a pointer. Keys
 are passed as numbers, so that no frame of a traceback holds key material.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-#: The version of docs/c-abi.md that this package speaks.
+#: The version of docs/reference/c-abi.md that this package speaks.
 ABI_VERSION = 2
 
 #: Threads for operations on whole files; one per core if it is not set.
@@ -67,7 +67,7 @@ def _load() -> Any:
         # A statement, and no name in a string: what makes one program of many modules looks for statements.
         from .. import _lumocrypt as module  # pyright: ignore
     except (ImportError, OSError) as error:
-        frozen = "put the folder lumocrypt/_lumocrypt into the program as it is (README, Frozen programs)"
+        frozen = "put the folder lumocrypt/_lumocrypt into the program as it is (docs/guide/deployment.md)"
         version = f"Python {sys.version_info.major}.{sys.version_info.minor}, {sys.platform}"
         advice = frozen if _is_packed() else f"reinstall the package for this platform ({version})"
         raise ImportError(f"lumocrypt's native engine could not be loaded ({error}); {advice}") from error
@@ -495,7 +495,7 @@ def image_open(host: int, path: str, key: int, options: dict[str, Any]) -> tuple
 
 
 def image_page(image: Any, number: int, size: int) -> tuple[int, bytes]:
-    """Where a page, counted from 1, was found (docs/c-abi.md), and its content."""
+    """Where a page, counted from 1, was found (docs/reference/c-abi.md), and its content."""
     content, source = _ffi.new("uint8_t[]", size), _ffi.new("int *")
     _check(_lib.lumo_image_page(image, number, content, size, source))
     return source[0], _ffi.buffer(content)[:]

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from . import native
 
-#: The kinds of files, by the numbers that the format gives them (docs/format.md).
+#: The kinds of files, by the numbers that the format gives them (docs/reference/format.md).
 _KINDS = {1: "main", 2: "journal", 3: "wal", 4: "temp", 5: "temp-journal", 6: "sub-journal"}
 _SQLITE_OK = 0
 #: A read behind the end of a file: every new database begins with some.

@@ -51,7 +51,7 @@ _CODE_NAMES = {
 
 
 class Failure:
-    """One failure as the engine recorded it (docs/c-abi.md, "Failure record")."""
+    """One failure as the engine recorded it (docs/reference/c-abi.md, "Failure record")."""
 
     __slots__ = ("code", "file_kind", "message", "number", "path", "status")
 
@@ -259,7 +259,7 @@ class InUseError(CryptError, sqlite3.OperationalError):
     _default_code = SQLITE_BUSY
 
 
-#: The engine's failure classes (docs/c-abi.md) that have an exception class of their own.
+#: The engine's failure classes (docs/reference/c-abi.md) that have an exception class of their own.
 CLASSES: dict[int, type[CryptError]] = {
     1: KeyRequiredError,
     2: WrongKeyError,

@@ -1,4 +1,4 @@
-"""``derive_key``: keys of the gosqlite format (docs/gosqlite.md) from passphrases."""
+"""``derive_key``: keys of the gosqlite format (docs/reference/gosqlite.md) from passphrases."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Keyslot:
     created: datetime | None
     #: None for a key that needs no derivation.
     kdf: Argon2id | None
-    #: What a key-management service needs to unwrap the key (docs/format.md, section 2.2.1); else empty.
+    #: What a key-management service needs to unwrap the key (docs/reference/format.md, 2.2.1); else empty.
     provider: bytes = b""
 
 

@@ -202,7 +202,7 @@ class Wrapped:
     """A fresh key, and what a keyslot has to remember for it to be had again."""
 
     key: Key
-    #: The keyslot's provider data (docs/format.md, section 2.2).
+    #: The keyslot's provider data (docs/reference/format.md, section 2.2).
     provider: bytes
 
 

@@ -29,7 +29,7 @@ _EXTRA = "lumocrypt[kms]"
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
 _ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/[A-Za-z0-9-]{1,128}")
 
-# Provider data (docs/format.md, section 2.2.1): mark, UUID, key id, lengths of ARN and ciphertext.
+# Provider data (docs/reference/format.md, section 2.2.1): mark, UUID, key id, lengths of ARN and ciphertext.
 _MARK = b"aws1"
 _HEAD = struct.Struct("<4s16s16sHH")
 #: The room that a keyslot has for provider data, in bytes.

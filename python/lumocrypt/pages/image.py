@@ -11,7 +11,7 @@ from ..engine.registration import stdlib_host
 #: Where SQLite's lock bytes are; the page that holds them is never used (https://sqlite.org/fileformat2.html).
 _LOCK_BYTES = 1 << 30
 
-# Where a page was found (docs/c-abi.md).
+# Where a page was found (docs/reference/c-abi.md).
 _UNREADABLE, _WAL, _JOURNAL = 0, 2, 3
 
 

@@ -40,7 +40,7 @@ _INTERNAL = "sqlite_"
 _UNREADABLE = 0xFF
 # Pages between two calls of a progress function.
 _STEP = 256
-# Where a header has the database's UUID (docs/format.md, section 2.1).
+# Where a header has the database's UUID (docs/reference/format.md, section 2.1).
 _UUID_AT, _UUID_LEN = 32, 16
 
 

@@ -1,4 +1,4 @@
-//! Keys, handles and unlocked paths, as `docs/c-abi.md` describes them.
+//! Keys, handles and unlocked paths, as `docs/reference/c-abi.md` describes them.
 
 use std::ffi::{c_char, c_int};
 use std::panic::catch_unwind;

@@ -1,4 +1,4 @@
-//! The C ABI (docs/c-abi.md): what the Python package calls, and SQLite's entry point.
+//! The C ABI (docs/reference/c-abi.md): what the Python package calls, and SQLite's entry point.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,7 +1,7 @@
 //! Suites, key derivation, nonces and secret memory: everything cryptographic, and nothing of SQLite.
 //!
 //! Primitives come from crates (`aegis`, `aws-lc-rs`, `chacha20`, `aes`, `argon2`, `xxhash-rust`);
-//! this module only composes them the way `docs/format.md` says, and proves the compositions with their
+//! this module only composes them the way `docs/reference/format.md` says, and proves the compositions with their
 //! published vectors. Unsafe code is confined to `locked` and `nonce::pool`, which talk to the
 //! operating system about memory, `libaegis` and `poly1305`, which call C, and `nh`, which uses AVX2.
 

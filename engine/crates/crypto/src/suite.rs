@@ -3,7 +3,7 @@
 use crate::primitives::length_preserving::LengthPreserving;
 use ground::error::{Fault, FaultClass, Result};
 
-/// Length of the associated data of every block (`docs/format.md`, section 1).
+/// Length of the associated data of every block (`docs/reference/format.md`, section 1).
 pub const AAD_LEN: usize = 64;
 /// Where the associated data holds the kind of file and the block index.
 const AAD_KIND: std::ops::Range<usize> = 32..36;

@@ -1,5 +1,5 @@
-//! Files of the gosqlite format (docs/gosqlite.md): no header, nothing stored beside the content, every file a run of
-//! blocks under a length-preserving cipher, whose tweak is the kind of file and the block's number.
+//! Files of the gosqlite format (docs/reference/gosqlite.md): no header, nothing stored beside the content, every file
+//! a run of blocks under a length-preserving cipher, whose tweak is the kind of file and the block's number.
 //!
 //! Nothing here can notice that a block was changed. What can be noticed is what SQLite itself writes: the header of a
 //! database ([`header`], [`main_blocks`]), the beginning of a log ([`log`]) and the checksum of a WAL frame ([`frames`]).

@@ -63,7 +63,7 @@ impl FileKind {
     }
 }
 
-/// The class of a failure. The numbers are part of the C ABI (`docs/c-abi.md`).
+/// The class of a failure. The numbers are part of the C ABI (`docs/reference/c-abi.md`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum FaultClass {

@@ -58,7 +58,7 @@ fn replace(fault: Option<Fault>) -> Option<Fault> {
         .flatten()
 }
 
-/// The record as JSON (docs/c-abi.md).
+/// The record as JSON (docs/reference/c-abi.md).
 pub fn to_json(fault: &Fault) -> String {
     to_json_with(fault, None)
 }

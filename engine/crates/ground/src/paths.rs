@@ -33,7 +33,7 @@ pub fn beside(path: &Path, suffix: &str) -> PathBuf {
 const NAME_MAX: usize = 255;
 
 /// The file of ours beside `path` that ends in `suffix`, which SQLite's own limit on names leaves no room for. Where the
-/// name would be too long its end gives way to a digest of it (`docs/format.md`, section 3).
+/// name would be too long its end gives way to a digest of it (`docs/reference/format.md`, section 3).
 pub fn ours_beside(path: &Path, suffix: &str) -> PathBuf {
     let name = path.file_name().map_or(&[][..], OsStr::as_bytes);
     if name.len() + suffix.len() <= NAME_MAX {

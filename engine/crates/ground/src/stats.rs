@@ -199,7 +199,7 @@ impl Stats {
         }
     }
 
-    /// All counters, and how often the KDF has run, as JSON (docs/c-abi.md).
+    /// All counters, and how often the KDF has run, as JSON (docs/reference/c-abi.md).
     pub fn to_json(&self, kdf_runs: u64) -> String {
         let files = self.files();
         let sum = |direction: &str| -> u64 {

@@ -255,7 +255,7 @@ impl Image {
         self.page_size
     }
 
-    /// The description of docs/c-abi.md.
+    /// The description of docs/reference/c-abi.md.
     pub fn describe(&self) -> Value {
         json!({
             "page_size": self.page_size,

@@ -21,7 +21,7 @@ pub fn copy_state(copy: &CopyState, newest: u64) -> &'static str {
     }
 }
 
-/// The description of docs/c-abi.md.
+/// The description of docs/reference/c-abi.md.
 pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
     let size = file.size()?;
     if size == 0 {

@@ -404,7 +404,7 @@ fn newest_header(storage: &mut dyn Storage, keys: &FileKeys) -> Result<Option<(W
     Ok(newest)
 }
 
-/// docs/format.md, section 4: which WAL belongs to the database.
+/// docs/reference/format.md, section 4: which WAL belongs to the database.
 fn counts(header: &WalHeader, cell: Option<Cell>, notes: &mut Notes) -> bool {
     let Some(cell) = cell else {
         notes.done.push(

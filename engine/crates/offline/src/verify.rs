@@ -65,7 +65,7 @@ pub struct Files<'a> {
     pub exists: &'a dyn Fn(&Path) -> bool,
 }
 
-/// Verifies the header, every slot and the logs. The result is the JSON of docs/c-abi.md.
+/// Verifies the header, every slot and the logs. The result is the JSON of docs/reference/c-abi.md.
 pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter: &Meter) -> Result<Value> {
     let file = Unlocked::open(files.main, options, path)?;
     let mut findings = Findings::default();

@@ -21,7 +21,7 @@ const SQLITE_HEADER_LEN: usize = 100;
 /// What is named where no block size fits.
 const USUAL_BLOCK_SIZE: u32 = 4096;
 
-/// A cipher of the gosqlite format (docs/gosqlite.md), with its key.
+/// A cipher of the gosqlite format (docs/reference/gosqlite.md), with its key.
 #[derive(Clone)]
 pub struct Gosqlite {
     /// Which.
@@ -36,9 +36,9 @@ pub struct Gosqlite {
 pub enum Format {
     /// As SQLite writes it.
     Plain,
-    /// docs/format.md.
+    /// docs/reference/format.md.
     Native(OpenOptions),
-    /// docs/gosqlite.md.
+    /// docs/reference/gosqlite.md.
     Gosqlite(Gosqlite),
 }
 

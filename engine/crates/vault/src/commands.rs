@@ -1,4 +1,4 @@
-//! What a connection can be told to do with its own main file, beyond SQL: the commands of `docs/c-abi.md`.
+//! What a connection can be told to do with its own main file, beyond SQL: the commands of `docs/reference/c-abi.md`.
 //!
 //! A command holds keys, so it is kept here and named by a single-use handle ([`super::registry::issue_command`]), which
 //! is all that a pragma's text shows.

@@ -12,7 +12,7 @@ use crypto::suite::{AAD_LEN, Suite, SuiteId, Unauthentic};
 use crypto::suites::{instantiate, instantiate_random};
 use ground::error::{Fault, FaultClass, FileKind, Result};
 
-// The `info` strings of `docs/format.md`, section 1: one context each, so that no key serves two purposes.
+// The `info` strings of `docs/reference/format.md`, section 1: one context each, so that no key serves two purposes.
 const BLOCK_KEY: &[u8] = b"lumocrypt v1 block key";
 const SUPERBLOCK_MAC: &[u8] = b"lumocrypt v1 superblock mac";
 const CELL_MAC: &[u8] = b"lumocrypt v1 wal cell mac";

@@ -234,7 +234,7 @@ mod tests {
     fn hazard_16_what_a_header_may_ask_for_unasked_is_seconds_and_a_gibibyte() {
         let limits = KdfLimits::default();
         assert!(limits.m_kib <= Argon2Cost::SENSITIVE.m_kib);
-        // A profile's time is in docs/keys.md: 1.8 s for three passes over 1 GiB on two cores.
+        // A profile's time is in docs/guide/keys.md: 1.8 s for three passes over 1 GiB on two cores.
         assert!(limits.work_kib <= 8 << 20);
         // Passes over next to no memory cost rounds of threads, which work does not count.
         assert!(limits.t <= 64);

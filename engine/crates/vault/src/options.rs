@@ -1,4 +1,4 @@
-//! How a database is to be opened or made: the options of `docs/c-abi.md`.
+//! How a database is to be opened or made: the options of `docs/reference/c-abi.md`.
 
 use std::sync::Arc;
 

@@ -171,7 +171,7 @@ fn renew_slots(
                         Draft::for_service(key, provider, &slot.label)?
                     }
                     // What the service unwraps stays what it was, and so does what it is shown: its encryption context
-                    // is in the provider data (docs/format.md, section 2.2.1).
+                    // is in the provider data (docs/reference/format.md, section 2.2.1).
                     _ if slot.kind == KeyslotKind::Kms && slot.accepts(key) && opens(key)? => {
                         Draft::for_service(key, &slot.provider, &slot.label)?
                     }

@@ -29,7 +29,7 @@ fn suite_under(id: SuiteId, key: u8) -> Arc<dyn Suite> {
     }
 }
 
-/// AAD laid out as in `docs/format.md`, section 1.
+/// AAD laid out as in `docs/reference/format.md`, section 1.
 fn aad(kind: u32, index: u64, context: u8) -> [u8; AAD_LEN] {
     let mut aad = [0; AAD_LEN];
     aad[..16].fill(0x55);
@@ -219,7 +219,7 @@ fn hazard_11_without_randomness_nothing_is_sealed() {
     }
 }
 
-/// The layout of `docs/format.md`: the stored nonce and the block index make the nonce of AEGIS.
+/// The layout of `docs/reference/format.md`: the stored nonce and the block index make the nonce of AEGIS.
 #[test]
 fn the_sealed_layout_is_that_of_the_format() {
     let aad = aad(3, 0x0102_0304_0506_0708, 9);

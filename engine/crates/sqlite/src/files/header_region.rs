@@ -1,4 +1,4 @@
-//! Writing to the header region of a database, in the order that a crash survives (`docs/format.md`, section 2.1).
+//! Writing to the header region of a database, in the order that a crash survives (`docs/reference/format.md`, 2.1).
 
 use crate::format::header::COPY_B_OFFSET;
 use crate::format::header::HEADER_LEN;

@@ -512,7 +512,7 @@ impl JournalFile {
             self.sealer.seal_parts(index, &id, [&head, data], &mut image[body..], &mut self.data)?;
         }
         if !sabotage::is(Sabotage::JournalTrailer) {
-            // Other connections look for the super-journal's name at the physical end (docs/format.md).
+            // Other connections look for the super-journal's name at the physical end (docs/reference/format.md).
             image.extend_from_slice(trailer);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The blocks that a change of the data key is writing: `<database>-lumo-rekey` (`docs/format.md`, section 6).
+//! The blocks that a change of the data key is writing: `<database>-lumo-rekey` (`docs/reference/format.md`, 6).
 //!
 //! A block that a crash tears while it is sealed anew opens under neither key. It therefore lies here, durably, before
 //! it is written in its place. What authenticates there with the new data key may be newer, and is never replaced by what is

@@ -1,4 +1,4 @@
-//! The rollback journal's preamble and the heads of its extents (`docs/format.md`, section 5).
+//! The rollback journal's preamble and the heads of its extents (`docs/reference/format.md`, section 5).
 
 pub use super::preamble::LogPreamble;
 use super::preamble::{PREAMBLE_LEN, Preamble};

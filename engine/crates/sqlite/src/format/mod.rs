@@ -1,4 +1,4 @@
-//! Bytes on disk: where everything lies and how it is written (`docs/format.md`).
+//! Bytes on disk: where everything lies and how it is written (`docs/reference/format.md`).
 //!
 //! Nothing in here knows SQLite's interface or touches a file; callers hand over bytes.
 

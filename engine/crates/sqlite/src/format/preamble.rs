@@ -1,4 +1,4 @@
-//! The clear, checksummed preamble that logs start with (`docs/format.md`, sections 3 to 5): enough to tell
+//! The clear, checksummed preamble that logs start with (`docs/reference/format.md`, sections 3 to 5): enough to tell
 //! a log of this database from a plaintext one, a foreign one, one under another key, and a torn one.
 
 use crypto::kdf::sha256;

@@ -1,4 +1,4 @@
-//! What the blocks that a change of the data key is writing are headed by (`docs/format.md`, section 6.1).
+//! What the blocks that a change of the data key is writing are headed by (`docs/reference/format.md`, section 6.1).
 
 pub use super::preamble::LogPreamble;
 use super::preamble::{PREAMBLE_LEN, Preamble};

@@ -1,4 +1,4 @@
-//! The WAL's header: a clear preamble, then SQLite's own header under seal (`docs/format.md`, section 4).
+//! The WAL's header: a clear preamble, then SQLite's own header under seal (`docs/reference/format.md`, section 4).
 
 pub use super::preamble::LogPreamble;
 use super::preamble::{PREAMBLE_LEN, Preamble};

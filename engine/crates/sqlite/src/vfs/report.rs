@@ -11,7 +11,7 @@ use ground::failure;
 use ground::paths;
 use ground::stats::STATS;
 
-/// The code that a class travels as (docs/c-abi.md).
+/// The code that a class travels as (docs/reference/c-abi.md).
 fn code_of(fault: &Fault) -> c_int {
     match fault.class {
         FaultClass::KeyRequired | FaultClass::WrongKey | FaultClass::KdfLimit => SQLITE_AUTH,

@@ -1,4 +1,4 @@
-//! WAL cells: which log belongs to the database (`docs/format.md`, section 2.3).
+//! WAL cells: which log belongs to the database (`docs/reference/format.md`, section 2.3).
 
 use crate::format::mac::Mac;
 use crypto::kdf::equal;

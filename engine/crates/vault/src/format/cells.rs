@@ -1,4 +1,4 @@
-//! The cells of a header region, each in two copies: which copy counts (`docs/format.md`, section 2.3).
+//! The cells of a header region, each in two copies: which copy counts (`docs/reference/format.md`, section 2.3).
 
 use super::cell::{CELL_A_OFFSET, CELL_LEN, CELL_USED, COPY_B_BEHIND, Cell, PAIR_LEN, choose};
 use super::length::{LENGTH_A_OFFSET, Length};

@@ -1,4 +1,4 @@
-//! The header region: two superblock copies and two copies of each cell (`docs/format.md`, section 2).
+//! The header region: two superblock copies and two copies of each cell (`docs/reference/format.md`, section 2).
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use super::superblock::{MAGIC, SUPERBLOCK_LEN, Superblock, VERSION};
 use ground::bytes::{all_zero, put};
 use ground::error::{Fault, FaultClass, FileKind, Result};
 
-/// Length of the header region in front of the slots (`docs/format.md`, section 2).
+/// Length of the header region in front of the slots (`docs/reference/format.md`, section 2).
 pub const HEADER_LEN: u64 = 65536;
 /// Where superblock copy B is; copy A is at 0.
 pub const COPY_B_OFFSET: u64 = SUPERBLOCK_LEN as u64;

@@ -1,4 +1,4 @@
-//! Keyslots: the data key, wrapped under one passphrase or raw key (`docs/format.md`, section 2.2).
+//! Keyslots: the data key, wrapped under one passphrase or raw key (`docs/reference/format.md`, section 2.2).
 
 use crypto::kdf::Argon2Cost;
 use ground::bytes::{all_zero, array, put, u32_at, u64_at};

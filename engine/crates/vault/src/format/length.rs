@@ -1,4 +1,4 @@
-//! The length cell: how long the database is, as far as that is known to be durable (`docs/format.md`, section 2.3).
+//! The length cell: how long the database is, as far as that is known to be durable (`docs/reference/format.md`, 2.3).
 //!
 //! A WAL cell is written by whoever writes to the log, a length cell by whoever writes to the main file. In WAL mode those
 //! are two, at the same time, so each has a cell of its own.

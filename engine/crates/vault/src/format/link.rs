@@ -1,4 +1,4 @@
-//! The link between two data keys while one takes the place of the other (`docs/format.md`, section 2.4).
+//! The link between two data keys while one takes the place of the other (`docs/reference/format.md`, section 2.4).
 
 use crypto::suite::SuiteId;
 use ground::bytes::{array, put, u32_at};

@@ -1,4 +1,4 @@
-//! The header's bytes: where everything lies and how it is written (`docs/format.md`, section 2).
+//! The header's bytes: where everything lies and how it is written (`docs/reference/format.md`, section 2).
 //!
 //! Bytes and MACs, and nothing else: nothing here has a key, derives one or draws one.
 

@@ -1,4 +1,4 @@
-//! The superblock: who the database is and how its data key is wrapped (`docs/format.md`, section 2.1).
+//! The superblock: who the database is and how its data key is wrapped (`docs/reference/format.md`, section 2.1).
 
 use super::keyslot::{KEYSLOT_LEN, Keyslot};
 use crate::format::link::{LINK_LEN, Link};
