@@ -1,22 +1,19 @@
 //! Operations on whole files.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::path::Path;
 use std::rc::Rc;
 
 use serde_json::json;
 
-use super::input::{InputFile, new_file};
+use super::input::{InputFile, beside, new_file, open};
 use super::work::begin;
 use super::{call, file_name, give, text};
 use ground::bytes::hex;
 use ground::error::{Fault, FaultClass, Result};
-use ground::paths;
 use offline::convert::{self, Converted};
 use offline::inspect;
 use offline::progress::Meter;
 use offline::verify::{self, Files};
-use sqlite::vfs::host::{self, OwnFile};
 use storage::Storage;
 use vault::registry::{self, OpenOptions};
 
@@ -140,19 +137,6 @@ pub unsafe extern "C" fn lumo_verify_file(
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
     })
-}
-
-pub(super) fn open(host: u32, path: &Path) -> Result<OwnFile> {
-    OwnFile::open(host::host(host)?, path)?
-        .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
-}
-
-/// The log of a database, if it is there and has content.
-pub(super) fn beside(host: u32, path: &Path, suffix: &str) -> Result<Option<OwnFile>> {
-    let Some(mut file) = OwnFile::open(host::host(host)?, &paths::beside(path, suffix))? else {
-        return Ok(None);
-    };
-    Ok(if file.base.size()? > 0 { Some(file) } else { None })
 }
 
 /// # Safety

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::log::{self, Beginning};
+use crate::marks::settled;
 use crate::units::{Index, Units};
 use crate::{
     BLOCK_SIZES, GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size,
+    page_size,
 };
 use crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use ground::error::{Fault, FaultClass, FileKind, Result};
@@ -16,13 +18,15 @@ use ground::locks::{Guard, Lasting, Rank};
 use ground::memory;
 use ground::paths;
 use ground::stats::{STATS, Stats};
+use sqlite::facts;
 use sqlite::library::abi::*;
 use sqlite::vfs::base::BaseFile;
 use sqlite::vfs::evidence;
 use sqlite::vfs::file::{Content, OpenFile};
 use sqlite::vfs::guest::{Guest, Opener};
-use sqlite::vfs::host::{Host, OwnFile, Shim};
-use sqlite::vfs::observe::Recorder;
+use sqlite::vfs::host::{Host, Shim};
+use sqlite::vfs::own_file::OwnFile;
+use sqlite::vfs::recorder::Recorder;
 use sqlite::vfs::shim::database_of;
 use storage::Storage;
 
@@ -31,7 +35,7 @@ const NAME: &str = "lumocrypt-go-";
 /// In place of the number of open files: the VFS is closed.
 const CLOSED: usize = usize::MAX;
 /// SQLite's `sqlite3_open` reads this much from the beginning, without a lock, to guess the page size.
-const HEADER_PROBE: usize = 100;
+const HEADER_PROBE: usize = facts::HEADER_LEN;
 
 /// How a VFS of this format is made.
 pub struct Options {
@@ -294,7 +298,7 @@ impl GosqliteContent {
         let kind = self.kind();
         let Some((units, file, index)) = self.units() else { return Ok(()) };
         let unknown = Fault::new(FaultClass::WrongKey, "");
-        let beginning = log::settled(|| match units.look(file, base, index)? {
+        let beginning = settled(|| match units.look(file, base, index)? {
             Beginning::Unknown => Err(unknown.clone()),
             known => Ok(known),
         });
@@ -388,7 +392,7 @@ impl Guest for GosqliteContent {
             return Ok(());
         }
         let mut head = memory::zeroed(size.min(header::sample_len(cipher_name) as u64) as usize)?;
-        let judged = log::settled(|| {
+        let judged = settled(|| {
             base.read(&mut head, 0)?;
             header::judge(&self.cipher, cipher_name, &head, block_size)
         });
@@ -461,7 +465,7 @@ impl Guest for GosqliteContent {
         self.judge(shim, base, path)?;
         if offset == 0
             && let Role::Main(judgement) = &self.role
-            && let Some(page_size) = header::page_size(data)
+            && let Some(page_size) = page_size(data)
             && page_size != self.file.block_size()
             && judgement.page_size != Some(page_size)
             && !judgement.is_excused

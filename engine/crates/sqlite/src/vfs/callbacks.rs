@@ -6,7 +6,7 @@ use super::base::BaseFile;
 use super::control;
 use super::file::{OpenFile, ShimFile};
 use super::mains;
-use super::observe::Operation;
+use super::recorder::Operation;
 use super::report::guard;
 use super::users::{self, Users};
 use super::wal_index::WalIndex;

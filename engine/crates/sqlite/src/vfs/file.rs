@@ -13,17 +13,17 @@ use super::evidence;
 use super::guest::Guest;
 use super::host::Shim;
 use super::mains;
-use super::observe::tally_of;
 use super::orphans;
 use super::users::Users;
 use super::wal_index::WalIndex;
+use crate::facts;
 use crate::files::journal::JournalFile;
 use crate::files::main_db::MainFile;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
 use crate::library::abi::*;
 use crypto::nonce;
-use ground::error::{Fault, FaultClass, Result};
+use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::failure;
 use ground::stats::{STATS, Tally};
 use storage::Storage;
@@ -95,6 +95,21 @@ pub enum Content {
     Guest(Box<dyn Guest>),
 }
 
+impl Content {
+    /// The counters of a file with this content.
+    fn tally(&self) -> Option<Tally> {
+        let kind = match self {
+            Content::Plain => return None,
+            Content::Main(_) => FileKind::MainDb,
+            Content::Journal(..) => FileKind::MainJournal,
+            Content::Wal(..) => FileKind::Wal,
+            Content::Temp(file) => file.kind(),
+            Content::Guest(file) => file.kind(),
+        };
+        Some(Tally::new(kind))
+    }
+}
+
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
 const WAL_WRITE_LOCK: c_int = 0;
 /// wal.c, WAL_CKPT_LOCK: the lock that a checkpoint holds.
@@ -105,7 +120,7 @@ const WAL_FIRST_READ_LOCK: c_int = 3;
 impl OpenFile {
     /// A file just opened below.
     pub fn new(shim: &'static Shim, path: PathBuf, base: BaseFile, content: Content) -> Box<Self> {
-        let tally = tally_of(&content);
+        let tally = content.tally();
         Box::new(OpenFile {
             shim,
             path,
@@ -638,7 +653,7 @@ impl OpenFile {
 fn read_main(database: &mut Database, base: &mut BaseFile, buf: &mut [u8], offset: u64) -> Result<bool> {
     // sqlite3_open reads the first 100 bytes without a lock and fails if it cannot; nothing depends on
     // them but a guess at the page size.
-    let header_probe = offset == 0 && buf.len() == 100;
+    let header_probe = offset == 0 && buf.len() == facts::HEADER_LEN;
     match &mut database.phase {
         Phase::New => {
             buf.fill(0);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::base::BaseFile;
 use super::file::Content;
 use super::host::Shim;
-use super::observe::Recorder;
+use super::recorder::Recorder;
 use ground::error::{Fault, FileKind, Result};
 
 /// Decides what the files are that are opened through a VFS.

@@ -11,13 +11,15 @@
 //! [`evidence`] copies logs that a recovery is about to lose, and [`orphans`] moves those aside that have no database;
 //! [`mains`] knows the open main files and whose a log is, [`company`] the files and the statement of a connection;
 //! [`dialects`] refuses what other products' statements would seem to do; [`guest`] is what another format has to offer;
-//! [`observe`] counts calls and tells recorders. All `unsafe` of the VFS is here.
+//! [`observe`] counts calls and tells those who want to know ([`recorder`]). [`companions`] are the logs of a main file,
+//! and [`own_file`] is how the engine reads one of them. All `unsafe` of the VFS is here.
 
 pub mod base;
 pub mod blame;
 pub mod callbacks;
 pub mod checkpoint;
 pub mod command;
+pub mod companions;
 pub mod company;
 pub mod control;
 pub mod creation;
@@ -35,8 +37,10 @@ pub mod map;
 pub mod observe;
 pub mod orphans;
 pub mod own_connection;
+pub mod own_file;
 pub mod passphrase;
 pub mod probe;
+pub mod recorder;
 pub mod rekey;
 pub mod renewal;
 pub mod report;
