@@ -19,34 +19,7 @@ CRATES = ("ground", "crypto", "vault", "storage", "sqlite", "gosqlite", "lmdb-sy
 PACKAGES: tuple[str, ...] = ()
 
 #: By crate, circles of modules that are still there. One that is gone or smaller leaves this list.
-KNOWN: dict[str, tuple[frozenset[str], ...]] = {
-    "sqlite": (
-        frozenset(
-            f"vfs::{module}"
-            for module in [
-                "callbacks",
-                "checkpoint",
-                "command",
-                "company",
-                "control",
-                "database",
-                "file",
-                "guest",
-                "host",
-                "length",
-                "mains",
-                "orphans",
-                "own_connection",
-                "own_file",
-                "passphrase",
-                "rekey",
-                "sharing",
-                "shim",
-                "users",
-            ]
-        ),
-    ),
-}
+KNOWN: dict[str, tuple[frozenset[str], ...]] = {}
 
 
 def upwards(order: Sequence[str], uses: Mapping[str, Mapping[str, int]]) -> Iterator[str]:

@@ -75,7 +75,7 @@ def _without_tests(text: str) -> str:
 
 
 def _of_one(module: str, sources: dict[str, str]) -> str:
-    """The outermost module that `module` is a part of. A `mod.rs` holds others; a file with a folder is one."""
+    """The outermost module that `module` is part of. A `mod.rs` holds others; a file with a folder is one."""
     parts = module.split("::")
     for length in range(1, len(parts)):
         whole = "::".join(parts[:length])

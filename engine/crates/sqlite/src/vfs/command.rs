@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::file::{Content, OpenFile};
+use super::open_file::{Content, OpenFile};
 use super::rekey;
 use ground::error::{Fault, FaultClass, Result};
 use vault::commands::{Command, Which};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::base::BaseFile;
 use super::database::{Database, Link, News, Phase};
-use super::file::{Content, OpenFile};
 use super::host::Shim;
 use super::mains;
+use super::open_file::{Content, OpenFile};
 use super::orphans::{self, NewMain, Outcome};
 use super::own_file::OwnFile;
 use crate::files::journal::JournalFile;

@@ -1,11 +1,12 @@
 //! The SQLite libraries of the process, and the VFSs registered in each.
 
-use std::ffi::{CStr, CString, c_int};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::guest::Opener;
+use super::base::BaseFile;
+use super::guest::Guest;
 use super::recorder::Recorder;
-use super::shim;
 use crate::library::abi::*;
 use crate::library::api::Api;
 use crypto::nonce;
@@ -13,12 +14,35 @@ use ground::error::{Fault, FaultClass, Result};
 use ground::fork;
 use ground::locks::{self, Lasting, Lock, Rank};
 
+/// Decides what the files are that are opened through a VFS of another format.
+pub trait Opener: Sync {
+    /// What the file being opened is; `None`: nothing but bytes.
+    ///
+    /// # Safety
+    /// `name` is what SQLite passed to `xOpen` with `flags`.
+    unsafe fn open(
+        &'static self,
+        shim: &'static Shim,
+        name: *const c_char,
+        path: &Path,
+        base: &mut BaseFile,
+        flags: c_int,
+    ) -> Result<Option<Box<dyn Guest>>>;
+
+    /// What is told of reads and writes through this VFS.
+    fn recorder(&self) -> Option<Recorder>;
+}
+
+/// Makes a VFS object of ours over another. The name and the way back to the shim are for the caller to fill in.
+pub type VfsOver = fn(&sqlite3_vfs) -> sqlite3_vfs;
+
 /// One SQLite library.
 pub struct Host {
     /// Its number in the C ABI.
     pub id: u32,
     /// Its functions.
     pub api: Api,
+    vfs_over: VfsOver,
     shims: Lock<Vec<&'static Shim>>,
     /// All its VFSs are registered.
     is_served: AtomicBool,
@@ -75,7 +99,7 @@ const PASS_THROUGH_NAME: &str = "lumocrypt+plain";
 
 /// Serves the library behind `api`: registers a VFS over its default and one over each named VFS, once. Several threads may
 /// ask for it at the same time: each does what is missing, and returns when all of it is there.
-pub fn serve(api: Api) -> Result<&'static Host> {
+pub fn serve(api: Api, vfs_over: VfsOver) -> Result<&'static Host> {
     pin_in_memory();
     fork::watch(nonce::prepare);
     let host = {
@@ -83,7 +107,7 @@ pub fn serve(api: Api) -> Result<&'static Host> {
         let id = hosts.len() as u32;
         let known = hosts.iter().find(|host| host.api.is_same_library(&api)).copied();
         known.unwrap_or_else(|| {
-            let host: &'static Host = Box::leak(Box::new(Host::new(id, Api { host: id, ..api })));
+            let host: &'static Host = Box::leak(Box::new(Host::new(id, Api { host: id, ..api }, vfs_over)));
             host.shims.enrol();
             hosts.push(host);
             host
@@ -124,13 +148,20 @@ pub fn hosts() -> Vec<&'static Host> {
     HOSTS.lock().clone()
 }
 
+/// The `xOpen` of every VFS of ours, by which they are known, once there is one.
+static X_OPEN: AtomicUsize = AtomicUsize::new(0);
+
+fn address_of(vfs: &sqlite3_vfs) -> usize {
+    vfs.open.map_or(0, |open| open as usize)
+}
+
 /// Is this VFS one of ours, in any library?
 ///
 /// # Safety
 /// `vfs` is null or a VFS that SQLite handed out.
 pub unsafe fn is_our_vfs(vfs: *mut sqlite3_vfs) -> bool {
     // SAFETY: a VFS that SQLite handed out.
-    !vfs.is_null() && unsafe { shim::is_ours(&*vfs) }
+    !vfs.is_null() && address_of(unsafe { &*vfs }) == X_OPEN.load(Ordering::Acquire)
 }
 
 /// Keeps the engine loaded for ever: SQLite holds pointers into it once a VFS is registered.
@@ -150,8 +181,14 @@ fn pin_in_memory() {
 }
 
 impl Host {
-    fn new(id: u32, api: Api) -> Host {
-        Host { id, api, shims: Lock::new(Rank::Shims, Vec::new()), is_served: AtomicBool::new(false) }
+    fn new(id: u32, api: Api, vfs_over: VfsOver) -> Host {
+        Host {
+            id,
+            api,
+            vfs_over,
+            shims: Lock::new(Rank::Shims, Vec::new()),
+            is_served: AtomicBool::new(false),
+        }
     }
 
     /// The names of the VFSs registered in this library.
@@ -185,8 +222,8 @@ impl Host {
 
     /// A library that is not among those served.
     #[cfg(test)]
-    pub(super) fn for_tests(api: Api) -> Host {
-        Host::new(u32::MAX, api)
+    pub(super) fn for_tests(api: Api, vfs_over: VfsOver) -> Host {
+        Host::new(u32::MAX, api, vfs_over)
     }
 
     /// A VFS of ours over `base`.
@@ -294,7 +331,8 @@ impl Host {
         let c_name = CString::new(name)
             .map_err(|_| Fault::new(FaultClass::InvalidArgument, "a VFS name with a NUL byte"))?;
         // SAFETY: a VFS of the library.
-        let vfs = unsafe { shim::vfs_over(&*base) };
+        let vfs = (self.vfs_over)(unsafe { &*base });
+        X_OPEN.store(address_of(&vfs), Ordering::Release);
         let shim = Box::leak(Box::new(Shim {
             host: self,
             base,

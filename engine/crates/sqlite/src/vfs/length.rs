@@ -1,7 +1,8 @@
 //! Databases of before there were length cells get one from their next writer.
 
 use super::database::Phase;
-use super::file::{Content, OpenFile, WAL_CHECKPOINT_LOCK};
+use super::file::WAL_CHECKPOINT_LOCK;
+use super::open_file::{Content, OpenFile};
 use crate::library::abi::*;
 use ground::error::{Fault, FaultClass, Result};
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 
-use super::file::{Content, OpenFile};
+use super::open_file::{Content, OpenFile};
 use super::recorder::{self, Operation, Recorder};
 use ground::failure;
 use ground::stats::Watch;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::command;
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile};
 use super::given::Origin;
+use super::open_file::{Content, OpenFile};
 use super::own_connection;
 use crate::library::abi::SQLITE_READONLY;
 use crypto::kdf::Argon2Cost;
