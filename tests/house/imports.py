@@ -1,4 +1,4 @@
-"""Counts imports between crates, and between Python packages, and finds those that lead upwards or in a circle.
+"""Counts imports between crates and between Python packages; finds those that lead upwards or in a circle.
 
 ``PYTHONPATH=tests python -m house.imports``
 """
@@ -18,7 +18,7 @@ CRATES = ("ground", "crypto", "vault", "storage", "sqlite", "gosqlite", "lmdb-sy
 #: The packages of python/lumocrypt, likewise. While there are none here, imports are only counted.
 PACKAGES: tuple[str, ...] = ()
 
-#: By crate, circles of modules that are still there. One that is gone, or has become smaller, is to be taken out of here.
+#: By crate, circles of modules that are still there. One that is gone or smaller leaves this list.
 KNOWN: dict[str, tuple[frozenset[str], ...]] = {}
 
 

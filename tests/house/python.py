@@ -27,7 +27,7 @@ def imports(package: Path) -> dict[str, Counter[str]]:
 
 
 def _targets(tree: ast.Module, folder: list[str]) -> Iterator[list[str]]:
-    """What is imported, by whole names. Imports for types alone count, too: they are what a reader follows."""
+    """What is imported, by whole names. Imports for types alone count, too: a reader follows them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name.split(".") for alias in node.names)

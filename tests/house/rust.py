@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_USE = re.compile(r"^[ \t]*(?:pub(?:\([a-z: ]+\))? )?use ([^;]+);", re.MULTILINE)
+_USE = re.compile(r"^[ \t]*(?:pub ?)?use ([^;]+);", re.MULTILINE)
 _PATH = re.compile(r"\b(?:crate|super)(?:::\w+)+")
+_INLINE = re.compile(r"^(?:pub ?)? ?mod (\w+) \{\n(.*?)(?:^\}|\Z)", re.MULTILINE | re.DOTALL)
 _TESTS = re.compile(r"#\[cfg\(test\)\]\s*(?:pub(?:\(\w+\))? )?mod \w+ \{")
 
 
@@ -33,8 +34,8 @@ class Crate:
         known = {module: _of_one(module, self.sources) for module in self.sources}
         arrows: dict[str, set[str]] = {whole: set() for whole in known.values()}
         for module, text in self.sources.items():
-            for path in _paths(text):
-                target = _resolve(path, module, known)
+            for path, inside in _paths(text):
+                target = _resolve(path, f"{module}::{inside}" if inside else module, known)
                 if target is not None and known[target] != known[module]:
                     arrows[known[module]].add(known[target])
         return arrows
@@ -70,11 +71,11 @@ def _module(path: Path) -> str:
 def _without_tests(text: str) -> str:
     found = _TESTS.search(text)
     code = text[: found.start()] if found else text
-    return re.sub(r"//.*", "", code)
+    return re.sub(r"//.*|\bpub\([^)]*\)", "", code)
 
 
 def _of_one(module: str, sources: dict[str, str]) -> str:
-    """The outermost module that `module` is a part of: folders with a `mod.rs` hold modules, others parts of one."""
+    """The outermost module that `module` is part of. A `mod.rs` holds others; a file with a folder is one."""
     parts = module.split("::")
     for length in range(1, len(parts)):
         whole = "::".join(parts[:length])
@@ -89,11 +90,15 @@ def _only_declares(text: str) -> bool:
     return not code.strip()
 
 
-def _paths(text: str) -> Iterator[str]:
-    for use in _USE.finditer(text):
-        yield from _leaves(re.sub(r"\s+", " ", use[1]))
-    for path in _PATH.finditer(_USE.sub("", text)):
-        yield path[0]
+def _paths(text: str) -> Iterator[tuple[str, str]]:
+    """The paths in a file, each with the module within it that it is written in."""
+    for inside, part in [
+        ("", _INLINE.sub("", text)),
+        *((found[1], found[2]) for found in _INLINE.finditer(text)),
+    ]:
+        for use in _USE.finditer(part):
+            yield from ((leaf, inside) for leaf in _leaves(re.sub(r"\s+", " ", use[1])))
+        yield from ((path[0], inside) for path in _PATH.finditer(_USE.sub("", part)))
 
 
 def _leaves(tree: str) -> Iterable[str]:

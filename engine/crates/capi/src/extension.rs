@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sqlite::library::abi::{SQLITE_ERROR, SQLITE_OK_LOAD_PERMANENTLY, sqlite3};
 use sqlite::library::api::Api;
-use sqlite::vfs::host;
+use sqlite::vfs::shim;
 
 /// Called by SQLite when the shared object is loaded as an extension: registers the VFSs in that SQLite.
 ///
@@ -20,7 +20,7 @@ pub unsafe extern "C" fn sqlite3_lumocrypt_init(
     let served = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: SQLite passes its routines.
         let api = unsafe { Api::from_routines(routines) }?;
-        host::serve(api).inspect_err(|fault| {
+        shim::serve(api).inspect_err(|fault| {
             if !error_message.is_null() {
                 // SAFETY: SQLite's place for a message in its own memory.
                 unsafe { *error_message = api.sqlite_string(&fault.to_string()) };

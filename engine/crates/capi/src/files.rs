@@ -6,19 +6,17 @@ use std::rc::Rc;
 
 use serde_json::json;
 
-use super::input::{InputFile, new_file};
+use super::input::{InputFile, beside, new_file, open};
 use super::work::begin;
 use super::{call, file_name, give, text};
 use ground::bytes::hex;
 use ground::error::{Fault, FaultClass, Result};
-use ground::paths;
 use offline::convert::{self, Converted};
 use offline::inspect;
 use offline::progress::Meter;
 use offline::verify::{self, Files};
 use sqlite::files::redo::{REDO_SUFFIX, redo_path};
 use sqlite::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
-use sqlite::vfs::host::{self, OwnFile};
 use storage::{Storage, is_zero};
 use vault::format::header;
 use vault::registry::{self, OpenOptions};
@@ -146,11 +144,6 @@ pub unsafe extern "C" fn lumo_verify_file(
     })
 }
 
-pub(super) fn open(host: u32, path: &Path) -> Result<OwnFile> {
-    OwnFile::open(host::host(host)?, path)?
-        .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
-}
-
 /// `fault` with the name of the database that it is about. A file that looks as if its creation had been interrupted is a
 /// database that was truncated if there is a log beside it.
 pub(super) fn placed(host: u32, path: &Path, fault: Fault) -> Fault {
@@ -176,14 +169,6 @@ fn log_beside(host: u32, path: &Path) -> Result<Option<&'static str>> {
         }
     }
     Ok(redo_path(path).exists().then_some(REDO_SUFFIX))
-}
-
-/// The log of a database, if it is there and has content.
-pub(super) fn beside(host: u32, path: &Path, suffix: &str) -> Result<Option<OwnFile>> {
-    let Some(mut file) = OwnFile::open(host::host(host)?, &paths::beside(path, suffix))? else {
-        return Ok(None);
-    };
-    Ok(if file.base.size()? > 0 { Some(file) } else { None })
 }
 
 /// # Safety

@@ -7,7 +7,7 @@ use crypto::LengthPreserving;
 use gosqlite::opener::{self, Options};
 use ground::error::{Fault, FaultClass};
 use sqlite::vfs::host;
-use sqlite::vfs::observe::{self, Recorder};
+use sqlite::vfs::recorder::{self, Recorder};
 
 /// Called after each read and write with the caller's context, 0 for a read and 1 for a write, the kind of file, the
 /// offset, the bytes asked for, nanoseconds, and SQLite's result code.
@@ -67,5 +67,5 @@ pub extern "C" fn lumo_gosqlite_close(number: u64) -> c_int {
 /// No recorder is called any more: the interpreter is about to end.
 #[unsafe(no_mangle)]
 pub extern "C" fn lumo_recorders_stop() {
-    observe::stop_recorders();
+    recorder::stop_recorders();
 }

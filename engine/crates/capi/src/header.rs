@@ -5,13 +5,14 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::files::{beside, open, open_options};
-use super::input::{held, new_file};
+use super::files::open_options;
+use super::input::{beside, held, new_file, open};
 use super::{call, file_name, give};
 use ground::error::{Fault, FaultClass, Result};
 use offline::header_backup;
 use sqlite::format::header::HEADER_LEN;
-use sqlite::vfs::host::{self, OwnFile};
+use sqlite::vfs::host;
+use sqlite::vfs::own_file::OwnFile;
 use storage::{Storage, is_zero};
 
 /// Copies the header region of the database at `path` to the empty file that is open as `destination`. Needs no key.

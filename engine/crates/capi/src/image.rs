@@ -3,8 +3,8 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::path::Path;
 
-use super::files::{beside, open, open_options, placed};
-use super::input::new_file;
+use super::files::{open_options, placed};
+use super::input::{beside, new_file, open};
 use super::{call, file_name, give};
 use ground::error::{Fault, FaultClass, Result};
 use offline::image::{Image, ImageFiles};

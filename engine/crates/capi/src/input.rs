@@ -6,10 +6,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::open;
 use ground::error::{Fault, FaultClass, Result};
+use ground::paths;
 use offline::workers::Input;
-use sqlite::vfs::host::OwnFile;
+use sqlite::vfs::host;
+use sqlite::vfs::own_file::OwnFile;
 use storage::Storage;
 use storage::disk::DiskFile;
 
@@ -38,6 +39,20 @@ impl InputFile {
         let file = open(host, &opened).map_err(|fault| Fault { path: Some(path.to_owned()), ..fault })?;
         Ok(InputFile { file, host, path: opened, folder })
     }
+}
+
+/// The file at `path`, opened with SQLite `host`.
+pub(super) fn open(host: u32, path: &Path) -> Result<OwnFile> {
+    OwnFile::open(host::host(host)?, path)?
+        .ok_or_else(|| Fault::new(FaultClass::Io, "there is no such file").with_code(14).at_path(path))
+}
+
+/// The log of a database, if it is there and has content.
+pub(super) fn beside(host: u32, path: &Path, suffix: &str) -> Result<Option<OwnFile>> {
+    let Some(mut file) = OwnFile::open(host::host(host)?, &paths::beside(path, suffix))? else {
+        return Ok(None);
+    };
+    Ok(if file.base.size()? > 0 { Some(file) } else { None })
 }
 
 /// The way to the file through the folder that the caller holds. `None`: there is no such way.

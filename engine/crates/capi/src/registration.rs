@@ -8,7 +8,7 @@ use ground::error::Result;
 use ground::fork;
 use sqlite::library::api::Api;
 use sqlite::vfs::host::{self, Host};
-use sqlite::vfs::sharing;
+use sqlite::vfs::{sharing, shim};
 
 fn describe(host: &Host) -> serde_json::Value {
     serde_json::json!({
@@ -39,7 +39,7 @@ pub unsafe extern "C" fn lumo_register_library(
     call(|| {
         // SAFETY: as the caller promises.
         let path = unsafe { optional_file_name(shared_object) };
-        let host = host::serve(Api::from_library(path)?)?;
+        let host = shim::serve(Api::from_library(path)?)?;
         // SAFETY: as the caller promises.
         unsafe { give(json, &describe(host).to_string()) }
     })

@@ -1,15 +1,15 @@
 //! Frames of a WAL: where they are, and whether one was read whole.
 
 use super::GosqliteFile;
-use super::log::{WAL_HEADER, is_log, settled, word};
+use super::marks::{is_log, settled, word};
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::memory;
+use sqlite::facts::{FRAME_HEADER, WAL_HEADER};
 use storage::Storage;
 
 /// Where a WAL's header has its checksum.
 const WAL_CHECKSUM: usize = 24;
-/// Length of a frame's header in bytes, how much of it is under its checksum, and where in it that is.
-const FRAME_HEADER: usize = 24;
+/// How much of a frame's header is under its checksum, and where in it that is.
 const FRAME_SUMMED: usize = 8;
 const FRAME_CHECKSUM: usize = 16;
 

@@ -1,27 +1,10 @@
 //! Whether the first block of a main file is what key and block size make it, and what else it could be.
 
-use super::{BLOCK_SIZES, SharedCipher, main_blocks};
+use super::{BLOCK_SIZES, SharedCipher, main_blocks, page_size};
 use crypto::LengthPreserving;
 use ground::error::{Fault, FaultClass, FileKind};
 use sqlite::facts::MAGIC;
 use vault::format::superblock;
-
-/// Offset of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
-const PAGE_SIZE_AT: usize = 16;
-/// Bytes of it that are looked at.
-const LOOKED_AT: usize = PAGE_SIZE_AT + 2;
-
-/// The page size in bytes that a database's first bytes name; `None` if they are not those of a database.
-pub fn page_size(plain: &[u8]) -> Option<usize> {
-    if plain.len() < LOOKED_AT || !plain.starts_with(MAGIC) {
-        return None;
-    }
-    let size = match u16::from_be_bytes([plain[PAGE_SIZE_AT], plain[PAGE_SIZE_AT + 1]]) {
-        1 => 65536,
-        size => usize::from(size),
-    };
-    super::is_block_size(size).then_some(size)
-}
 
 /// The page size in the file's header, if `encrypted`, its beginning, is the beginning of a database in blocks of
 /// `block_size` bytes under `cipher`.

@@ -8,6 +8,7 @@ pub mod frames;
 pub mod header;
 pub mod log;
 pub mod main_blocks;
+mod marks;
 pub mod opener;
 pub mod units;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use crypto::LengthPreservingCipher;
 use ground::error::{FileKind, Result};
 use ground::memory;
+use sqlite::facts;
 use storage::{Storage, is_zero};
 
 /// The sizes in bytes that blocks can have: those of SQLite's pages.
@@ -36,6 +38,14 @@ pub fn block_size_of(kind: FileKind, main: usize) -> usize {
 /// Can a block have this size?
 pub fn is_block_size(size: usize) -> bool {
     size.is_power_of_two() && BLOCK_SIZES.contains(&size)
+}
+
+/// The page size in bytes that a database's first bytes name; `None` if they are not those of a database.
+pub fn page_size(plain: &[u8]) -> Option<usize> {
+    (plain.len() >= facts::PAGE_COUNT_AT && plain.starts_with(facts::MAGIC))
+        .then(|| facts::page_size_in(plain))
+        .flatten()
+        .map(|size| size as usize)
 }
 
 /// A cipher that several files share.
@@ -204,7 +214,7 @@ impl GosqliteFile {
         let mut last = memory::zeroed((size - start) as usize)?;
         self.read_blocks(storage, &mut last, start)?;
         let content = last.iter().rposition(|byte| *byte != 0).map_or(0, |place| place + 1);
-        if last[..content].ends_with(&log::JOURNAL_MAGIC) { Ok(start + content as u64) } else { Ok(size) }
+        if last[..content].ends_with(&facts::JOURNAL_MAGIC) { Ok(start + content as u64) } else { Ok(size) }
     }
 }
 

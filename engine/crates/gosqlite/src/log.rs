@@ -3,23 +3,15 @@
 //! The original has had logs in blocks of a page, and has them in blocks of 512 bytes now. Nothing in a file says which,
 //! so both are tried, and what SQLite wrote tells: the beginning of a log, and the checksum of the first page in it.
 
-use std::thread;
-use std::time::Duration;
-
 use super::frames::whole_frame;
+use super::marks::{is_log, word};
 use super::{GosqliteFile, SMALL_BLOCK};
-use ground::error::{FaultClass, FileKind, Result};
+use ground::error::{FileKind, Result};
 use ground::memory;
-pub use sqlite::files::journal::SQLITE_MAGIC as JOURNAL_MAGIC;
+use sqlite::facts::{JOURNAL_HEADER, WAL_HEADER};
 use storage::{Storage, is_zero};
 
-/// How a WAL begins; the last bit says that its checksums are over big-endian words (wal.c, WAL_MAGIC).
-const WAL_MAGIC: [u8; 4] = [0x37, 0x7f, 0x06, 0x82];
-/// Length of a WAL's header in bytes.
-pub(super) const WAL_HEADER: usize = 32;
 const WAL_PAGE_SIZE: usize = 8;
-/// Length of a journal's header (fileformat2, section 3): what `journal_mode=PERSIST` makes zero of a finished one.
-const JOURNAL_HEADER: usize = 28;
 /// Magic and number of records. A journal that SQLite has yet to sync has zeros there, and what its checksums begin with
 /// already behind them (pager.c, writeJournalHdr).
 const JOURNAL_MARK: usize = 12;
@@ -29,10 +21,6 @@ const JOURNAL_SECTOR: usize = 20;
 const JOURNAL_PAGE_SIZE: usize = 24;
 /// Every this many bytes of a page, counted from its end, one is in a journal record's checksum (pager.c).
 const CHECKSUM_STRIDE: usize = 200;
-
-/// How often something is looked at that another process may be writing just then, and the pause in between.
-const LOOKS: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// What a log begins with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,14 +55,6 @@ pub struct Found {
     pub beginning: Beginning,
     /// It can be in blocks of this size only.
     pub certain: bool,
-}
-
-/// Does a log of `kind` begin like this?
-pub(super) fn is_log(kind: FileKind, bytes: &[u8]) -> bool {
-    match kind {
-        FileKind::Wal => bytes.len() >= 4 && bytes[..3] == WAL_MAGIC[..3] && bytes[3] & !1 == WAL_MAGIC[3],
-        _ => bytes.starts_with(&JOURNAL_MAGIC),
-    }
 }
 
 /// Finds out what the log `file` begins with, and whether it is in small blocks or in those of the main file, which have
@@ -152,25 +132,4 @@ fn is_record_whole(
     let nonce = word(&head[JOURNAL_NONCE..], true);
     let sum = places.fold(nonce, |sum, place| sum.wrapping_add(u32::from(page[place])));
     Ok(complete && sum == word(&record[4 + page_size..], true))
-}
-
-/// Looks at something until it is well, for as long as another process may be in the middle of writing it.
-pub fn settled<T>(mut look: impl FnMut() -> Result<T>) -> Result<T> {
-    let mut looks = 1;
-    loop {
-        match look() {
-            Err(fault)
-                if looks < LOOKS && matches!(fault.class, FaultClass::WrongKey | FaultClass::Tampered) =>
-            {
-                looks += 1;
-                thread::sleep(PAUSE);
-            }
-            result => return result,
-        }
-    }
-}
-
-pub(super) fn word(bytes: &[u8], big_endian: bool) -> u32 {
-    let bytes = [bytes[0], bytes[1], bytes[2], bytes[3]];
-    if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
 }

@@ -5,9 +5,10 @@
 //! as far as the first of the smaller ones reaches, and nowhere else. The page size in SQLite's header is the block size
 //! as a rule. The original takes any two, so what lies further behind has to tell.
 
-use super::{BLOCK_SIZES, SharedCipher, header};
+use super::{BLOCK_SIZES, SharedCipher};
 use ground::error::FileKind;
 use ground::memory;
+use sqlite::facts::PAGE_COUNT_AT;
 use storage::is_zero;
 
 /// What is looked at as one.
@@ -15,8 +16,6 @@ const STRETCH: usize = 512;
 /// So many equal bytes, or so many printable ones, in a row are no noise: one stretch in 2^46 has them by chance.
 const EQUAL: usize = 8;
 const PRINTABLE: usize = 32;
-/// Where SQLite's header has the number of pages (fileformat2, section 1.3).
-const PAGE_COUNT_AT: usize = 28;
 /// In larger databases, and larger pages, numbers of pages and places in them are no rare ones.
 const FEW_PAGES: u32 = 1 << 12;
 const SMALL_PAGE: usize = 8192;
@@ -86,7 +85,7 @@ impl Head {
     fn of(block: &[u8]) -> Head {
         let count = &block[PAGE_COUNT_AT..PAGE_COUNT_AT + 4];
         Head {
-            page_size: header::page_size(block),
+            page_size: super::page_size(block),
             pages: u32::from_be_bytes([count[0], count[1], count[2], count[3]]),
         }
     }

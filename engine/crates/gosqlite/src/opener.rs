@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::log::{self, Beginning};
+use crate::marks::settled;
 use crate::units::{Index, Units};
 use crate::{
     BLOCK_SIZES, GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size,
+    page_size,
 };
 use crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use ground::error::{Fault, FaultClass, FileKind, Result};
@@ -16,13 +18,15 @@ use ground::locks::{Guard, Lasting, Rank};
 use ground::memory;
 use ground::paths;
 use ground::stats::{STATS, Stats};
+use sqlite::facts;
 use sqlite::library::abi::*;
 use sqlite::vfs::base::BaseFile;
 use sqlite::vfs::evidence;
-use sqlite::vfs::file::{Content, OpenFile};
-use sqlite::vfs::guest::{Guest, Opener};
-use sqlite::vfs::host::{Host, OwnFile, Shim};
-use sqlite::vfs::observe::Recorder;
+use sqlite::vfs::guest::Guest;
+use sqlite::vfs::host::{Host, Opener, Shim};
+use sqlite::vfs::open_file::{Content, OpenFile};
+use sqlite::vfs::own_file::OwnFile;
+use sqlite::vfs::recorder::Recorder;
 use sqlite::vfs::shim::database_of;
 use storage::Storage;
 
@@ -31,7 +35,7 @@ const NAME: &str = "lumocrypt-go-";
 /// In place of the number of open files: the VFS is closed.
 const CLOSED: usize = usize::MAX;
 /// SQLite's `sqlite3_open` reads this much from the beginning, without a lock, to guess the page size.
-const HEADER_PROBE: usize = 100;
+const HEADER_PROBE: usize = facts::HEADER_LEN;
 
 /// How a VFS of this format is made.
 pub struct Options {
@@ -158,6 +162,7 @@ fn closed() -> Fault {
 
 /// An open file of this format.
 pub struct GosqliteContent {
+    shim: &'static Shim,
     file: GosqliteFile,
     cipher: SharedCipher,
     role: Role,
@@ -210,7 +215,7 @@ impl Opener for Gosqlite {
         path: &Path,
         base: &mut BaseFile,
         flags: c_int,
-    ) -> Result<Content> {
+    ) -> Result<Option<Box<dyn Guest>>> {
         let (cipher, block_size) = (self.cipher()?, self.options.block_size);
         let open = |kind| -> Result<GosqliteContent> {
             let file = GosqliteFile::new(Arc::clone(&cipher), kind, block_size_of(kind, block_size))?;
@@ -220,6 +225,7 @@ impl Opener for Gosqlite {
                 _ => Role::Other,
             };
             Ok(GosqliteContent {
+                shim,
                 file,
                 cipher: Arc::clone(&cipher),
                 role,
@@ -231,8 +237,8 @@ impl Opener for Gosqlite {
             // they end in. Taken for one without, the super-journal would go, and with it the other database's rollback.
             let mut journal = open(FileKind::MainJournal)?;
             return Ok(match log::recognise(&mut journal.file, base, block_size)?.beginning {
-                Beginning::Log => Content::Guest(Box::new(journal)),
-                _ => Content::Plain,
+                Beginning::Log => Some(Box::new(journal)),
+                _ => None,
             });
         };
         let mut content = open(kind)?;
@@ -244,14 +250,14 @@ impl Opener for Gosqlite {
             }
             if let OpenFile { content: Content::Guest(database), base: main_base, path: main_path, .. } = main
             {
-                database.judge(shim, main_base, main_path)?;
+                database.judge(main_base, main_path)?;
             }
             // A journal that is being made holds nothing that counts.
             if kind == FileKind::Wal || flags & SQLITE_OPEN_CREATE == 0 {
-                content.look_at_log(shim, base, path)?;
+                content.look_at_log(base, path)?;
             }
         }
-        Ok(Content::Guest(Box::new(content)))
+        Ok(Some(Box::new(content)))
     }
 
     fn recorder(&self) -> Option<Recorder> {
@@ -290,11 +296,11 @@ impl GosqliteContent {
 
     /// A log is opened. One in clear is not this database's; one that begins like none is kept in copy, because SQLite
     /// is about to take it for nothing.
-    fn look_at_log(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
+    fn look_at_log(&mut self, base: &mut BaseFile, path: &Path) -> Result<()> {
         let kind = self.kind();
         let Some((units, file, index)) = self.units() else { return Ok(()) };
         let unknown = Fault::new(FaultClass::WrongKey, "");
-        let beginning = log::settled(|| match units.look(file, base, index)? {
+        let beginning = settled(|| match units.look(file, base, index)? {
             Beginning::Unknown => Err(unknown.clone()),
             known => Ok(known),
         });
@@ -315,7 +321,7 @@ impl GosqliteContent {
                     "the {log_name} does not begin as one under this key: a crash tore its beginning, it is damaged, or it \
                      was written with another key, cipher or page size. SQLite will ignore it"
                 );
-                evidence::keep(&shim.host().api, path, Some(loss));
+                evidence::keep(&self.shim.host().api, path, Some(loss));
                 Ok(())
             }
             Err(fault) => Err(fault),
@@ -377,7 +383,7 @@ impl Guest for GosqliteContent {
 
     /// Makes sure, before anything depends on it, that the key opens the main database: SQLite takes logs that it
     /// cannot make sense of for finished ones, and deletes them.
-    fn judge(&mut self, shim: &'static Shim, base: &mut BaseFile, path: &Path) -> Result<()> {
+    fn judge(&mut self, base: &mut BaseFile, path: &Path) -> Result<()> {
         let (block_size, cipher_name) = (self.file.block_size(), self.counted.vfs.options.cipher);
         let Role::Main(judgement) = &mut self.role else { return Ok(()) };
         if let Some(fault) = &judgement.refused {
@@ -388,7 +394,7 @@ impl Guest for GosqliteContent {
             return Ok(());
         }
         let mut head = memory::zeroed(size.min(header::sample_len(cipher_name) as u64) as usize)?;
-        let judged = log::settled(|| {
+        let judged = settled(|| {
             base.read(&mut head, 0)?;
             header::judge(&self.cipher, cipher_name, &head, block_size)
         });
@@ -402,7 +408,7 @@ impl Guest for GosqliteContent {
         };
         // A crash may have torn the first page, which the log that says so restores.
         for (suffix, kind) in [("-journal", FileKind::MainJournal), ("-wal", FileKind::Wal)] {
-            let Some(mut log) = OwnFile::open_through(shim.base, &paths::beside(path, suffix))? else {
+            let Some(mut log) = OwnFile::open_through(self.shim.base, &paths::beside(path, suffix))? else {
                 continue;
             };
             let mut file = GosqliteFile::new(Arc::clone(&self.cipher), kind, block_size)?;
@@ -415,19 +421,12 @@ impl Guest for GosqliteContent {
     }
 
     /// `xRead`.
-    fn read(
-        &mut self,
-        shim: &'static Shim,
-        base: &mut BaseFile,
-        path: &Path,
-        buf: &mut [u8],
-        offset: u64,
-    ) -> Result<bool> {
+    fn read(&mut self, base: &mut BaseFile, path: &Path, buf: &mut [u8], offset: u64) -> Result<bool> {
         match self.role {
             // Nothing depends on that but a guess at the page size.
             Role::Main(_) if offset == 0 && buf.len() == HEADER_PROBE => self.file.read(base, buf, offset),
             Role::Main(_) => {
-                self.judge(shim, base, path)?;
+                self.judge(base, path)?;
                 self.file.read(base, buf, offset)
             }
             Role::Wal(_, main) => {
@@ -450,18 +449,11 @@ impl Guest for GosqliteContent {
     }
 
     /// `xWrite`.
-    fn write(
-        &mut self,
-        shim: &'static Shim,
-        base: &mut BaseFile,
-        path: &Path,
-        data: &[u8],
-        offset: u64,
-    ) -> Result<()> {
-        self.judge(shim, base, path)?;
+    fn write(&mut self, base: &mut BaseFile, path: &Path, data: &[u8], offset: u64) -> Result<()> {
+        self.judge(base, path)?;
         if offset == 0
             && let Role::Main(judgement) = &self.role
-            && let Some(page_size) = header::page_size(data)
+            && let Some(page_size) = page_size(data)
             && page_size != self.file.block_size()
             && judgement.page_size != Some(page_size)
             && !judgement.is_excused

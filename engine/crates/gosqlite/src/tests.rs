@@ -96,7 +96,7 @@ fn a_journal_with_a_super_journals_name_ends_with_it() {
     for name_at in [BLOCK, 2 * BLOCK - 50, 2 * BLOCK - 30, 2 * BLOCK - 3] {
         let (mut file, mut storage) = (file_of(FileKind::MainJournal), MemoryFile::default());
         file.write(&mut storage, &[7; 4 * BLOCK], 0).unwrap();
-        let tail = [&[3; 20][..], &20u32.to_be_bytes(), &[0, 0, 0, 60], &log::JOURNAL_MAGIC].concat();
+        let tail = [&[3; 20][..], &20u32.to_be_bytes(), &[0, 0, 0, 60], &facts::JOURNAL_MAGIC].concat();
         file.write(&mut storage, &tail, name_at as u64).unwrap();
         let end = (name_at + tail.len()) as u64;
         file.truncate(&mut storage, end).unwrap();
@@ -157,7 +157,7 @@ fn begins(file: &mut GosqliteFile, storage: &mut MemoryFile) -> Beginning {
 #[test]
 fn the_beginning_of_a_log() {
     let magics: [(FileKind, &[u8]); 3] = [
-        (FileKind::MainJournal, &log::JOURNAL_MAGIC),
+        (FileKind::MainJournal, &facts::JOURNAL_MAGIC),
         (FileKind::Wal, &[0x37, 0x7f, 0x06, 0x82]),
         (FileKind::Wal, &[0x37, 0x7f, 0x06, 0x83]),
     ];

@@ -4,7 +4,8 @@
 //! because others may have it open. A log changes its kind only where nothing of it is left: a WAL that is empty, a
 //! journal of which no transaction depends any more.
 
-use super::log::{Beginning, Found, recognise, settled};
+use super::log::{Beginning, Found, recognise};
+use super::marks::settled;
 use super::{GosqliteFile, SMALL_BLOCK};
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use storage::Storage;

@@ -9,7 +9,7 @@ use super::workers::{Desk, Input, Work, Workers};
 use crypto::nonce;
 use crypto::suite::SuiteId;
 use ground::error::{Fault, FaultClass, FileKind, Result};
-use sqlite::facts::MAGIC;
+use sqlite::facts::{self, MAGIC};
 use sqlite::files::header_region::write_new_cells;
 use sqlite::format::geometry::Geometry;
 use storage::Storage;
@@ -18,11 +18,6 @@ use vault::create::{self, CreateOptions};
 use vault::file_keys::{FileKeys, NO_CONTEXT, Sealer};
 use vault::format::superblock::{self, Superblock};
 use vault::registry::OpenOptions;
-
-/// Offset and length of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
-const PAGE_SIZE_AT: usize = 16;
-/// SQLite's header (fileformat2, section 1.3).
-pub(super) const SQLITE_HEADER_LEN: usize = 100;
 
 /// What a conversion did.
 pub struct Converted {
@@ -50,7 +45,7 @@ pub(super) struct Made {
 impl Made {
     /// Begins the empty `destination` for a plaintext database of `size` bytes that begins with `head`.
     pub fn begin(
-        head: &[u8; SQLITE_HEADER_LEN],
+        head: &[u8; facts::HEADER_LEN],
         size: u64,
         options: &OpenOptions,
         destination: &mut DiskFile,
@@ -58,12 +53,8 @@ impl Made {
         if size < head.len() as u64 || !head.starts_with(MAGIC) {
             return Err(not_plaintext(head, size));
         }
-        let page_size = match u16::from_be_bytes([head[PAGE_SIZE_AT], head[PAGE_SIZE_AT + 1]]) {
-            1 => 65536,
-            size => u32::from(size),
-        };
         let mut create = CreateOptions::from(options);
-        if options.block_size.is_none() && superblock::is_block_size(page_size) {
+        if let (None, Some(page_size)) = (options.block_size, facts::page_size_in(head)) {
             create.block_size = page_size;
         }
         let (region, keys, superblock) = create::database(options.key.as_deref(), &create)?;
@@ -118,7 +109,7 @@ pub async fn encrypt(
     meter: &Meter,
 ) -> Result<Converted> {
     let size = source.size()?;
-    let mut head = [0u8; SQLITE_HEADER_LEN];
+    let mut head = [0u8; facts::HEADER_LEN];
     source.read(&mut head, 0)?;
     let made = Made::begin(&head, size, options, destination)?;
     let pieces = Pieces::new(made.geometry, size);

@@ -10,12 +10,11 @@ use serde_json::{Value, json};
 use super::Unlocked;
 use super::replay::{Notes, Replay, Rollback};
 use ground::error::Result;
-use sqlite::facts::MAGIC;
+use sqlite::facts::{self, MAGIC};
 use sqlite::files::main_db::{COVER, LostMarks};
 use storage::{Storage, is_zero};
 use vault::create;
 use vault::format::cell;
-use vault::format::superblock::is_block_size;
 use vault::registry::OpenOptions;
 
 /// How many times as many pages as there are a database is believed to have.
@@ -162,9 +161,9 @@ impl Image {
             let found = Rollback::find(storage.as_mut(), &keys, exists, &mut notes)?;
             journal = found.map(|rollback| (storage, rollback));
         }
-        let mut head = [0; 100];
+        let mut head = [0; facts::HEADER_LEN];
         let known = blocks.read(&mut head, 0)? && head.starts_with(MAGIC);
-        let main_page_size = if known { page_size(&head) } else { None };
+        let main_page_size = if known { facts::page_size_in(&head) } else { None };
         let likely = journal.as_ref().map(|(_, rollback)| rollback.page_size).or(main_page_size);
         let likely = likely.unwrap_or(block_size);
         let mut main_page = |number: u32, buf: &mut [u8]| {
@@ -217,7 +216,7 @@ impl Image {
         let there = self.blocks.file.size.div_ceil(u64::from(self.page_size)) as u32;
         let logged = self.wal.as_ref().and_then(|(_, replay)| replay.page_count);
         let rolled_back = self.journal.as_ref().map(|(_, rollback)| rollback.page_count);
-        let in_header = if readable { page_count(&first) } else { None };
+        let in_header = if readable { facts::page_count(&first).filter(|count| *count > 0) } else { None };
         let count = logged.or(rolled_back).or(in_header).unwrap_or(there);
         let frames = self.wal.as_ref().map_or(0, |(_, replay)| replay.pages.len());
         let highest = self.wal.as_ref().and_then(|(_, replay)| replay.pages.keys().max().copied());
@@ -284,21 +283,6 @@ fn believed(count: u32, there: u32, frames: usize, highest: u32) -> u32 {
     let known = there.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
     let most = known.saturating_mul(MOST_MISSING).saturating_add(1024);
     count.min(most.max(highest.min(MOST_UNSEEN)))
-}
-
-/// The page size in SQLite's header (fileformat2, section 1.3): 1 stands for 65536.
-fn page_size(header: &[u8]) -> Option<u32> {
-    let size = match u16::from_be_bytes([header[16], header[17]]) {
-        1 => 65536,
-        size => u32::from(size),
-    };
-    is_block_size(size).then_some(size)
-}
-
-/// The number of pages at 28, which is valid if the change counter at 24 and the number at 92 are equal.
-fn page_count(header: &[u8]) -> Option<u32> {
-    let count = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
-    (count > 0 && header[24..28] == header[92..96]).then_some(count)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use ground::error::{FileKind, Result};
 use ground::paths;
-use sqlite::files::journal::{JournalFile, SQLITE_MAGIC};
+use sqlite::facts::JOURNAL_MAGIC;
+use sqlite::files::journal::JournalFile;
 use sqlite::files::wal::FRAME_HEADER;
 use sqlite::files::wal::chain::Chain;
 use sqlite::format::geometry::LOCK_PAGE_OFFSET;
@@ -68,7 +69,7 @@ impl Rollback {
         let Ok(size) = journal.size(storage) else { return Ok(None) };
         let mut header = [0; JOURNAL_HEADER];
         journal.read(storage, &mut header, 0)?;
-        if !header.starts_with(&SQLITE_MAGIC) {
+        if !header.starts_with(&JOURNAL_MAGIC) {
             return Ok(None);
         }
         if super_journal(&mut journal, storage, size)?.is_some_and(|name| !exists(&name)) {
@@ -94,7 +95,7 @@ impl Rollback {
         let mut at = 0;
         while at + JOURNAL_HEADER as u64 <= size {
             self.journal.read(storage, &mut header, at)?;
-            if !header.starts_with(&SQLITE_MAGIC) {
+            if !header.starts_with(&JOURNAL_MAGIC) {
                 return Ok(());
             }
             let (records, nonce) = (be32(&header, 8), be32(&header, 12));
@@ -154,7 +155,7 @@ fn super_journal(journal: &mut JournalFile, storage: &mut dyn Storage, size: u64
     let mut tail = [0; SUPER_TAIL as usize];
     journal.read(storage, &mut tail, tail_at)?;
     let len = u64::from(be32(&tail, 0));
-    if tail[8..] != SQLITE_MAGIC || len == 0 || len > NAME_MAX || len > tail_at {
+    if tail[8..] != JOURNAL_MAGIC || len == 0 || len > NAME_MAX || len > tail_at {
         return Ok(None);
     }
     let mut name = vec![0; len as usize];

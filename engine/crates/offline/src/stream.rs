@@ -1,9 +1,10 @@
 //! Encrypting a database that comes piece by piece, and that is in no file.
 
-use super::convert::{Converted, Made, SQLITE_HEADER_LEN};
+use super::convert::{Converted, Made};
 use super::pieces::{Piece, Pieces};
 use ground::error::{Fault, FaultClass, Result};
 use ground::memory;
+use sqlite::facts;
 use storage::disk::DiskFile;
 use vault::registry::OpenOptions;
 
@@ -25,7 +26,7 @@ impl Stream {
     ///
     /// Errors: `InvalidArgument` if that is no plaintext database.
     pub fn begin(mut target: DiskFile, head: &[u8], size: u64, options: &OpenOptions) -> Result<Stream> {
-        let mut beginning = [0; SQLITE_HEADER_LEN];
+        let mut beginning = [0; facts::HEADER_LEN];
         let len = head.len().min(beginning.len());
         beginning[..len].copy_from_slice(&head[..len]);
         let made = Made::begin(&beginning, size, options, &mut target)?;

@@ -12,7 +12,7 @@ use super::slots::{PAUSE, Slots, TRIES};
 use super::undo::Undo;
 use super::workers::Input;
 use ground::error::{Fault, FaultClass, FileKind, Result};
-use sqlite::facts::MAGIC;
+use sqlite::facts;
 use sqlite::files::main_db::MainFile;
 use storage::Storage;
 use vault::file_keys::NO_CONTEXT;
@@ -243,16 +243,12 @@ fn missing_length(file: &Unlocked, main: &mut dyn Storage) -> Result<Option<(u64
     Ok(sqlite_size(&header).filter(|size| *size > have).map(|size| (size, have)))
 }
 
-/// The size that SQLite's header records: the page size at 16 (1 stands for 65536), the number of pages at
-/// 28, which is valid if the change counter at 24 and the number at 92 are equal (fileformat2, section 1.3).
+/// The size that SQLite's header records.
 pub(super) fn sqlite_size(header: &[u8]) -> Option<u64> {
-    if header.len() < 96 || !header.starts_with(MAGIC) || header[24..28] != header[92..96] {
+    if header.len() < facts::HEADER_LEN || !header.starts_with(facts::MAGIC) {
         return None;
     }
-    let page_size = match u16::from_be_bytes([header[16], header[17]]) {
-        1 => 65536,
-        size => u64::from(size),
-    };
-    let pages = u32::from_be_bytes([header[28], header[29], header[30], header[31]]);
-    Some(u64::from(pages) * page_size)
+    let page_size =
+        facts::page_size(u16::from_be_bytes([header[facts::PAGE_SIZE_AT], header[facts::PAGE_SIZE_AT + 1]]));
+    Some(u64::from(facts::page_count(header)?) * u64::from(page_size))
 }

@@ -9,15 +9,15 @@ use super::verify::sqlite_size;
 use super::workers::Input;
 use crypto::{LengthPreserving, LengthPreservingCipher};
 use gosqlite::BLOCK_SIZES;
-use gosqlite::header::{judge, page_size, sample_len};
+use gosqlite::header::{judge, sample_len};
+use gosqlite::page_size;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::memory;
+use sqlite::facts;
 use storage::{Storage, is_zero};
 use vault::format::superblock;
 use vault::registry::OpenOptions;
 
-/// SQLite's header (fileformat2, section 1.3).
-const SQLITE_HEADER_LEN: usize = 100;
 /// What is named where no block size fits.
 const USUAL_BLOCK_SIZE: u32 = 4096;
 
@@ -91,7 +91,7 @@ impl View {
         };
         let (slot, block) = (Vec::new(), Vec::new());
         let mut view = View { file, form, block_size, size, page_size: 0, slot, block };
-        let mut head = [0; SQLITE_HEADER_LEN];
+        let mut head = [0; facts::HEADER_LEN];
         view.read(&mut head, 0)?;
         view.page_size = page_size(&head).ok_or_else(|| view.no_database(&head))? as u32;
         // Behind the last page a block that is larger than a page has what no write has covered.

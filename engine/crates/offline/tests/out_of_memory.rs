@@ -13,7 +13,8 @@ use crypto::suite::SuiteId;
 use ground::error::{FaultClass, FileKind, Result};
 use lumocrypt_offline::pieces::Pieces;
 use lumocrypt_offline::workers::{Input, Workers};
-use sqlite::files::journal::{JournalFile, SQLITE_MAGIC};
+use sqlite::facts::JOURNAL_MAGIC;
+use sqlite::files::journal::JournalFile;
 use sqlite::files::main_db::{CurrentLog, MainFile};
 use sqlite::files::temp::TempFile;
 use sqlite::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
@@ -205,7 +206,7 @@ fn the_rollback_journal() {
         let (keys, mut disk) = unarmed(|| (keys(), Disk::new()));
         let mut file = JournalFile::new(keys.clone(), false).expect("a journal");
         let mut header = unarmed(|| vec![0; 512]);
-        header[..8].copy_from_slice(&SQLITE_MAGIC);
+        header[..8].copy_from_slice(&JOURNAL_MAGIC);
         persist(|| file.write(&mut disk, &header, 0));
         for number in 0..200 {
             let data = page(number);
@@ -217,7 +218,7 @@ fn the_rollback_journal() {
         persist(|| file.write(&mut disk, b"/super", end + 4));
         persist(|| file.write(&mut disk, &6u32.to_be_bytes(), end + 10));
         persist(|| file.write(&mut disk, &[0; 4], end + 14));
-        persist(|| file.write(&mut disk, &SQLITE_MAGIC, end + 18));
+        persist(|| file.write(&mut disk, &JOURNAL_MAGIC, end + 18));
         persist(|| file.sync(&mut disk, 2));
         persist(|| file.main_file_follows(&mut disk));
         let mut again = JournalFile::new(keys, false).expect("a journal");

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod disk;
 pub mod outbox;
 pub mod readahead;
@@ -9,28 +10,14 @@ pub mod readahead;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::outbox::Batch;
+use batch::Batch;
+pub use batch::{BatchEnd, LONGEST_TRANSFER};
 pub use ground::bytes::all_zero as is_zero;
 use ground::error::Result;
 use ground::memory;
 
-/// The most that goes down in one call, in bytes: SQLite's unix VFS silently cuts lengths to 17 bits (os_unix.c,
-/// seekAndRead and seekAndWriteFd), because no page is that long.
-pub const LONGEST_TRANSFER: usize = 0x1_f000;
-
 /// What SQLite itself syncs with by default (SQLITE_SYNC_NORMAL in sqlite3.h).
 pub const SYNC_NORMAL: i32 = 2;
-
-/// What became of a batch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BatchEnd {
-    /// It is in the file.
-    Written,
-    /// All of it, or some, is not.
-    Failed,
-    /// A process writes it of which this one is a forked child.
-    Elsewhere,
-}
 
 /// Random access to the physical bytes of one file. Failures carry SQLite's result code.
 pub trait Storage {

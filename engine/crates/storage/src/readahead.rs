@@ -4,7 +4,8 @@
 //! was read ahead is only valid within one of SQLite's transactions: the owner forgets it at every lock that begins
 //! one, at its own writes, and at SQLite's look at the change counter.
 
-use crate::{LONGEST_TRANSFER, Storage};
+use crate::Storage;
+use crate::batch::LONGEST_TRANSFER;
 use ground::error::Result;
 use ground::memory;
 

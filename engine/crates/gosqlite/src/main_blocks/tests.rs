@@ -1,6 +1,7 @@
 use super::super::header::judge;
 use super::super::tests::{cipher_of, encrypted};
 use super::*;
+use crate::header;
 use crypto::LengthPreserving;
 use ground::error::FaultClass;
 

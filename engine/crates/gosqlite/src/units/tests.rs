@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use super::super::log::{JOURNAL_MAGIC, recognise};
+use super::super::log::recognise;
 use super::super::tests::{WAL, cipher_of, encrypted};
 use super::*;
 use crate::SharedCipher;
 use crypto::LengthPreserving;
+use sqlite::facts::JOURNAL_MAGIC;
 use storage::MemoryFile;
 
 const MAIN: usize = 4096;

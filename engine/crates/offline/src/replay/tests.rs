@@ -13,7 +13,7 @@ fn keys() -> Arc<FileKeys> {
 /// A journal as SQLite writes it: a header with two records, for pages 2 and 3, and a super-journal's name.
 fn journal(super_name: Option<&[u8]>) -> MemoryFile {
     let mut text = vec![0; 512];
-    text[..8].copy_from_slice(&SQLITE_MAGIC);
+    text[..8].copy_from_slice(&JOURNAL_MAGIC);
     for (at, word) in [(8, 2), (12, NONCE), (16, 5), (20, 512), (24, PAGE as u32)] {
         text[at..at + 4].copy_from_slice(&word.to_be_bytes());
     }
@@ -29,7 +29,7 @@ fn journal(super_name: Option<&[u8]>) -> MemoryFile {
         text.extend_from_slice(
             &name.iter().fold(0u32, |sum, byte| sum.wrapping_add(*byte as i8 as u32)).to_be_bytes(),
         );
-        text.extend_from_slice(&SQLITE_MAGIC);
+        text.extend_from_slice(&JOURNAL_MAGIC);
     }
     let mut storage = MemoryFile::default();
     let mut file = JournalFile::new(keys(), false).unwrap();

@@ -9,6 +9,7 @@ mod recovery;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::facts::{JOURNAL_HEADER, JOURNAL_MAGIC};
 use crate::format::journal_header::{
     EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble, MIN_EXTENT_PAYLOAD,
 };
@@ -19,14 +20,10 @@ use ground::sabotage::{self, Sabotage};
 use storage::{Storage, is_zero};
 use vault::file_keys::{FileKeys, Sealer};
 
-/// SQLite's journal magic (pager.c, aJournalMagic); it also ends a super-journal trailer.
-pub const SQLITE_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
-/// The part of a journal header that means something (pager.c, writeJournalHdr).
-const HEADER_LEN: usize = 28;
 /// Where it has the sector size, big-endian, to which it is padded.
 const SECTOR_SIZE: std::ops::Range<usize> = 20..24;
 /// What SQLite writes to finish a persistent journal (pager.c, zeroJournalHdr).
-const FINISH_LEN: usize = HEADER_LEN;
+const FINISH_LEN: usize = JOURNAL_HEADER;
 /// Data collected before an extent is written: large enough to make its head and tag cheap.
 const COLLECT: usize = 256 * 1024;
 /// The most that is kept of a closed journal's memory, in bytes per buffer.
@@ -297,7 +294,7 @@ impl JournalFile {
 
     /// Writes `data` at logical `offset`, into memory.
     pub fn write(&mut self, storage: &mut dyn Storage, data: &[u8], offset: u64) -> Result<()> {
-        if offset != 0 || self.loaded || !data.starts_with(&SQLITE_MAGIC) {
+        if offset != 0 || self.loaded || !data.starts_with(&JOURNAL_MAGIC) {
             // A header, where nothing was read before, begins a journal over whatever is there.
             self.load(storage)?;
         }
@@ -319,7 +316,7 @@ impl JournalFile {
         memory::reserve(&mut self.pending, data.len() - overlap)?;
         self.pending[start..start + overlap].copy_from_slice(&data[..overlap]);
         self.pending.extend_from_slice(&data[overlap..]);
-        if data == SQLITE_MAGIC {
+        if data == JOURNAL_MAGIC {
             self.end_with_trailer(storage, offset + data.len() as u64)?;
         }
         if self.pending.len() >= COLLECT {
@@ -388,7 +385,7 @@ impl JournalFile {
         self.read(storage, &mut tail, tail_at)?;
         let name_len = u32::from_be_bytes([tail[0], tail[1], tail[2], tail[3]]) as usize;
         let Some(start) = tail_at.checked_sub(name_len as u64) else { return Ok(None) };
-        if name_len == 0 || name_len > NAME_MAX || tail[8..] != SQLITE_MAGIC {
+        if name_len == 0 || name_len > NAME_MAX || tail[8..] != JOURNAL_MAGIC {
             return Ok(None);
         }
         let mut trailer = memory::zeroed(name_len + tail.len())?;
@@ -422,11 +419,11 @@ impl JournalFile {
     /// pads a header to a sector; where nothing was written a journal reads as zeros.
     fn without_padding<'a>(&self, at: u64, data: &'a [u8]) -> Option<[(u64, &'a [u8]); 2]> {
         let sector = u32::from_be_bytes(*data.get(SECTOR_SIZE)?.first_chunk()?) as usize;
-        let padding = data.get(HEADER_LEN..sector)?;
+        let padding = data.get(JOURNAL_HEADER..sector)?;
         let worth_it = data.len() > sector
             && padding.len() > MIN_EXTENT_PAYLOAD + EXTENT_HEAD_LEN + self.sealer.overhead();
-        (worth_it && data.starts_with(&SQLITE_MAGIC) && at >= self.size && is_zero(padding))
-            .then(|| [(at, &data[..HEADER_LEN]), (at + sector as u64, &data[sector..])])
+        (worth_it && data.starts_with(&JOURNAL_MAGIC) && at >= self.size && is_zero(padding))
+            .then(|| [(at, &data[..JOURNAL_HEADER]), (at + sector as u64, &data[sector..])])
     }
 
     /// The connection is about to write its main file: from here on the journal is needed. Everything collected
@@ -454,7 +451,7 @@ impl JournalFile {
     pub fn original_pages(&mut self, storage: &mut dyn Storage) -> Result<u32> {
         let mut header = [0u8; 20];
         let complete = self.read(storage, &mut header, 0)?;
-        let is_header = complete && header.starts_with(&SQLITE_MAGIC);
+        let is_header = complete && header.starts_with(&JOURNAL_MAGIC);
         Ok(if is_header { u32::from_be_bytes([header[16], header[17], header[18], header[19]]) } else { 0 })
     }
 
@@ -627,12 +624,12 @@ impl JournalFile {
     /// How many extents authenticate, and whether anything but a trailer follows them: for reports.
     pub fn extents(&mut self, storage: &mut dyn Storage) -> Result<(u64, bool)> {
         self.load(storage)?;
-        let mut magic = SQLITE_MAGIC;
+        let mut magic = JOURNAL_MAGIC;
         let size = storage.size()?;
         if size > self.end {
-            storage.read(&mut magic, size - SQLITE_MAGIC.len() as u64)?;
+            storage.read(&mut magic, size - JOURNAL_MAGIC.len() as u64)?;
         }
-        Ok((self.extents.len() as u64, !self.finished && magic != SQLITE_MAGIC))
+        Ok((self.extents.len() as u64, !self.finished && magic != JOURNAL_MAGIC))
     }
 
     fn fault(&self, message: &str) -> Fault {

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::redo;
+use crate::facts;
 use crate::format::geometry::Geometry;
 pub use cells::CurrentLog;
 pub use freelist::FreePages;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::memory;
 use ground::sabotage::{self, Sabotage};
-use storage::outbox::{Outbox, Slot, Unwritten};
+use storage::batch::{Slot, Unwritten};
+use storage::outbox::Outbox;
 use storage::readahead::Readahead;
 use storage::{Storage, is_zero};
 pub use torn::LostMarks;
@@ -38,10 +40,8 @@ const FIRST_PAUSE: std::time::Duration =
     std::time::Duration::from_micros(if cfg!(feature = "fuzzing") { 0 } else { 50 });
 
 /// What SQLite reads at the start of each transaction: the change counter and what follows it (pager.c, dbFileVers).
-const CHANGE_COUNTER_AT: u64 = 24;
+const CHANGE_COUNTER_AT: u64 = facts::CHANGE_COUNTER_AT as u64;
 const CHANGE_COUNTER_LEN: usize = 16;
-/// What SQLite reads when it opens a database (pager.c, sqlite3PagerReadFileheader).
-const HEADER_PROBE_LEN: usize = 100;
 
 /// SQLite's smallest page, and the unit in which parts of a block count as there or lost.
 pub const COVER: usize = 512;
@@ -239,7 +239,7 @@ impl MainFile {
         }
         // SQLite opens a database with this read, without a lock: somebody may cut the file meanwhile, and what a map
         // does not have any more kills the process.
-        self.unlocked = offset == 0 && buf.len() == HEADER_PROBE_LEN;
+        self.unlocked = offset == 0 && buf.len() == facts::HEADER_LEN;
         let block_size = self.geometry.block_size as usize;
         let mut done = 0;
         while done < buf.len() {

@@ -11,23 +11,21 @@ mod transaction;
 use std::sync::Arc;
 
 use super::main_db::CurrentLog;
+pub use crate::facts::{FRAME_HEADER, WAL_HEADER as SQLITE_HEADER};
 use crate::format::wal_header::WAL_FRAMES_OFFSET;
 use chain::Chain;
 use generation::salts_of;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::memory;
 use ground::sabotage::{self, Sabotage};
-use storage::outbox::{Outbox, Slot, Unwritten};
+use storage::batch::{Slot, Unwritten};
+use storage::outbox::Outbox;
 use storage::readahead::Readahead;
 use storage::{SYNC_NORMAL, Storage};
 use transaction::Transaction;
 use vault::file_keys::{FileKeys, Sealer};
 use vault::format::cell::Cell;
 
-/// SQLite's WAL header (wal.c, WAL_HDRSIZE).
-pub const SQLITE_HEADER: usize = 32;
-/// SQLite's frame header (wal.c, WAL_FRAME_HDRSIZE).
-pub const FRAME_HEADER: usize = 24;
 /// Where a frame header has the database's size after a commit, zero in every other frame (wal.c).
 const COMMIT_MARK: std::ops::Range<usize> = 4..8;
 /// What the log needs of the main file that it belongs to.

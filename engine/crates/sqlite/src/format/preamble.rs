@@ -1,6 +1,7 @@
 //! The clear, checksummed preamble that logs start with (`docs/reference/format.md`, sections 3 to 5): enough to tell
 //! a log of this database from a plaintext one, a foreign one, one under another key, and a torn one.
 
+use crate::facts;
 use crypto::kdf::sha256;
 use ground::bytes::{all_zero, array, put, u32_at, u64_at};
 use ground::error::FileKind;
@@ -15,10 +16,6 @@ const REDO_VERSION: u32 = 2;
 const WAL_MAGIC: &[u8; 16] = b"lumocrypt-wal\x00\x0d\x0a";
 const REDO_MAGIC: &[u8; 16] = b"lumocrypt-rky\x00\x0d\x0a";
 const JOURNAL_MAGIC: &[u8; 16] = b"lumocrypt-jnl\x00\x0d\x0a";
-/// What SQLite's own WAL begins with, for either order of its checksums (fileformat2, section 4.1).
-const SQLITE_WAL_MAGICS: [[u8; 4]; 2] = [[0x37, 0x7f, 0x06, 0x82], [0x37, 0x7f, 0x06, 0x83]];
-/// What SQLite's own rollback journal begins with (fileformat2, section 3).
-const SQLITE_JOURNAL_MAGIC: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
 // Offsets. Magic, version and digest keep theirs in every version.
 const VERSION_AT: usize = 16;
@@ -93,8 +90,8 @@ impl Preamble {
     /// Judges the beginning of a log of `kind`.
     pub fn parse(bytes: &[u8], kind: FileKind) -> LogPreamble<Preamble> {
         // First, and whatever the length: a plaintext log is shorter than a preamble while it is empty.
-        if SQLITE_WAL_MAGICS.iter().any(|magic| bytes.starts_with(magic))
-            || bytes.starts_with(&SQLITE_JOURNAL_MAGIC)
+        if facts::WAL_MAGICS.iter().any(|magic| bytes.starts_with(magic))
+            || bytes.starts_with(&facts::JOURNAL_MAGIC)
         {
             return LogPreamble::Plaintext;
         }
@@ -165,7 +162,7 @@ mod tests {
 
     #[test]
     fn plaintext_logs_are_recognised_even_when_short() {
-        for magic in [&[0x37, 0x7f, 0x06, 0x82][..], &[0x37, 0x7f, 0x06, 0x83], &SQLITE_JOURNAL_MAGIC] {
+        for magic in [&[0x37, 0x7f, 0x06, 0x82][..], &[0x37, 0x7f, 0x06, 0x83], &facts::JOURNAL_MAGIC] {
             for length in [magic.len(), 32, 512] {
                 let mut bytes = magic.to_vec();
                 bytes.resize(length.max(magic.len()), 0);

@@ -2,4 +2,5 @@
 
 pub mod abi;
 pub mod api;
+pub mod calls;
 pub mod log_lines;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::map::{FileMap, Name};
 use super::writer::{self, Writer};
 use crate::library::abi::*;
-use ground::error::{Fault, FaultClass, Result};
+use crate::library::calls::{self, check, length};
+use ground::error::Result;
 use ground::locks;
 use ground::sabotage::{self, Sabotage};
-use storage::outbox::Batch;
+use storage::batch::Batch;
 use storage::{BatchEnd, LONGEST_TRANSFER, Storage};
 
 /// A file opened by the VFS below, in the memory behind our own `sqlite3_file`.
@@ -133,19 +134,14 @@ impl BaseFile {
     /// # Safety
     /// `argument` is what SQLite defines for `operation`.
     pub unsafe fn control(&self, operation: c_int, argument: *mut c_void) -> c_int {
-        match self.methods().file_control {
-            // SAFETY: as the caller promises.
-            Some(control) => unsafe { control(self.as_ptr(), operation, argument) },
-            None => SQLITE_NOTFOUND,
-        }
+        // SAFETY: an open file, and as the caller promises.
+        unsafe { calls::control(self.file, operation, argument) }
     }
 
     /// Does the file still have the name by which it was opened? SQLite's VFS compares the inodes.
     pub fn has_its_name(&self) -> bool {
-        let mut moved: c_int = 0;
-        // SAFETY: the file control takes a pointer to an int.
-        let code = unsafe { self.control(SQLITE_FCNTL_HAS_MOVED, (&raw mut moved).cast()) };
-        code == SQLITE_OK && moved == 0
+        // SAFETY: an open file.
+        unsafe { calls::has_its_name(self.file) }
     }
 
     /// Closes the file.
@@ -159,42 +155,10 @@ impl BaseFile {
     }
 }
 
-/// A failure below us: SQLite knows how to report its own codes.
-fn check(code: c_int, what: &str) -> Result<()> {
-    if code == SQLITE_OK {
-        return Ok(());
-    }
-    let class = if code & 0xff == SQLITE_NOMEM { FaultClass::NoMemory } else { FaultClass::Io };
-    Err(Fault::new(class, format!("{what} failed with SQLite result code {code}")).with_code(code))
-}
-
 /// How often a read may fall short of the end of the file before it is an error. Once is normal where another
 /// process appends. Bytes that the file has and does not give are not zeros: a log would end there, and a block
 /// would seem to be tampered with.
 const SHORT_READ_TRIES: u32 = 2;
-
-/// SQLite's calls take lengths as `int`; none of ours comes near its limit.
-fn length(len: usize) -> c_int {
-    c_int::try_from(len).unwrap_or(c_int::MAX)
-}
-
-/// Writes all of `data` to `file` at `offset`.
-///
-/// # Safety
-/// `file` is open, and no other thread uses it.
-pub unsafe fn write(file: *mut sqlite3_file, data: &[u8], offset: u64) -> Result<()> {
-    locks::calls_out();
-    // SAFETY: an open file has methods (sqlite3.h, sqlite3_file).
-    let Some(write) = (unsafe { (*(*file).methods).write }) else { return check(SQLITE_IOERR, "writing") };
-    let mut at = offset;
-    for part in data.chunks(LONGEST_TRANSFER) {
-        // SAFETY: an open file and a buffer of that length.
-        let code = unsafe { write(file, part.as_ptr().cast(), length(part.len()), at as i64) };
-        check(code, "writing")?;
-        at += part.len() as u64;
-    }
-    Ok(())
-}
 
 impl Storage for BaseFile {
     fn read(&mut self, buf: &mut [u8], offset: u64) -> Result<bool> {
@@ -235,7 +199,7 @@ impl Storage for BaseFile {
     fn write(&mut self, data: &[u8], offset: u64) -> Result<()> {
         self.wait();
         // SAFETY: an open file.
-        unsafe { write(self.file, data, offset) }
+        unsafe { calls::write(self.file, data, offset) }
     }
 
     fn truncate(&mut self, size: u64) -> Result<()> {

@@ -4,10 +4,11 @@ use std::ffi::{c_int, c_void};
 
 use super::base::BaseFile;
 use super::control;
-use super::file::{OpenFile, ShimFile};
 use super::mains;
-use super::observe::Operation;
+use super::open_file::OpenFile;
+use super::recorder::Operation;
 use super::report::guard;
+use super::shim_file::ShimFile;
 use super::users::{self, Users};
 use super::wal_index::WalIndex;
 use crate::library::abi::*;

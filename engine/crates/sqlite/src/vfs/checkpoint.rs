@@ -3,23 +3,12 @@
 use std::ffi::c_int;
 
 use super::database::Link;
-use super::file::{Content, OpenFile};
+use super::open_file::{Checkpoint, Content, OpenFile};
 use super::wal_index::WalIndex;
 use crypto::nonce;
 use ground::error::{Fault, FaultClass, Result};
 use ground::sabotage::{self, Sabotage};
 use storage::Storage;
-
-/// A checkpoint of a main database.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Checkpoint {
-    /// None is under way, or it writes block by block.
-    None,
-    /// One that is bound to end in a sync is writing blocks, which may wait for each other.
-    Combining,
-    /// The last one lost blocks. SQLite must not learn that they are in the main file.
-    Failed,
-}
 
 impl OpenFile {
     /// A checkpoint begins to copy (SQLITE_FCNTL_CKPT_START). Its writes may wait for each other if it is bound to cut

@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::file::{Content, OpenFile};
-use super::header_edit;
+use super::open_file::{Content, OpenFile};
 use super::rekey;
 use ground::error::{Fault, FaultClass, Result};
 use vault::commands::{Command, Which};
@@ -46,9 +45,8 @@ fn edit_slots(open: &mut OpenFile, change: impl FnOnce(&mut Slots<'_>) -> Result
         return Err(Fault::new(FaultClass::NotEncrypted, "this database is plaintext: it has no keys"));
     };
     let limits = database.options.limits;
-    let index = header_edit::edit(database, base, |superblock, keys| {
-        change(&mut Slots { superblock, keys, limits: &limits })
-    })?;
+    let index = database
+        .edit_header(base, |superblock, keys| change(&mut Slots { superblock, keys, limits: &limits }))?;
     let generation = database.superblock.as_ref().map(|superblock| superblock.generation);
     Ok(json!({"slot": index, "generation": generation}).to_string())
 }

@@ -13,9 +13,9 @@
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::null_mut;
 
-use super::file::OpenFile;
 use super::host::is_our_vfs;
 use super::mains;
+use super::open_file::OpenFile;
 use crate::library::abi::*;
 use crate::library::api::Api;
 use ground::error::{Fault, FaultClass, Result};

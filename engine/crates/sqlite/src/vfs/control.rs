@@ -8,10 +8,11 @@ use super::command;
 use super::company::{self, Main, Statement};
 use super::database::{Database, Phase};
 use super::dialects;
-use super::file::{Content, OpenFile};
 use super::given::Origin;
 use super::mains;
+use super::open_file::{Content, OpenFile};
 use super::passphrase;
+use super::proofs;
 use super::rekey_pragma;
 use super::sharing;
 use super::users;
@@ -435,7 +436,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
         "lumo_rekey" => rekey_pragma::pragma(open, value.as_deref()),
         "lumo_change_key" => passphrase::change(open, value.as_deref()),
         "lumo_command" => command::pragma(open, value.as_deref()),
-        "lumo_proof" => sharing::proof(open, value.as_deref()),
+        "lumo_proof" => proofs::proof(open, value.as_deref()),
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
         "lumo_status" => Ok(match &open.content {
             Content::Main(database) => database.status(),

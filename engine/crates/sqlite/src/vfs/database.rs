@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::base::BaseFile;
 use super::given::{self, Given, Origin};
-use super::header_edit;
-use super::host::{OwnFile, Shim};
+use super::host::Shim;
 use super::orphans::NewMain;
+use super::own_file::OwnFile;
 use super::sharing;
+use crate::facts;
 use crate::files::header_region::{replace_copies, write_copies};
 use crate::files::journal::Buffers;
 use crate::files::main_db::{CurrentLog, MainFile};
@@ -31,8 +32,6 @@ use vault::{unlock, unlocked};
 const DEFAULT_BLOCK_SIZE: u32 = 4096;
 /// How often the header is read again because it changed meanwhile. Each change of it takes two syncs.
 const OPEN_TRIES: u32 = 10;
-/// Offset of the page size in SQLite's header (fileformat2, section 1.3.2): big-endian, 1 for 65536.
-const PAGE_SIZE_AT: u64 = 16;
 
 /// How far a main database has come.
 pub enum Phase {
@@ -258,7 +257,7 @@ impl Database {
     pub fn complete_header(&mut self, base: &mut BaseFile) -> Result<()> {
         // Another connection may have been quicker, and changed more: what is known of the header here is too old to be
         // written.
-        if self.stale_copy.is_some() { header_edit::edit(self, base, |_, _| Ok(())) } else { Ok(()) }
+        if self.stale_copy.is_some() { self.edit_header(base, |_, _| Ok(())) } else { Ok(()) }
     }
 
     /// A file that shares its data key with the connection's main database needs no key of its own.
@@ -298,12 +297,8 @@ impl Database {
             return Ok(());
         }
         let mut page_size = [0u8; 2];
-        file.read(base, &mut page_size, PAGE_SIZE_AT)?;
-        let page_size = match u16::from_be_bytes(page_size) {
-            1 => 65536,
-            size => u32::from(size),
-        };
-        if page_size < block_size {
+        file.read(base, &mut page_size, facts::PAGE_SIZE_AT as u64)?;
+        if facts::page_size(u16::from_be_bytes(page_size)) < block_size {
             return Err(Fault::new(
                 FaultClass::InUse,
                 "the database was made by another connection while this one was open, with larger blocks; close \
@@ -331,7 +326,7 @@ impl Database {
             return Ok(());
         }
         let keys = file.keys().clone();
-        header_edit::edit(self, base, |superblock, _| {
+        self.edit_header(base, |superblock, _| {
             superblock.block_size = page_size;
             Ok(())
         })?;
@@ -371,7 +366,7 @@ impl Database {
     fn reload(&mut self, base: &mut BaseFile) -> Result<()> {
         let Phase::Ready(file) = &self.phase else { return Ok(()) };
         let keys = file.keys().clone();
-        let superblock = header_edit::current(self, base)?;
+        let superblock = self.current_header(base)?;
         self.adopt(base, keys, superblock)
     }
 

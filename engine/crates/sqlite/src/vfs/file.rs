@@ -1,100 +1,25 @@
 //! SQLite's file object and its callbacks: from C's calls to the file modules.
 
 use std::ffi::c_int;
-use std::path::PathBuf;
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::base::BaseFile;
-use super::checkpoint::Checkpoint;
 use super::company;
-use super::database::{Database, Link, News, Phase};
+use super::database::{Database, News, Phase};
 use super::evidence;
-use super::guest::Guest;
-use super::host::Shim;
 use super::mains;
-use super::observe::tally_of;
-use super::orphans;
-use super::users::Users;
-use super::wal_index::WalIndex;
-use crate::files::journal::JournalFile;
-use crate::files::main_db::MainFile;
-use crate::files::temp::TempFile;
-use crate::files::wal::WalFile;
+use super::open_file::{Checkpoint, Content, OpenFile, link_of};
+use crate::facts;
 use crate::library::abi::*;
 use crypto::nonce;
 use ground::error::{Fault, FaultClass, Result};
 use ground::failure;
-use ground::stats::{STATS, Tally};
+use ground::stats::STATS;
 use storage::Storage;
 use storage::disk::sync_folder;
 use vault::file_keys::FileKeys;
-
-/// What SQLite allocates for us: its own first member, ours, and the file below behind them.
-#[repr(C)]
-pub struct ShimFile {
-    pub(super) head: sqlite3_file,
-    pub(super) open: *mut OpenFile,
-    pub(super) users: Users,
-}
-
-/// An open file.
-pub struct OpenFile {
-    /// The VFS it was opened through.
-    pub shim: &'static Shim,
-    /// The path, for reports; empty for files without a name.
-    pub path: PathBuf,
-    /// The file below.
-    pub base: BaseFile,
-    /// What it is to us.
-    pub content: Content,
-    /// For a main database: its journal and its WAL, while they are open.
-    pub journal: *mut OpenFile,
-    /// See `journal`.
-    pub wal: *mut OpenFile,
-    /// For a main database: the first page of its wal-index, once mapped.
-    pub wal_index: Option<WalIndex>,
-    /// For a main database: what its checkpoint does to it.
-    pub(super) checkpoint: Checkpoint,
-    /// For a main database: so many frames of the log were committed when its checkpoint made them durable.
-    pub(super) durable_frames: Option<u32>,
-    /// For a main database: it holds the lock of WAL writers.
-    pub excludes_writers: bool,
-    /// Where SQLite notes which connection uses the file; null until it is known.
-    pub(super) user: *const *mut sqlite3,
-    /// It was opened for reading only.
-    pub(super) read_only: bool,
-    /// The connection that it belongs to, by its address; 0 where it is not known, or several share the file.
-    pub(super) connection: usize,
-    /// It is the connection's main database.
-    pub(super) is_own_main: bool,
-    /// It was made by opening it, and is of no use: if it is still empty when it is closed, it goes.
-    pub(super) is_stray: bool,
-    /// For a main database: what `PRAGMA mmap_size` was set to.
-    pub(super) mmap_size: Option<i64>,
-    /// The lock that it holds on the file.
-    level: c_int,
-    /// A call is under way. Still set when the next one begins, it says that a panic cut that call short.
-    pub(super) busy: bool,
-    /// Its counters; none of what was passed through from the beginning.
-    pub(super) tally: Option<Tally>,
-}
-
-/// What a file is to us.
-pub enum Content {
-    /// Passed through: a plaintext database of the pass-through VFS and its logs, or a super-journal.
-    Plain,
-    /// A main database.
-    Main(Box<Database>),
-    /// A rollback journal and the main database it belongs to.
-    Journal(Box<JournalFile>, *mut OpenFile),
-    /// A WAL and the main database it belongs to.
-    Wal(Box<WalFile>, *mut OpenFile),
-    /// A temporary file.
-    Temp(Box<TempFile>),
-    /// A file of a format that is not ours.
-    Guest(Box<dyn Guest>),
-}
 
 /// wal.c, WAL_WRITE_LOCK: the lock that a WAL write transaction holds.
 const WAL_WRITE_LOCK: c_int = 0;
@@ -104,32 +29,6 @@ pub(super) const WAL_CHECKPOINT_LOCK: c_int = 1;
 const WAL_FIRST_READ_LOCK: c_int = 3;
 
 impl OpenFile {
-    /// A file just opened below.
-    pub fn new(shim: &'static Shim, path: PathBuf, base: BaseFile, content: Content) -> Box<Self> {
-        let tally = tally_of(&content);
-        Box::new(OpenFile {
-            shim,
-            path,
-            base,
-            content,
-            journal: std::ptr::null_mut(),
-            wal: std::ptr::null_mut(),
-            wal_index: None,
-            checkpoint: Checkpoint::None,
-            durable_frames: None,
-            excludes_writers: false,
-            user: std::ptr::null(),
-            read_only: false,
-            connection: 0,
-            is_own_main: false,
-            is_stray: false,
-            mmap_size: None,
-            level: SQLITE_LOCK_NONE,
-            busy: false,
-            tally,
-        })
-    }
-
     /// Before the connection writes its main file, its journal must be on its way to the disk.
     fn flush_journal(&mut self) -> Result<()> {
         // SAFETY: set while the journal is open, cleared by its close; SQLite uses one connection's files
@@ -188,35 +87,6 @@ impl OpenFile {
         file.transaction_boundary(base);
         if index.is_some_and(|index| file.salts() != Some(index.salts())) {
             file.forget_log();
-        }
-    }
-
-    /// The WAL of a database and the file below it, while it is open.
-    pub(super) fn wal_and_base(&mut self) -> Option<(&mut WalFile, &mut BaseFile)> {
-        // SAFETY: as in `wal_file`.
-        match unsafe { self.wal.as_mut() } {
-            Some(OpenFile { content: Content::Wal(file, _), base, .. }) => Some((file, base)),
-            _ => None,
-        }
-    }
-
-    /// The WAL of a database, while it is open.
-    pub(super) fn wal_file(&mut self) -> Option<&mut WalFile> {
-        // SAFETY: set while the WAL is open, cleared by its close.
-        match unsafe { self.wal.as_mut() } {
-            Some(OpenFile { content: Content::Wal(file, _), .. }) => Some(file),
-            _ => None,
-        }
-    }
-
-    /// The main file of an unlocked database.
-    pub(super) fn main_file(&mut self) -> Option<(&mut MainFile, &mut BaseFile)> {
-        match &mut self.content {
-            Content::Main(database) => match &mut database.phase {
-                Phase::Ready(file) => Some((file, &mut self.base)),
-                _ => None,
-            },
-            _ => None,
         }
     }
 
@@ -331,7 +201,7 @@ impl OpenFile {
                 complete
             }
             Content::Main(database) => read_main(database, &mut self.base, buf, offset)?,
-            Content::Guest(file) => file.read(self.shim, &mut self.base, &self.path, buf, offset)?,
+            Content::Guest(file) => file.read(&mut self.base, &self.path, buf, offset)?,
         };
         Ok(if complete { SQLITE_OK } else { SQLITE_IOERR_SHORT_READ })
     }
@@ -371,7 +241,7 @@ impl OpenFile {
                 file.set_combine(!self.journal.is_null() || self.checkpoint == Checkpoint::Combining);
                 file.write(&mut self.base, data, offset)?;
             }
-            Content::Guest(file) => file.write(self.shim, &mut self.base, &self.path, data, offset)?,
+            Content::Guest(file) => file.write(&mut self.base, &self.path, data, offset)?,
         }
         Ok(SQLITE_OK)
     }
@@ -509,7 +379,7 @@ impl OpenFile {
             if level == SQLITE_LOCK_SHARED {
                 failure::clear();
             }
-            let judged = database.judge(self.shim, &mut self.base, &self.path);
+            let judged = database.judge(&mut self.base, &self.path);
             judged.inspect_err(|_| self.give_back(before))?;
         }
         Ok(SQLITE_OK)
@@ -600,6 +470,19 @@ impl OpenFile {
         code
     }
 
+    /// Removes a file that this connection made and that was then refused, if nobody has written to it.
+    fn remove_stray(&mut self) {
+        let (true, Content::Main(database)) = (self.is_stray, &self.content) else { return };
+        let Some(lock) = self.base.methods().lock else { return };
+        let levels = [SQLITE_LOCK_SHARED, SQLITE_LOCK_RESERVED, SQLITE_LOCK_EXCLUSIVE];
+        // SAFETY: an open file that is about to be closed, which gives the locks back.
+        let alone = levels.iter().all(|level| unsafe { lock(self.base.as_ptr(), *level) } == SQLITE_OK);
+        if alone && matches!(self.base.size(), Ok(0)) && self.base.has_its_name() {
+            // What cannot be removed is an empty file.
+            let _ = fs::remove_file(&database.path);
+        }
+    }
+
     pub(super) fn close(&mut self) {
         match &mut self.content {
             Content::Journal(file, main) => {
@@ -638,7 +521,7 @@ impl OpenFile {
         if self.is_own_main {
             failure::forget_connection(self.connection);
         }
-        orphans::remove_stray(self);
+        self.remove_stray();
         self.base.close();
     }
 }
@@ -647,7 +530,7 @@ impl OpenFile {
 fn read_main(database: &mut Database, base: &mut BaseFile, buf: &mut [u8], offset: u64) -> Result<bool> {
     // sqlite3_open reads the first 100 bytes without a lock and fails if it cannot; nothing depends on
     // them but a guess at the page size.
-    let header_probe = offset == 0 && buf.len() == 100;
+    let header_probe = offset == 0 && buf.len() == facts::HEADER_LEN;
     match &mut database.phase {
         Phase::New => {
             buf.fill(0);
@@ -665,20 +548,5 @@ fn read_main(database: &mut Database, base: &mut BaseFile, buf: &mut [u8], offse
             Ok(true)
         }
         Phase::Locked | Phase::Refused(_) => database.ready().map(|_| false),
-    }
-}
-
-/// The main database of a WAL.
-///
-/// # Safety
-/// `main` is null or an open file that outlives the link and is not borrowed elsewhere.
-pub unsafe fn link_of<'a>(main: *mut OpenFile) -> Result<Link<'a>> {
-    // SAFETY: as the caller promises.
-    let main = unsafe { main.as_mut() };
-    match main {
-        Some(OpenFile { content: Content::Main(database), base, .. }) => {
-            Ok(Link { file: database.ready()?, base })
-        }
-        _ => Err(Fault::new(FaultClass::Internal, "a write-ahead log without its database")),
     }
 }

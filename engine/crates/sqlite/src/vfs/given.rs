@@ -1,11 +1,12 @@
 //! What a main database is opened with, and where that comes from.
 
 use std::cell::RefCell;
-use std::ffi::{CStr, OsStr, c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::library::abi::SQLITE_WARNING;
 use crate::library::api::Api;
 use crypto::suite::SuiteId;
 use ground::error::{Fault, FaultClass, Result};
@@ -16,8 +17,6 @@ use vault::unlocked;
 
 /// The environment variable of last resort.
 const KEY_VARIABLE: &str = "LUMO_KEY";
-/// SQLITE_WARNING (sqlite3.h): the code under which SQLite logs warnings.
-const SQLITE_WARNING: c_int = 28;
 /// The URI parameters that there are. Another one that begins as they do is an error: it may be a misspelt key.
 const PARAMETERS: [&str; 10] = [
     "lumo_cipher",

@@ -12,46 +12,48 @@ use storage::{SYNC_NORMAL, Storage};
 use vault::file_keys::FileKeys;
 use vault::format::superblock::{SUPERBLOCK_LEN, Superblock};
 
-/// Applies `change` to the superblock, which is written as the next generation if it differs then. When this returns, the
-/// change is durable; if it fails, the old or the new state opens, and the next writer completes it.
-pub fn edit<T>(
-    database: &mut Database,
-    base: &mut BaseFile,
-    change: impl FnOnce(&mut Superblock, &FileKeys) -> Result<T>,
-) -> Result<T> {
-    let keys = database.ready()?.keys().clone();
-    let header = read(database, base)?;
-    let Some((current, raw)) = header.authentic(&keys) else { return Err(replaced(database)) };
-    complete(base, &header, raw)?;
-    database.stale_copy = None;
-    let mut next = current.clone();
-    let result = change(&mut next, &keys)?;
-    if next != *current {
-        // Both copies are the current one: nothing in the file has a higher generation.
-        next.generation = current.generation + 1;
-        replace_copies(base, raw, &next.encode(&keys))?;
+impl Database {
+    /// Applies `change` to the superblock, which is written as the next generation if it differs then. When this returns, the
+    /// change is durable; if it fails, the old or the new state opens, and the next writer completes it.
+    pub fn edit_header<T>(
+        &mut self,
+        base: &mut BaseFile,
+        change: impl FnOnce(&mut Superblock, &FileKeys) -> Result<T>,
+    ) -> Result<T> {
+        let keys = self.ready()?.keys().clone();
+        let header = self.read_again(base)?;
+        let Some((current, raw)) = header.authentic(&keys) else { return Err(self.replaced()) };
+        complete(base, &header, raw)?;
+        self.stale_copy = None;
+        let mut next = current.clone();
+        let result = change(&mut next, &keys)?;
+        if next != *current {
+            // Both copies are the current one: nothing in the file has a higher generation.
+            next.generation = current.generation + 1;
+            replace_copies(base, raw, &next.encode(&keys))?;
+        }
+        self.superblock = Some(next);
+        Ok(result)
     }
-    database.superblock = Some(next);
-    Ok(result)
-}
 
-/// What the header of an unlocked database says now. Without a lock, and so perhaps what it said before a change that is
-/// under way.
-pub fn current(database: &mut Database, base: &mut BaseFile) -> Result<Superblock> {
-    let keys = database.ready()?.keys().clone();
-    let header = read(database, base)?;
-    match header.authentic(&keys) {
-        Some((superblock, _)) => Ok(superblock.clone()),
-        None => Err(replaced(database)),
+    /// What the header of an unlocked database says now. Without a lock, and so perhaps what it said before a change that is
+    /// under way.
+    pub fn current_header(&mut self, base: &mut BaseFile) -> Result<Superblock> {
+        let keys = self.ready()?.keys().clone();
+        let header = self.read_again(base)?;
+        match header.authentic(&keys) {
+            Some((superblock, _)) => Ok(superblock.clone()),
+            None => Err(self.replaced()),
+        }
     }
-}
 
-fn read(database: &Database, base: &mut BaseFile) -> Result<Header> {
-    header::parse(read_header(base)?).map_err(|fault| fault.at_path(&database.path))
-}
+    fn read_again(&self, base: &mut BaseFile) -> Result<Header> {
+        header::parse(read_header(base)?).map_err(|fault| fault.at_path(&self.path))
+    }
 
-fn replaced(database: &Database) -> Fault {
-    header::replaced().at_path(&database.path)
+    fn replaced(&self) -> Fault {
+        header::replaced().at_path(&self.path)
+    }
 }
 
 /// Writes `copy` over a copy that differs from it, which a change that was cut short has left behind or somebody without

@@ -1,8 +1,8 @@
 //! Databases of before there were length cells get one from their next writer.
 
 use super::database::Phase;
-use super::file::{Content, OpenFile, WAL_CHECKPOINT_LOCK};
-use super::header_edit;
+use super::file::WAL_CHECKPOINT_LOCK;
+use super::open_file::{Content, OpenFile};
 use crate::library::abi::*;
 use ground::error::{Fault, FaultClass, Result};
 
@@ -23,7 +23,7 @@ impl OpenFile {
             let Content::Main(database) = &mut open.content else { return Ok(()) };
             let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
             file.begin_length(&mut open.base)?;
-            header_edit::edit(database, &mut open.base, |superblock, _| {
+            database.edit_header(&mut open.base, |superblock, _| {
                 superblock.keeps_length = true;
                 Ok(())
             })?;

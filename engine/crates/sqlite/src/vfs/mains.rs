@@ -10,8 +10,8 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 
-use super::file::OpenFile;
 use super::host::Shim;
+use super::open_file::OpenFile;
 use crate::library::abi::sqlite3;
 use crate::library::api::Api;
 use ground::failure::Says;

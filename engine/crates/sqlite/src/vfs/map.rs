@@ -18,8 +18,8 @@ use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
-use super::base::BaseFile;
 use crate::library::abi::*;
+use crate::library::calls::has_its_name;
 use ground::locks::{self, Guard, Lasting, Rank};
 
 /// Bytes asked of SQLite's VFS for the map that ours is made from, and the smallest file that it maps so much of: it
@@ -104,7 +104,7 @@ impl FileMap {
         }
         // Of a file that was replaced since it was opened, the map is nobody else's.
         // SAFETY: as the caller promises.
-        let same = identity_of(path) == Some(*identity) && unsafe { BaseFile::new(file) }.has_its_name();
+        let same = identity_of(path) == Some(*identity) && unsafe { has_its_name(file) };
         if same && let Some(map) = known(*identity) {
             return Some(map);
         }

@@ -1,59 +1,15 @@
 //! Reads and writes as they are counted, timed, and told to a recorder.
 
 use std::ffi::c_int;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::file::{Content, OpenFile};
-use ground::error::FileKind;
+use super::open_file::{Content, OpenFile};
+use super::recorder::{self, Operation, Recorder};
 use ground::failure;
-use ground::stats::{Tally, Watch};
-
-/// A direction; the numbers are part of the C ABI.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
-    /// `xRead`.
-    Read = 0,
-    /// `xWrite`.
-    Write = 1,
-}
-
-/// What is called after each read and write: context, operation, kind of file, offset, bytes asked for, nanoseconds,
-/// and SQLite's result code.
-pub type RecorderFunction = unsafe extern "C" fn(u64, c_int, c_int, i64, i64, u64, c_int);
-
-/// A function to call, and what to call it with.
-#[derive(Clone, Copy)]
-pub struct Recorder {
-    /// The function. It stays callable until [`stop_recorders`].
-    pub function: RecorderFunction,
-    /// Its first argument.
-    pub context: u64,
-}
-
-/// False once the process, or the interpreter in it, is about to end.
-static RECORDING: AtomicBool = AtomicBool::new(true);
-
-/// No recorder is called any more.
-pub fn stop_recorders() {
-    RECORDING.store(false, Ordering::Release);
-}
-
-/// The counters of a file with that content.
-pub fn tally_of(content: &Content) -> Option<Tally> {
-    let kind = match content {
-        Content::Plain => return None,
-        Content::Main(_) => FileKind::MainDb,
-        Content::Journal(..) => FileKind::MainJournal,
-        Content::Wal(..) => FileKind::Wal,
-        Content::Temp(file) => file.kind(),
-        Content::Guest(file) => file.kind(),
-    };
-    Some(Tally::new(kind))
-}
+use ground::stats::Watch;
 
 impl OpenFile {
     fn recorder(&self) -> Option<Recorder> {
-        self.shim.recorder().filter(|_| RECORDING.load(Ordering::Acquire))
+        self.shim.recorder().filter(|_| recorder::are_called())
     }
 
     /// A read or write begins.

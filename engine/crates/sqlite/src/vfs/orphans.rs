@@ -11,7 +11,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::base::BaseFile;
-use super::file::{Content, OpenFile};
 use crate::library::abi::*;
 use crate::library::api::Api;
 use ground::error::Result;
@@ -128,19 +127,6 @@ fn move_aside(api: &Api, log: &Path) -> bool {
             api.write_log(SQLITE_WARNING, &text);
             false
         }
-    }
-}
-
-/// Removes a file that this connection made and that was then refused, if nobody has written to it.
-pub fn remove_stray(open: &mut OpenFile) {
-    let (true, Content::Main(database)) = (open.is_stray, &open.content) else { return };
-    let Some(lock) = open.base.methods().lock else { return };
-    let levels = [SQLITE_LOCK_SHARED, SQLITE_LOCK_RESERVED, SQLITE_LOCK_EXCLUSIVE];
-    // SAFETY: an open file that is about to be closed, which gives the locks back.
-    let alone = levels.iter().all(|level| unsafe { lock(open.base.as_ptr(), *level) } == SQLITE_OK);
-    if alone && matches!(open.base.size(), Ok(0)) && open.base.has_its_name() {
-        // What cannot be removed is an empty file.
-        let _ = fs::remove_file(&database.path);
     }
 }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use super::command;
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile};
 use super::given::Origin;
-use super::header_edit;
+use super::open_file::{Content, OpenFile};
 use super::own_connection;
 use crate::library::abi::SQLITE_READONLY;
 use crypto::kdf::Argon2Cost;
@@ -41,7 +40,7 @@ pub fn change(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
                 "the database does not exist yet, so it has no key to change; PRAGMA lumo_key = '…' names its first one",
             ));
         }
-        let superblock = header_edit::current(database, base)?;
+        let superblock = database.current_header(base)?;
         command_for(database, &superblock, &new)?
     };
     if let Some(command) = command {

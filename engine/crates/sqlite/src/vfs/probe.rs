@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::database::read_header as read_region;
-use super::host::{self, OwnFile};
+use super::host;
+use super::own_file::OwnFile;
 use ground::error::Result;
 use storage::Storage;
 

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::base::BaseFile;
 use super::database::{Phase, Progress};
-use super::file::{Content, OpenFile};
 use super::length::without_checkpoints;
+use super::open_file::{Content, OpenFile};
 use super::renewal::Renewal;
 use crate::files::header_region::write_copies;
 use crate::files::main_db::{LostMarks, MainFile};

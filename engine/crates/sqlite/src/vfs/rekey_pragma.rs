@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile};
 use super::given::Origin;
-use super::header_edit;
+use super::open_file::{Content, OpenFile};
 use super::own_connection::OwnConnection;
 use super::passphrase::{cost_after, invalid, shown_key};
 use crate::library::abi::SQLITE_READONLY;
@@ -61,7 +60,7 @@ pub fn pragma(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
                 "the database does not exist yet, so it has no data key; PRAGMA lumo_key = '…' names its first key",
             ));
         }
-        let superblock = header_edit::current(database, base)?;
+        let superblock = database.current_header(base)?;
         (plan_for(database, &superblock, &new)?, database.options.clone())
     };
     if open.read_only {

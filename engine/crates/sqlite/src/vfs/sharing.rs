@@ -9,12 +9,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::database::Phase;
-use super::file::{Content, OpenFile};
-use super::given::{self, Origin};
-use ground::error::{Fault, FaultClass, Result};
+use super::given;
+use ground::error::{Fault, FaultClass};
 use vault::material::Key;
-use vault::registry::{self, OpenOptions};
+use vault::registry::OpenOptions;
 
 thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
@@ -35,19 +33,6 @@ pub(super) fn known_key(path: &Path) -> Option<Arc<Key>> {
     given::complete(OpenOptions::default(), path, None).ok().and_then(|given| given.open.key)
 }
 
-/// May a connection use the cache of `open` that joined it without having shown a key, when `known` was the one that the
-/// process knew?
-pub(super) fn may_join(open: &OpenFile, known: Option<&Key>) -> bool {
-    let Content::Main(database) = &open.content else { return true };
-    if database.superblock.as_ref().map_or(database.may_stay_plain, |own| !own.suite.is_keyed()) {
-        return true;
-    }
-    match (database.origin, &database.options.key, known) {
-        (Origin::Unlocked | Origin::Environment, Some(key), Some(known)) => known.is_same_as(key),
-        _ => false,
-    }
-}
-
 /// The fault for all connections of a cache that one joined without a key. Nobody is served from then on: which
 /// connection is which, a file is not told.
 pub(super) fn joined() -> Fault {
@@ -56,25 +41,6 @@ pub(super) fn joined() -> Fault {
         "another connection has joined the cache of this one without having shown the key, so that neither is served; \
          open the database anew, with cache=private or lumocrypt.connect",
     )
-}
-
-/// `PRAGMA lumo_proof = '<handle>'`: if the handle, with which the connection was to be opened, was not used for that, the
-/// connection has joined another one's cache; it is as good as one that opened the file only if the handle opens it.
-pub(super) fn proof(open: &mut OpenFile, handle: Option<&[u8]>) -> Result<String> {
-    let OpenFile { content: Content::Main(database), base, .. } = open else {
-        return Err(Fault::new(
-            FaultClass::NotEncrypted,
-            "this database is plaintext: there is no key to show",
-        ));
-    };
-    let options = handle.and_then(|handle| std::str::from_utf8(handle).ok()).and_then(registry::take_handle);
-    match options {
-        Some(options) => database.prove(base, options)?,
-        // It opened the file, and so decides what others find.
-        None if matches!(database.phase, Phase::Locked) => database.ready().map(|_| ())?,
-        None => {}
-    }
-    Ok("ok".to_owned())
 }
 
 /// The fault for an ATTACH that could join a cache, where nobody would ask it for a key.

@@ -7,12 +7,13 @@ use std::time::Duration;
 use super::base::BaseFile;
 use super::callbacks::{below_of, methods_for};
 use super::database::{Database, Phase};
-use super::file::{Content, OpenFile, ShimFile};
 use super::given::{self, Given, Origin, Parameters};
-use super::host::Shim;
+use super::host::{self, Host, Shim};
 use super::mains;
+use super::open_file::{Content, OpenFile};
 use super::report::guard;
 use super::sharing;
+use super::shim_file::ShimFile;
 use super::users::Users;
 use super::writer;
 use crate::facts::MAGIC;
@@ -20,6 +21,7 @@ use crate::files::journal::JournalFile;
 use crate::files::temp::TempFile;
 use crate::files::wal::WalFile;
 use crate::library::abi::*;
+use crate::library::api::Api;
 use crypto::suite::SuiteId;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::failure;
@@ -58,13 +60,10 @@ pub fn vfs_over(base: &sqlite3_vfs) -> sqlite3_vfs {
     }
 }
 
-/// Is this VFS object ours? Its `xOpen` tells.
-pub fn is_ours(vfs: &sqlite3_vfs) -> bool {
-    vfs.open.is_some_and(|open| std::ptr::fn_addr_eq(open, x_open as XOpen))
+/// Serves the library behind `api`; see [`host::serve`].
+pub fn serve(api: Api) -> Result<&'static Host> {
+    host::serve(api, vfs_over)
 }
-
-type XOpen =
-    unsafe extern "C" fn(*mut sqlite3_vfs, *const c_char, *mut sqlite3_file, c_int, *mut c_int) -> c_int;
 
 /// The shim behind a VFS object of ours.
 ///
@@ -236,7 +235,8 @@ unsafe fn content_of(
 ) -> Result<Content> {
     if let Some(opener) = shim.opener {
         // SAFETY: as the caller promises.
-        return unsafe { opener.open(shim, name, path, base, flags) };
+        let guest = unsafe { opener.open(shim, name, path, base, flags) }?;
+        return Ok(guest.map_or(Content::Plain, Content::Guest));
     }
     // A super-journal holds names of journals, and SQLite reads other databases' journals under this flag to
     // find the names that those end in: both are clear.

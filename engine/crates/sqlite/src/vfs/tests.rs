@@ -8,9 +8,10 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::file::ShimFile;
 use super::host::{self, Host};
 use super::report::guard;
+use super::shim;
+use super::shim_file::ShimFile;
 use crate::library::abi::*;
 use crate::library::api::Api;
 use crypto::nonce;
@@ -255,7 +256,7 @@ impl Opened {
     fn new(path: &str) -> Opened {
         let key = Some(Arc::new(Key::raw(&[7; 32]).unwrap()));
         unlocked::insert(Path::new(path), OpenOptions { key, ..OpenOptions::default() }, None);
-        let host: &'static Host = Box::leak(Box::new(Host::for_tests(api())));
+        let host: &'static Host = Box::leak(Box::new(Host::for_tests(api(), shim::vfs_over)));
         let vfs = host.add_for_tests(base_vfs());
         let mut opened = Opened { memory: vec![0; (size_of::<ShimFile>() + size_of::<Below>()).div_ceil(8)] };
         let name = CString::new(path).unwrap().into_raw();

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::company::{self, Main};
-use super::file::{Content, OpenFile};
 use super::mains;
+use super::open_file::{Content, OpenFile};
+use super::proofs;
 use super::sharing;
 use ground::error::{Fault, FaultClass, Result};
 use ground::locks::{Lock, Rank};
@@ -63,7 +64,7 @@ impl Users {
     /// Refuses everybody once a connection has joined that has shown no key and needed one.
     fn check(&self, open: &OpenFile) -> Result<()> {
         let unproven = std::mem::take(&mut *self.unproven.lock());
-        if unproven.iter().any(|known| !sharing::may_join(open, known.as_deref())) {
+        if unproven.iter().any(|known| !proofs::may_join(open, known.as_deref())) {
             self.strangers.store(true, Ordering::Release);
         }
         if self.strangers.load(Ordering::Acquire) { Err(sharing::joined()) } else { Ok(()) }

@@ -1,6 +1,8 @@
 //! What the engine reads in SQLite's wal-index (wal.c, WalIndexHdr and WalCkptInfo; the layout is the same in every
 //! version and part of SQLite's file format).
 
+use crate::facts;
+
 /// Offset of the page size (szPage): two bytes, 1 for 65536.
 const PAGE_SIZE: usize = 14;
 /// Offset of the last valid frame's number (mxFrame).
@@ -68,8 +70,7 @@ impl WalIndex {
         // SAFETY: within the mapping and aligned.
         match unsafe { self.0.add(PAGE_SIZE).cast::<u16>().read_volatile() } {
             0 => None,
-            1 => Some(65536),
-            size => Some(usize::from(size)),
+            stored => Some(facts::page_size(stored) as usize),
         }
     }
 

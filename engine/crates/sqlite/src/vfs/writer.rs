@@ -13,11 +13,11 @@ use std::sync::{Arc, Condvar, OnceLock};
 use std::thread::{Builder, JoinHandle, available_parallelism, yield_now};
 use std::time::{Duration, Instant};
 
-use super::base::write;
 use crate::library::abi::sqlite3_file;
+use crate::library::calls::write;
 use ground::locks::{Lock, Rank};
 use ground::room;
-use storage::outbox::Batch;
+use storage::batch::Batch;
 
 /// Bytes of stack: ciphers and SQLite's xWrite need a few thousand.
 const STACK: usize = 1 << 18;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::MemoryFile;
+use crate::batch::LONGEST_TRANSFER;
 use crypto::nonce;
 use crypto::secret::Secret;
 use crypto::suite::SuiteId;

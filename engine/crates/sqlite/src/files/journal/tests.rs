@@ -118,7 +118,7 @@ fn a_patch_is_appended_and_nothing_synced_is_written_again() {
 fn the_padding_behind_a_header_takes_no_room() {
     let keys = keys();
     let mut header = vec![0; 4096];
-    header[..8].copy_from_slice(&SQLITE_MAGIC);
+    header[..8].copy_from_slice(&JOURNAL_MAGIC);
     header[8..12].fill(0xff);
     header[SECTOR_SIZE].copy_from_slice(&4096u32.to_be_bytes());
     for (records, most) in [(0, 4600), (3000, 3400)] {
@@ -160,7 +160,7 @@ fn what_another_connection_left_is_seen_by_one_that_kept_the_journal_open() {
 fn zeroing_the_header_finishes_a_persistent_journal() {
     let (keys, mut storage) = (keys(), MemoryFile::default());
     let mut file = JournalFile::new(keys.clone(), false).unwrap();
-    file.write(&mut storage, &SQLITE_MAGIC.repeat(100), 0).unwrap();
+    file.write(&mut storage, &JOURNAL_MAGIC.repeat(100), 0).unwrap();
     file.sync(&mut storage, 2).unwrap();
     file.write(&mut storage, &[0; FINISH_LEN], 0).unwrap();
     for mut file in [file, JournalFile::new(keys, false).unwrap()] {
@@ -233,7 +233,7 @@ fn foreign_and_plaintext_journals_are_errors() {
     let other = FileKeys::new([9; 16], [2; 16], SuiteId::DEFAULT, Secret::from_slice(&[3; 32])).unwrap();
     let fault = JournalFile::new(Arc::new(other), false).unwrap().size(&mut storage).unwrap_err();
     assert_eq!((fault.class, fault.kind), (FaultClass::Tampered, Some(FileKind::MainJournal)));
-    let mut plain = MemoryFile { bytes: SQLITE_MAGIC.repeat(64), ..MemoryFile::default() };
+    let mut plain = MemoryFile { bytes: JOURNAL_MAGIC.repeat(64), ..MemoryFile::default() };
     let fault = JournalFile::new(keys, false).unwrap().size(&mut plain).unwrap_err();
     assert_eq!(fault.class, FaultClass::Tampered);
 }
@@ -252,13 +252,13 @@ fn the_super_journal_trailer_is_clear_and_last() {
     file.write(&mut storage, name, 704).unwrap();
     file.write(&mut storage, &record[4 + name.len()..][..4], 704 + name.len() as u64).unwrap();
     file.write(&mut storage, &record[8 + name.len()..], 708 + name.len() as u64).unwrap();
-    file.write(&mut storage, &SQLITE_MAGIC, 712 + name.len() as u64).unwrap();
+    file.write(&mut storage, &JOURNAL_MAGIC, 712 + name.len() as u64).unwrap();
     file.sync(&mut storage, 2).unwrap();
     // SQLite patches the record count and syncs once more after the trailer.
     file.write(&mut storage, &[0, 0, 0, 1], 8).unwrap();
     file.sync(&mut storage, 2).unwrap();
     let mut trailer = record[4..].to_vec();
-    trailer.extend_from_slice(&SQLITE_MAGIC);
+    trailer.extend_from_slice(&JOURNAL_MAGIC);
     assert!(storage.bytes.ends_with(&trailer));
     let all = content(&mut JournalFile::new(keys, false).unwrap(), &mut storage);
     assert!(all.ends_with(&trailer), "the sealed copy says the same");

@@ -11,7 +11,8 @@ use crypto::secret::Secret;
 use crypto::suite::SuiteId;
 use ground::error::{FileKind, Result};
 use storage::LONGEST_TRANSFER;
-use storage::outbox::{Outbox, Slot};
+use storage::batch::Slot;
+use storage::outbox::Outbox;
 use vault::file_keys::{FileKeys, Sealer};
 
 /// Longer than anybody is patient.
