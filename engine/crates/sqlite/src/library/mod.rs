@@ -1,4 +1,4 @@
-//! A SQLite library: its structures and functions, and how to talk to its error log.
+//! A SQLite library: its structures and functions, calls of its files, and how to talk to its error log.
 
 pub mod abi;
 pub mod api;
