@@ -64,7 +64,9 @@ def attack(package: Path, test: str, fault: str) -> int:
         environment["LUMO_FAULT"] = fault
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
     test = str(Path(__file__).parent / test)
-    return subprocess.run([*command, test], env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+    return subprocess.run(
+        [*command, test], env=environment, stdout=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 @pytest.mark.parametrize("scenario", ["commits-delete-full", "by_turns-wal-full"])

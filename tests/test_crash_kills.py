@@ -1,4 +1,6 @@
-"""A process that dies leaves nothing that ``verify`` or a recovery takes for damage: the kernel writes all of it, in order.
+"""A process that dies leaves nothing that ``verify`` or a recovery takes for damage.
+
+The kernel writes all of it, in order.
 
 What a power cut leaves is in test_crash_states.py.
 """
@@ -13,8 +15,8 @@ STATES, SEED = 120, 40
 #: In the short recordings many kills leave the same.
 FEWEST = 12
 
-#: Those that leave more than the end of a log torn: frames that are written again, files that grow, headers of new
-#: databases.
+#: Those that leave more than the end of a log torn: frames that are written again, files that grow, headers
+#: of new databases.
 SCENARIOS = [
     "rewrites-wal-full", "rewrites-wal-normal", "rewrites-wal-off", "spills-wal-full", "floods-wal-full",
     "rewrites-delete-full", "floods-truncate-full", "sizes-persist-full-incremental", "holes-delete-off",

@@ -142,7 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         "--failing", choices=["sync", "write"], default="", help="one fails in each recording"
     )
     parser.add_argument("--failure", default="", help="only failures whose description contains this")
-    parser.add_argument("--every", action="store_true", help="failures that SQLite alone does not survive, too")
+    parser.add_argument(
+        "--every", action="store_true", help="failures that SQLite alone does not survive, too"
+    )
     parser.add_argument("--stop-after", type=int, default=5, help="failures of one recording that are enough")
     parser.add_argument("--failures", type=int, default=50, help="stop after so many")
     parser.add_argument("-j", "--processes", type=int, default=os.cpu_count() or 1)

@@ -72,15 +72,20 @@ def spills(session: Session) -> None:
 
 
 def rewrites(session: Session) -> None:
-    """Transactions that change pages again and again that they have spilled: in a WAL SQLite then writes these frames
-    again, in their places, and at the commit all headers behind them."""
+    """Transactions that keep changing pages that they have spilled.
+
+    In a WAL SQLite then writes these frames again, in their places, and at the commit all headers behind
+    them.
+    """
     connection = session.connect()
     _base(session, connection, 60)
     for round_ in range(3):
         with session.step(connection) as execute:
             execute("BEGIN")
             for _ in range(4):
-                execute("UPDATE t SET v = CAST(? || substr(v, 9) AS BLOB), n = n + 1", session.random.randbytes(8))
+                execute(
+                    "UPDATE t SET v = CAST(? || substr(v, 9) AS BLOB), n = n + 1", session.random.randbytes(8)
+                )
             execute("ROLLBACK" if round_ == 1 else "COMMIT")
         _change(session, connection)
 

@@ -254,9 +254,7 @@ class Trial:
         crash.image.write(self.folder)
         with_other = self.scenario.setup.with_other
         killed = None if self.failing else crash.image.killed
-        return judge(
-            self.folder, flavour, crash.allowed, self.random, with_other=with_other, killed=killed
-        )
+        return judge(self.folder, flavour, crash.allowed, self.random, with_other=with_other, killed=killed)
 
 
 def in_setup(flavour: Flavour, setup: Setup) -> Flavour:

@@ -84,11 +84,16 @@ class File:
         medium = self._synced() if again else b""
         for page in again:
             del self.dropped[page]
-            # A sector that is written as it is cannot be harmed: the file system writes whole pages all the time.
+            # What is written as it is cannot be harmed: the file system writes whole pages all the time.
             for at in range(page * PAGE, min((page + 1) * PAGE, len(self.cache)), SECTOR):
-                sector = bytes(self.cache[at : at + SECTOR])
-                if sector != medium[at : at + SECTOR]:
-                    self.pending.append(Change(position, at, sector))
+                sector, old = (
+                    bytes(self.cache[at : at + SECTOR]),
+                    medium[at : at + SECTOR].ljust(SECTOR, b"\0"),
+                )
+                differing = [n for n, (new, was) in enumerate(zip(sector, old, strict=False)) if new != was]
+                if differing:
+                    first, end = differing[0], differing[-1] + 1
+                    self.pending.append(Change(position, at + first, sector[first:end]))
 
     def sync(self) -> None:
         """What is pending becomes durable."""

@@ -39,7 +39,10 @@ FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "journal-once": (("savepoints-delete-full", "of the journal"),),
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
-    "block-once": (("holes-delete-full", "of the database"), ("sizes-delete-full-incremental", "of the database")),
+    "block-once": (
+        ("holes-delete-full", "of the database"),
+        ("sizes-delete-full-incremental", "of the database"),
+    ),
     "backfill-kept": (("checkpoints-wal-full", "of the database"),),
 }
 

@@ -109,8 +109,8 @@ class Encrypted:
     def false_alarm(self, path: Path, *, killed: bool) -> str | None:
         """What ``verify`` has to say against a database that a crash left, before anybody opens it.
 
-        Unless the process was ``killed``, which keeps the order of writes, a log may end in a transaction that looks
-        as if it had been committed and damaged.
+        Unless the process was ``killed``, which keeps the order of writes, a log may end in a transaction
+        that looks as if it had been committed and damaged.
         """
         try:
             found = lumocrypt.verify(path, key=self._key_for(path))

@@ -31,8 +31,8 @@ def judge(
 ) -> str | None:
     """Recovers, reads and goes on writing. What is wrong, or None.
 
-    ``killed``: whether it was the process that died, and not the power that failed; None: on a medium that fails, where
-    damage is damage.
+    ``killed``: whether it was the process that died, and not the power that failed; None: on a medium that
+    fails, where damage is damage.
     """
     try:
         kept = _kept(folder)

@@ -13,7 +13,7 @@ def info(path: StrPath, *, uuid: UuidLike | None = None) -> DatabaseInfo:
     ``uuid`` says which database is meant, as for :func:`lumocrypt.connect`.
 
     Raises WrongDatabaseError, NotEncryptedError for another kind of file, HeaderDamagedError,
-    UnsupportedFormatError, FileNotFoundError, IsADirectoryError, PermissionError; CryptError itself for a file
-    that is no database yet, since it is empty or its creation was interrupted.
+    UnsupportedFormatError, FileNotFoundError, IsADirectoryError, PermissionError; CryptError itself for a
+    file that is no database yet, since it is empty or its creation was interrupted.
     """
     return inspect_as(existing_file(path), resolve_uuid(uuid))

@@ -149,6 +149,9 @@ impl MainFile {
             } else {
                 self.write_cell(storage, |cell| cell.synced_slots = slots, sync)?;
             }
+        } else if storage.failed_syncs() != self.failed_syncs {
+            // That may be the sync which was to make the lower count durable.
+            self.sync_cells(storage, SYNC_NORMAL)?;
         }
         self.recorded = None;
         Ok(())
