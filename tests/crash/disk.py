@@ -169,6 +169,8 @@ class Disk:
         self.pending: list[Naming] = []
         self._open: dict[int, File | None] = {}
         self.position = 0
+        #: When the folder was last synced. Changes of names and lengths last in their order, so all before lasts.
+        self.settled = 0
 
     def play(self, event: Event) -> None:
         """The next event happens."""
@@ -250,5 +252,6 @@ class Disk:
             if not self._lies("."):
                 self.durable = dict(self.names)
                 self.pending.clear()
+                self.settled = self.position
         elif not self._lies(file.name):
             file.sync()

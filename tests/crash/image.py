@@ -127,10 +127,11 @@ def cut_off(
 def _horizon(disk: Disk, random: Random, fate: Fate | None) -> int:
     """The event from which on deletions, creations and truncations are lost."""
     if fate is Fate.DROPPED:
-        return 0
+        return disk.settled
     files = {id(file): file for file in (*disk.durable.values(), *disk.names.values())}
     positions = [naming.position for naming in disk.pending]
     positions += [c.position for file in files.values() for c in file.pending if c.data is None]
+    positions = [position for position in positions if position >= disk.settled]
     if not positions or fate is Fate.KEPT or random.random() < 0.5:
         return disk.position
     return random.choice(positions)

@@ -107,7 +107,8 @@ fn other_files_are_told_apart() {
     assert_eq!(class(&[0x55; 70_000]), FaultClass::NotEncrypted);
     assert_eq!(class(&[0; 65536]), FaultClass::NotEncrypted);
     assert_eq!(class(b"x"), FaultClass::NotEncrypted);
-    for length in [0, 1, 8, 15, 16, 80, 16384, 32768, 65535] {
+    assert_eq!(class(&[]), FaultClass::NoDatabase);
+    for length in [1, 8, 15, 16, 80, 16384, 32768, 65535] {
         assert_eq!(class(&region[..length]), FaultClass::HeaderDamaged, "{length} bytes");
     }
     let mut longer = region.clone();
