@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 CARGO := cargo
 ENGINE := --manifest-path engine/Cargo.toml
 
-SOURCES := $(shell find engine/src python/lumocrypt -name _lumocrypt -prune -o -name '*.rs' -print -o -name '*.py' -print)
-SOURCES += engine/Cargo.toml engine/Cargo.lock engine/cbindgen.toml
+SOURCES := $(shell find engine/crates python/lumocrypt -name _lumocrypt -prune -o -name '*.rs' -print -o -name 'Cargo.toml' -print -o -name '*.py' -print)
+SOURCES += engine/Cargo.toml engine/Cargo.lock engine/crates/capi/cbindgen.toml
 # Processes that run the Python tests, of which some sleep; make test JOBS=0 keeps them in one.
 JOBS ?= $(shell echo $$((2 * $$(nproc))))
 
@@ -33,13 +33,14 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults frozen threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint build clean
+.PHONY: crash faults frozen threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint deny docs
+.PHONY: build clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.package $(VENV)/.tools
-	$(CARGO) test --release $(ENGINE)
+	$(CARGO) test --release --workspace $(ENGINE)
 	$(BIN)/python -m pytest -n $(JOBS) tests
 
 # Crashes of every scenario, as they are and after a sync or a write that fails; the engines that are broken on purpose
@@ -67,7 +68,7 @@ faults: $(VENV)/.package
 threads: $(VENV)/.package
 	PYTHONPATH=tests $(BIN)/python -m threads --checked --seconds $(SECONDS)
 
-# SQLite's own tests with every new database encrypted, each file beside its run in clear: about an hour. Fetches SQLite's
+# SQLite's own tests with every new database encrypted, each file compared with its run in clear: about an hour. Fetches SQLite's
 # source from Debian and builds it in .sqlite; needs apt, as root where something is missing, and a C compiler.
 sqlite-suite: $(VENV)/.package .sqlite/.made
 	PYTHONPATH=tests $(BIN)/python -m sqlite_suite .sqlite --processes $(CORES)
@@ -108,7 +109,7 @@ frozen: $(VENV)/.package
 	cp examples/frozen.py .frozen && cd .frozen && venv/bin/pyinstaller --log-level ERROR frozen.py
 	cd .frozen && ./dist/frozen/frozen
 
-# Makes the samples anew, which is needed only for more of them.
+# Makes the samples again, which is needed only for more of them.
 golden-gosqlite: $(VENV)/.package $(VENV)/.tools
 	$(BIN)/python tests/make_golden_gosqlite.py
 
@@ -120,6 +121,7 @@ bench: bench-setup
 	$(BENCH) opening --pairs $(PAIRS)
 	$(BENCH) memory --pairs 3
 	$(BENCH) offline --pairs 5
+	$(BENCH) imports --pairs $(PAIRS)
 	-$(BENCH) scaling --pairs 5 --sizes $(SIZES)
 	$(BENCH) report
 	-$(BENCH) targets
@@ -160,18 +162,30 @@ bench-report: $(VENV)/.package
 	touch $@
 
 lint: $(VENV)/.tools
-	$(BIN)/ruff check python tests examples benchmarks
-	$(BIN)/ruff format --check python tests examples benchmarks
+	$(BIN)/ruff check python tests examples benchmarks docs
+	$(BIN)/ruff format --check python tests examples benchmarks docs
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(CARGO) fmt $(ENGINE) --check
+	$(CARGO) fmt $(ENGINE) --all --check
 	$(CARGO) fmt --manifest-path engine/fuzz/Cargo.toml --check
-	$(CARGO) clippy $(ENGINE) --all-targets -- -D warnings
+	$(CARGO) clippy $(ENGINE) --workspace --all-targets -- -D warnings
+
+# Licences and sources of all crates (deny.toml). Needs no network.
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	    $(CARGO) deny $(ENGINE) --offline check licenses sources bans; \
+	else \
+	    echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; \
+	fi
+
+# The site, in site/. Warnings are errors: links, anchors, and functions that the reference names and the package has not.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 build: $(VENV)/.made
 	$(BIN)/python -m pip wheel --no-deps --wheel-dir dist .
 
 clean:
-	rm -rf $(VENV) .bench .sqlite .demo dist engine/target .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .bench .sqlite .demo dist site engine/target .pytest_cache .ruff_cache .hypothesis \
 	    engine/fuzz/target engine/fuzz/corpus engine/fuzz/artifacts
 
 $(VENV)/.made:
@@ -194,4 +208,10 @@ $(VENV)/.tools: $(VENV)/.made pyproject.toml
 	    extra = project["optional-dependencies"]; \
 	    print(*project["dependencies"], *extra["test"], *extra["dev"], sep="\n")' > $(VENV)/requirements.txt
 	$(BIN)/python -m pip install --quiet --requirement $(VENV)/requirements.txt
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.made pyproject.toml
+	$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	    print(*project["optional-dependencies"]["docs"], sep="\n")' > $(VENV)/docs.txt
+	$(BIN)/python -m pip install --quiet --requirement $(VENV)/docs.txt
 	touch $@

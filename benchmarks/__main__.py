@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from . import document, memory, offline, opening, scaling, speed
+from . import document, imports, memory, offline, opening, scaling, speed
 from .environments import OWN, interpreters, versions
 from .machine import commit, file_system, in_memory, machine
 from .processes import Children
@@ -67,7 +67,7 @@ def _measure(arguments: argparse.Namespace, job: Job, subjects: Iterable[str]) -
                     )
     # One for each control, not for all that it makes void.
     for name, base in dict.fromkeys((record.name, SUBJECTS[record.subject].base) for record in void):
-        print(f"VOID: {name}, all that is beside {base}: the machine was busy; measure it again")
+        print(f"VOID: {name}, everything compared with {base}: the machine was busy; measure it again")
     return int(bool(void))
 
 
@@ -87,6 +87,10 @@ def _speed(arguments: argparse.Namespace, folder: Path, children: Children) -> I
 
 def _opening(arguments: argparse.Namespace, folder: Path, children: Children) -> Iterator[list[Record]]:
     return opening.measure(folder, children, arguments.subjects, arguments.pairs)
+
+
+def _imports(arguments: argparse.Namespace, _folder: Path, _children: Children) -> Iterator[list[Record]]:
+    return imports.measure(arguments.pairs)
 
 
 def _scaling(arguments: argparse.Namespace, folder: Path, children: Children) -> Iterator[list[Record]]:
@@ -111,6 +115,7 @@ JOBS: dict[str, Job] = {
     "scaling": _scaling,
     "memory": _memory,
     "offline": _offline,
+    "imports": _imports,
 }
 
 
@@ -123,7 +128,14 @@ def _parser() -> argparse.ArgumentParser:
         "scaling": ("map", "pread"),
         "memory": ("map", "pread"),
     }
-    modules = {"speed": speed, "opening": opening, "scaling": scaling, "memory": memory, "offline": offline}
+    modules = {
+        "speed": speed,
+        "opening": opening,
+        "scaling": scaling,
+        "memory": memory,
+        "offline": offline,
+        "imports": imports,
+    }
     for name, job_module in modules.items():
         command = commands.add_parser(name, help=_first_line(job_module.__doc__))
         _common(command)

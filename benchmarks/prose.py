@@ -27,9 +27,9 @@ def findings(results: Results, file_system: str) -> list[str]:
     lost = [text for peer in PEERS for text in _against_peer(cells, peer)]
     if any(_ratios(cells, peer) for peer in PEERS):
         sentences.append(
-            f"Each beside its own plaintext, lumocrypt loses to {'; '.join(lost)}."
+            f"Each against its own plaintext, lumocrypt loses to {'; '.join(lost)}."
             if lost
-            else "Each beside its own plaintext, none of the peers is faster at anything that was measured."
+            else "Each against its own plaintext, none of the peers is faster at anything that was measured."
         )
     sentences += _api(cells)
     return sentences
@@ -78,7 +78,7 @@ def _api(cells: Mapping[tuple[str, str], Record]) -> list[str]:
     texts = [f"{words(record.name)} {record.value:.2f}" for record in found if record and not record.void]
     if not texts:
         return []
-    return [f"`lumocrypt.connect` beside a bare `sqlite3.connect` on its VFS: {_listed(texts)}."]
+    return [f"`lumocrypt.connect` compared with a bare `sqlite3.connect` on its VFS: {_listed(texts)}."]
 
 
 def _ratios(cells: Mapping[tuple[str, str], Record], subject: str) -> dict[str, Record]:

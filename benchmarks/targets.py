@@ -21,6 +21,8 @@ PREAD = dict.fromkeys(("points_in_transaction", "points_autocommit", "updates_in
 LATER = 150
 #: Megabytes a second on one core.
 RATES = {"encrypt": 700, "verify": 1500, "rekey": 300}
+#: Milliseconds of fresh interpreters: `import lumocrypt` above `import sqlite3`, and `lumocrypt --help`.
+STARTS = {"import": 25.0, "--help": 120.0}
 #: Megabytes of private memory.
 MEMORY = 4.0
 
@@ -79,6 +81,9 @@ def _others(results: Results) -> Iterator[Target]:
     for record in memory or [None]:
         name = f"memory, {record.subject}, {record.name}, MB" if record else "memory, MB"
         yield Target(name, record.value if record else None, MEMORY)
+    starts = by_place(results.of("imports"))
+    for name, limit in STARTS.items():
+        yield Target(f"starting, {name}, ms", _value(starts, "lumocrypt", name), limit)
 
 
 def _value(cells: Mapping[tuple[str, str], Record], subject: str, name: str) -> float | None:

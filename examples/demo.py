@@ -81,7 +81,7 @@ def run(folder: Path) -> None:
         file.seek(1_000_003)
         file.write(bytes([byte ^ 1]))
     result = lumocrypt.verify(damaged, key=PASSPHRASE)
-    check(not result.ok and len(result.damaged) == 1, f"verify finds page {result.damaged[0].page}")
+    check(not result.ok and len(result.damaged) == 1, f"verify finds block {result.damaged[0].block}")
     refused(lumocrypt.TamperedError, lambda: read_all(lumocrypt.connect(damaged, key=PASSPHRASE)))
 
     step("Decrypt a fresh copy")

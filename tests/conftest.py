@@ -48,7 +48,7 @@ def key() -> lumocrypt.Key:
     return lumocrypt.Key.raw(RAW)
 
 
-#: File systems on which the engine maps files (engine/src/vfs/map.rs).
+#: File systems on which the engine maps files (engine/crates/sqlite/src/vfs/map.rs).
 MAPPED = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "tmpfs", "ramfs", "zfs", "jfs", "nilfs2"})
 
 

@@ -59,7 +59,7 @@ def test_hazard_13_an_empty_main_file_beside_a_journal(journal_crash: Crashed, s
 
 
 def extents(journal: bytes) -> list[int]:
-    """Where the extents begin: their heads are clear (docs/format.md, section 5)."""
+    """Where the extents begin: their heads are clear (docs/reference/format.md, section 5)."""
     starts, at = [], PREAMBLE
     while journal[at : at + 4] == b"LJX1":
         starts.append(at)

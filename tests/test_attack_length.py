@@ -294,3 +294,23 @@ def test_a_copy_of_the_whole_folder_is_complete(folder: Path) -> None:
     crashed.put()
     shutil.copytree(crashed.path.parent, place / "backup")
     assert Attacked(place / "backup" / crashed.path.name, KEY).rows() == crashed.states[-1]
+
+
+@pytest.mark.parametrize("mode", ["delete", "persist", "truncate", "wal"])
+@pytest.mark.parametrize("locking", ["normal", "exclusive"])
+def test_the_end_counts_where_nothing_is_synced(tmp_path: Path, mode: str, locking: str) -> None:
+    """``synchronous=OFF`` gives up what a power cut does, not what an attacker does."""
+    path = tmp_path / "a.db"
+    connection = lumocrypt.connect(path, key=KEY, isolation_level=None)
+    for pragma in ("synchronous=OFF", f"locking_mode={locking}", f"journal_mode={mode}"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("CREATE TABLE t (a)")
+    for size in range(20):
+        connection.execute("INSERT INTO t VALUES (zeroblob(?))", (size * 1000,))
+    connection.close()
+    whole = path.read_bytes()
+    assert lumocrypt.verify(path, key=KEY)
+    path.write_bytes(whole[: -(4096 + OVERHEAD)])
+    assert not lumocrypt.verify(path, key=KEY)
+    with pytest.raises(lumocrypt.TamperedError, match="cut off"):
+        lumocrypt.connect(path, key=KEY).execute("SELECT * FROM t")

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from lumocrypt.opening.connection import Io
 from support.layout import CELL_A, CELL_B, CELL_USED, CELLS_END, COPY, HEADER, OVERHEAD, slot_at
 from support.seal import open_block, seal_block
 from support.tiny import BLOCK, RAW, ROWS, Attacked, Rows, make_tiny
 
-Io = lumocrypt.connection.Io
 SLOT = BLOCK + OVERHEAD
 MODES = pytest.mark.parametrize("io", ["map", "pread"])
 
@@ -210,13 +210,13 @@ def test_damaged_blocks_are_named(target: Target) -> None:
     for index in (1, target.slots - 1):
         target.put(b"\0" * 8, slot_at(index, BLOCK) + 100)
     found = lumocrypt.verify(target.path, key=target.key)
-    assert [(page.file_kind, page.page) for page in found.damaged] == [
+    assert [(page.file_kind, page.number) for page in found.damaged] == [
         ("main", 1),
         ("main", target.slots - 1),
     ]
     with pytest.raises(lumocrypt.TamperedError) as caught:
         target.rows()
-    assert (caught.value.file_kind, caught.value.page) == ("main", 1)
+    assert (caught.value.file_kind, caught.value.block) == ("main", 1)
     assert caught.value.path == str(target.path)
 
 

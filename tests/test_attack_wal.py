@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from lumocrypt.opening.connection import Io
 from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_wal_mode, open_wal, write
@@ -140,7 +141,7 @@ def test_frames_of_an_earlier_generation_are_not_taken(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("io", ["map", "pread"])
-def test_a_frame_changed_under_an_open_connection(folder: Path, io: lumocrypt.connection.Io) -> None:
+def test_a_frame_changed_under_an_open_connection(folder: Path, io: Io) -> None:
     """The wal-index names the frame: it has to be there."""
     here = folder / f"live-{io}"
     here.mkdir()
@@ -154,7 +155,7 @@ def test_a_frame_changed_under_an_open_connection(folder: Path, io: lumocrypt.co
     with pytest.raises(lumocrypt.TamperedError) as caught:
         Attacked(path, KEY).rows(io)
     assert (caught.value.file_kind, caught.value.path) == ("wal", str(log_of(path, "-wal")))
-    assert isinstance(caught.value.page, int)
+    assert isinstance(caught.value.frame, int)
     connection.close()
 
 

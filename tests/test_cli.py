@@ -93,7 +93,7 @@ def test_json(tmp_path: Path) -> None:
     done = run("verify", "--json", path, "--key-stdin", stdin=HEX.encode())
     answer = json.loads(done.stdout)
     assert (done.returncode, answer["ok"]) == (4, False)
-    assert [(page["file_kind"], page["page"]) for page in answer["damaged"]] == [("main", 5)]
+    assert [(one["file_kind"], one["block"], one["page"]) for one in answer["damaged"]] == [("main", 5, 5)]
     done = run("verify", "--json", path, "--key-stdin", stdin=b"wrong")
     answer = json.loads(done.stderr)
     assert done.returncode == 3
@@ -282,7 +282,7 @@ def test_damage(locked: Path) -> None:
     flip(locked, 65536 + 2 * (4096 + 40) + 5)
     done = run("verify", locked, env={"LUMO_KEY": PASS})
     assert done.returncode == 4
-    assert b"main page 2: " in done.stdout
+    assert b"main block 2 (SQLite's page 3): " in done.stdout
     assert b"DAMAGED in 1 place;" in done.stdout
     assert run("decrypt", locked, env={"LUMO_KEY": PASS}).returncode == 4
 

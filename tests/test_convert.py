@@ -19,7 +19,7 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip, make_plain
-from lumocrypt.newfile import NewFile
+from lumocrypt.files.newfile import NewFile
 from samples import SUITES
 
 
@@ -221,7 +221,7 @@ def test_closing_does_not_touch_the_new_databases_logs(
     tmp_path: Path, key: lumocrypt.Key, monkeypatch: pytest.MonkeyPatch, log: str
 ) -> None:
     """SQLite deletes logs by name on closing; by then the name is the new database's."""
-    from lumocrypt import quiesce
+    from lumocrypt.database import quiesce
 
     path = make_plain(tmp_path / "a.db", journal_mode="wal")
     opened: list[sqlite3.Connection] = []
@@ -531,7 +531,7 @@ def test_verify_lists_what_is_damaged(encrypted: Path, key: lumocrypt.Key) -> No
     before = encrypted.read_bytes()
     result = lumocrypt.verify(encrypted, key=key)
     assert not result.ok
-    assert [(page.file_kind, page.page) for page in result.damaged] == [("main", 3), ("main", 11)]
+    assert [(page.file_kind, page.number) for page in result.damaged] == [("main", 3), ("main", 11)]
     assert all(page.reason for page in result.damaged)
     assert result.damaged_total == 2
     assert encrypted.read_bytes() == before

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from crash.faulty import FAILING, FAULTS, faulty_package
+from crash.faulty import ATTACKS, FAILING, FAULTS, faulty_package
 from crash.jobs import Job, run_jobs
 
 #: Crashes of one recording, and recordings at most, within which a broken build has to be noticed.
@@ -41,9 +44,29 @@ def test_a_build_that_relies_on_a_failed_sync_is_noticed(
     for seed in range(1, SEEDS + 1):
         job = Job(scenario, STATES * 3, seed, failing="sync", failure=failure, stop_after=1)
         (outcome,) = run_jobs([job], package=package, fault=fault)
-        if outcome.failures:
+        # Without the fault nothing is wrong with the same recordings.
+        if outcome.failures and not run_jobs([job], package=package)[0].failures:
             return
     pytest.fail(f"nothing was wrong in {STATES * 3 * SEEDS} states")
+
+
+@pytest.mark.parametrize("fault", ATTACKS)
+def test_a_build_that_an_attack_gets_past_is_noticed(package: Path, fault: str) -> None:
+    assert attack(package, ATTACKS[fault], fault) == pytest.ExitCode.TESTS_FAILED
+    assert attack(package, ATTACKS[fault], "") == pytest.ExitCode.OK
+
+
+def attack(package: Path, test: str, fault: str) -> int:
+    """The exit code of a test that is run with that engine."""
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    environment.pop("LUMO_FAULT", None)
+    if fault:
+        environment["LUMO_FAULT"] = fault
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    test = str(Path(__file__).parent / test)
+    return subprocess.run(
+        [*command, test], env=environment, stdout=subprocess.DEVNULL, check=False
+    ).returncode
 
 
 @pytest.mark.parametrize("scenario", ["commits-delete-full", "by_turns-wal-full"])

@@ -66,7 +66,7 @@ def test_hazard_4_a_wal_that_loses_commits_is_kept(wal_crash: Crashed) -> None:
     # What is kept is everything that was there before: put back, it is the same log.
     wal_crash.put(wal=kept.read_bytes())
     (damaged,) = lumocrypt.verify(wal_crash.path, key=KEY).damaged
-    assert (damaged.file_kind, damaged.page) == ("wal", 0)
+    assert (damaged.file_kind, damaged.frame) == ("wal", 0)
     assert "the 4 commits behind it are lost" in damaged.reason
 
 

@@ -50,7 +50,8 @@ def _has(file: Path, name: str) -> bool:
 
 def _in_engine(module: str, name: str) -> bool:
     """Whether one of the files that a module path may end in has the function."""
-    parts = module.split("::")
-    source = ROOT / "engine" / "src"
+    crate, *parts = module.split("::")
+    source = ROOT / "engine" / "crates" / crate / "src"
     candidates = [source.joinpath(*parts[:length]).with_suffix(".rs") for length in range(1, len(parts) + 1)]
+    candidates += [source.joinpath(*parts[:length], "mod.rs") for length in range(1, len(parts) + 1)]
     return any(_has(file, name) for file in candidates)

@@ -15,7 +15,8 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, RAW, fill, flip
-from lumocrypt import errors, native
+from lumocrypt import errors
+from lumocrypt.engine import native
 
 OURS = [
     lumocrypt.KeyRequiredError,
@@ -28,7 +29,7 @@ OURS = [
     lumocrypt.KdfLimitError,
     lumocrypt.WrongDatabaseError,
 ]
-# Where slot i of a file with 4096-byte blocks begins (docs/format.md).
+# Where slot i of a file with 4096-byte blocks begins (docs/reference/format.md).
 SLOT = 4096 + 40
 
 
@@ -115,7 +116,7 @@ def test_a_changed_byte(encrypted: Path, key: lumocrypt.Key, io: str) -> None:
     with pytest.raises(lumocrypt.TamperedError) as caught:
         connection.execute("PRAGMA integrity_check").fetchall()
     error = caught.value
-    assert (error.path, error.file_kind, error.page) == (str(encrypted), "main", last)
+    assert (error.path, error.file_kind, error.block) == (str(encrypted), "main", last)
     assert error.sqlite_errorcode == sqlite3.SQLITE_IOERR_DATA
     assert error.sqlite_errorname == "SQLITE_IOERR_DATA"
     connection.close()
@@ -136,7 +137,7 @@ def test_a_changed_byte_met_while_rows_are_fetched(encrypted: Path, key: lumocry
     with pytest.raises(lumocrypt.TamperedError) as caught:
         for _ in cursor:
             pass
-    assert caught.value.page == pages[len(pages) // 2] - 1
+    assert caught.value.block == pages[len(pages) // 2] - 1
     connection.close()
 
 
@@ -150,7 +151,7 @@ def test_a_changed_byte_met_by_backup(encrypted: Path, key: lumocrypt.Key) -> No
     connection = lumocrypt.connect(encrypted, key=key)
     with sqlite3.connect(":memory:") as target, pytest.raises(lumocrypt.TamperedError) as caught:
         connection.backup(target)
-    assert caught.value.page == 5
+    assert caught.value.block == 5
     connection.close()
 
 
@@ -247,7 +248,7 @@ def test_a_record_that_fits_is_used_once(record: Callable[..., None]) -> None:
     record(4, 8202, file_kind="wal", page=3)
     error = sqlite3.OperationalError("disk I/O error")
     assert type(error) is lumocrypt.TamperedError
-    assert (error.path, error.file_kind, error.page) == ("/x/app.db", "wal", 3)
+    assert (error.path, error.file_kind, error.frame) == ("/x/app.db", "wal", 3)
     assert str(error) == "/x/app.db: engine's words; do this"
     error.sqlite_errorcode = 8202
     assert type(error) is lumocrypt.TamperedError
@@ -345,3 +346,22 @@ def test_nothing_is_wrapped(encrypted: Path, key: lumocrypt.Key) -> None:
     assert type(connection) is sqlite3.Connection
     assert type(connection.execute("SELECT 1")) is sqlite3.Cursor
     connection.close()
+
+
+def test_page_is_an_alias_that_goes() -> None:
+    """Of whatever number there is; it counted from 0 and in three units, and looked like SQLite's."""
+    error = errors.exception_from(errors.Failure(4, "no", "/x/app.db", "wal", 3))
+    assert isinstance(error, lumocrypt.TamperedError)
+    assert (error.block, error.frame, error.extent) == (None, 3, None)
+    with pytest.warns(DeprecationWarning, match="use block"):
+        assert error.page == 3
+    for kind, unit in (
+        ("main", "block"),
+        ("temp", "block"),
+        ("journal", "extent"),
+        ("sub-journal", "extent"),
+    ):
+        error = errors.exception_from(errors.Failure(4, "no", "/x/app.db", kind, 7))
+        assert {
+            name: getattr(error, name) for name in errors.UNIT_NAMES if getattr(error, name) is not None
+        } == {unit: 7}

@@ -13,7 +13,7 @@ import pytest
 
 import lumocrypt
 from conftest import RAW, fill, make_plain
-from lumocrypt.attributes import Attributes, umask
+from lumocrypt.files.attributes import Attributes, umask
 from support.intruder import ACCESS_LIST, DEFAULT_LIST, OTHER, access_list, supports_access_lists
 
 KEY = lumocrypt.Key.raw(RAW)

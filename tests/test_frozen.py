@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from lumocrypt import native
+from lumocrypt.engine import native
 
 
 def test_the_hook_names_the_engine_and_what_loads_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,6 +153,6 @@ def test_no_memory_is_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def nothing(*_: Any, **__: Any) -> Any:
         raise MemoryError("deriving the key needs 4096 MiB of memory")
 
-    monkeypatch.setattr("lumocrypt.cli.inspection.read_info", nothing)
+    monkeypatch.setattr("lumocrypt.cli.info.read_info", nothing)
     outcome = command("info", str(tmp_path / "x.db"))
     assert (outcome.code, "4096 MiB" in outcome.text) == (1, True)

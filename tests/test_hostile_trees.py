@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from lumocrypt.btree import Layout, Malformed, Node, node, record
-from lumocrypt.image import Image
-from lumocrypt.pagemap import PageMap
-from lumocrypt.rows import OverflowPages, rows
+from lumocrypt.pages.btree import Layout, Malformed, Node, node, record
+from lumocrypt.pages.image import Image
+from lumocrypt.pages.pagemap import PageMap
+from lumocrypt.pages.rows import OverflowPages, rows
 from support.as_it_is import seal
 
 PAGE = 512

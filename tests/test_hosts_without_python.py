@@ -34,7 +34,7 @@ NO_KEY = (
     "the database is encrypted and no key was given: pass key= to lumocrypt.connect, "
     "run PRAGMA lumo_key = '…', or set LUMO_KEY"
 )
-WRONG_KEY = "The key opens none of the database's keyslots; check the key."
+WRONG_KEY = "the key opens none of the database's keyslots; check the key"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ CASES = {
         IOERR_DATA,
         IO_ERROR,
         [
-            "lumocrypt: {path} main page 5: block 5 of the database does not authenticate: it was changed, "
+            "lumocrypt: {path} main block 5: block 5 of the database does not authenticate: it was changed, "
             "moved or damaged; run `lumocrypt verify` to see the extent and restore from a backup"
         ],
     ),
@@ -101,8 +101,8 @@ CASES = {
         NOTADB,
         NOT_A_DATABASE,
         [
-            "lumocrypt: {path}: Both copies of the header's superblock are damaged; restore the file from a "
-            "backup."
+            "lumocrypt: {path}: both copies of the header's superblock are damaged; restore the file from a "
+            "backup"
         ],
     ),
     "plaintext": Case(
@@ -111,8 +111,8 @@ CASES = {
         NOTADB,
         NOT_A_DATABASE,
         [
-            "lumocrypt: {path}: This is a plaintext SQLite database; encrypt it first with `lumocrypt "
-            "encrypt`."
+            "lumocrypt: {path}: this is a plaintext SQLite database; encrypt it first with `lumocrypt "
+            "encrypt`"
         ],
     ),
 }  # fmt: skip

@@ -157,7 +157,8 @@ def test_damage_is_named_by_its_page(tmp_path: Path, page: int, where: int) -> N
         return
     error = refused(source, SALTED_KEY)
     assert isinstance(error, lumocrypt.TamperedError)
-    assert (error.page, error.file_kind, error.path) == (page, "main", str(source))
+    assert (error.sqlite_pages, error.block, error.file_kind) == ((page,), page - 1, "main")
+    assert error.path == str(source)
 
 
 def test_pages_that_changed_places(source: Path) -> None:
@@ -169,7 +170,7 @@ def test_pages_that_changed_places(source: Path) -> None:
     source.write_bytes(content)
     error = refused(source)
     assert isinstance(error, lumocrypt.TamperedError)
-    assert error.page == 4
+    assert error.sqlite_pages == (4,)
 
 
 def test_a_page_in_use_that_was_erased(source: Path) -> None:

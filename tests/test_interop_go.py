@@ -1,8 +1,9 @@
 """The gosqlite format between this package and a program in Go, which shares nothing with the engine: files
 that one of them writes are read by the other, live logs included.
 
-The program is not gosqlite itself. It has the same cipher libraries, and the rules of docs/gosqlite.md: those
-of newer versions, whose logs are in blocks of 512 bytes, and those of older ones.
+The program is not gosqlite itself. It has the same cipher libraries, and the rules of
+docs/reference/gosqlite.md: those of newer versions, whose logs are in blocks of 512 bytes, and those of
+older ones.
 """
 
 from __future__ import annotations

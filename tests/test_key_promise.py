@@ -407,7 +407,7 @@ def test_what_contradicts_itself_is_refused(tmp_path: Path, parameters: str) -> 
 
 
 def test_a_handle_and_a_key_in_the_uri(tmp_path: Path) -> None:
-    from lumocrypt import native
+    from lumocrypt.engine import native
 
     path = tmp_path / "app.db"
     make_encrypted(path)
@@ -441,13 +441,13 @@ def test_sql_changes_no_key_that_its_connection_has_not_shown(
         before = path.read_bytes()
         assert connection.execute(f"SELECT count(*) FROM {schema}.t").fetchone() == (3,)
         with pytest.raises(sqlite3.OperationalError, match="not shown a key"):
-            connection.execute(f"PRAGMA {schema}.lumo_rekey = 'taken over'")
+            connection.execute(f"PRAGMA {schema}.lumo_change_key = 'taken over'")
         with pytest.raises(lumocrypt.WrongKeyError):
             connection.execute(f"PRAGMA {schema}.lumo_key = 'guessed'")
         with pytest.raises(sqlite3.OperationalError, match="not shown a key"):
-            connection.execute(f"PRAGMA {schema}.lumo_rekey = 'taken over'")
+            connection.execute(f"PRAGMA {schema}.lumo_change_key = 'taken over'")
         assert path.read_bytes() == before
         # Who shows it, may.
         connection.execute(f'PRAGMA {schema}.lumo_key = "{TEXT}"')
-        connection.execute(f"PRAGMA {schema}.lumo_rekey = 'mine now'")
+        connection.execute(f"PRAGMA {schema}.lumo_change_key = 'mine now'")
     lumocrypt.connect(path, "mine now").close()

@@ -168,7 +168,10 @@ KEYLESS = {"info", "bench", "key list", "header backup"}
 
 def leaves(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
     """All commands that are no groups, by their whole names."""
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from leaves(command, f"{prefix}{name} ")
         else:

@@ -13,7 +13,8 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, RAW
-from lumocrypt import Key, native
+from lumocrypt import Key
+from lumocrypt.engine import native
 
 SECRET = "a secret that must not be seen"
 

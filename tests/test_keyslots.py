@@ -20,9 +20,10 @@ import pytest
 import lumocrypt
 from conftest import FAST, RAW, Peer, fill
 from decryptor.header import REGION, open_header
-from lumocrypt import native
-from lumocrypt.command import Commander
-from lumocrypt.keys import RemoteKey, Wrapped
+from lumocrypt.database.command import Commander
+from lumocrypt.engine import native
+from lumocrypt.keys.key import RemoteKey, Wrapped
+from lumocrypt.keys.source import Source
 from support.layout import COPY, KEYSLOTS_AT, patched
 
 KEY = lumocrypt.Key.raw(RAW)
@@ -72,7 +73,7 @@ def test_the_life_of_a_key(encrypted: Path) -> None:
 def test_an_independent_reader_agrees(encrypted: Path) -> None:
     lumocrypt.add_key(encrypted, key=KEY, new_key="a passphrase", kdf=FAST)
     lumocrypt.add_key(encrypted, key=KEY, new_key=OTHER)
-    with Commander(str(encrypted), KEY) as commander:
+    with Commander(Source.open(encrypted, KEY)) as commander:
         answer = commander.run({"command": "add_slot", "provider": "00ff" * 392}, [THIRD])
     assert answer == {"slot": 3, "generation": 4}
     region = encrypted.read_bytes()[:REGION]
@@ -192,7 +193,7 @@ def test_a_writer_is_waited_for(encrypted: Path, mode: str) -> None:
         writer.execute("BEGIN IMMEDIATE")
         before = encrypted.read_bytes()
         with (
-            Commander(str(encrypted), KEY, wait=0.1) as commander,
+            Commander(Source.open(encrypted, KEY), wait=0.1) as commander,
             pytest.raises(lumocrypt.InUseError, match="writing"),
         ):
             commander.run({"command": "add_slot"}, [OTHER])
@@ -298,7 +299,7 @@ def test_keys_that_are_kept_elsewhere(encrypted: Path) -> None:
     with contextlib.closing(lumocrypt.connect(encrypted, key=Elsewhere(THIRD))) as connection:
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (500,)
         with pytest.raises(sqlite3.Error, match="key-management"):
-            connection.execute("PRAGMA lumo_rekey = 'a passphrase'")
+            connection.execute("PRAGMA lumo_change_key = 'a passphrase'")
     # What the service is shown is sealed with the slot.
     content = bytearray(encrypted.read_bytes())
     encrypted.write_bytes(patched(bytes(content), KEYSLOTS_AT + 240, b"S"))

@@ -26,7 +26,7 @@ from conftest import RAW, make_plain
 from decryptor.header import open_header
 from lumocrypt import Key, KeySourceError, KmsKey
 from lumocrypt.cli import main
-from lumocrypt.kms import Envelope
+from lumocrypt.keys.kms import Envelope
 from support.keystores import REGION, Kms, kms
 
 __all__ = ["kms"]
@@ -166,7 +166,7 @@ def test_the_format_is_as_documented(database: Path, kms: Kms) -> None:
 
 
 def open_raw_slots(region: bytes) -> list[tuple[int, bytes]]:
-    """Type and provider data of all keyslots (docs/format.md, section 2.2)."""
+    """Type and provider data of all keyslots (docs/reference/format.md, section 2.2)."""
     slots = [region[1024 + 1024 * i :][:1024] for i in range(12)]
     return [
         (int.from_bytes(slot[:4], "little"), slot[240 : 240 + int.from_bytes(slot[236:240], "little")])

@@ -16,8 +16,8 @@ import pytest
 
 import lumocrypt
 from conftest import RAW
-from lumocrypt.names import shown, valid
-from lumocrypt.paths import StrPath
+from lumocrypt.errors.names import shown, valid
+from lumocrypt.files.paths import StrPath
 
 #: Latin-1, no character of any encoding, half of a character, what a URI and a shell would take for theirs,
 #: what acts on a terminal, and an ordinary name that is not ASCII.
@@ -152,7 +152,7 @@ def test_a_hot_journal_is_rolled_back_under_its_real_name(name: bytes, key: lumo
 def test_a_change_of_the_data_key_in_sql(name: bytes, key: lumocrypt.Key) -> None:
     make(name, key)
     connection = lumocrypt.connect(name, key=key)
-    connection.execute(f"PRAGMA lumo_rekey = \"x'{'02' * 32}'\"")
+    connection.execute(f"PRAGMA lumo_change_key = \"x'{'02' * 32}'\"")
     connection.close()
     assert rows(name, lumocrypt.Key.raw(b"\2" * 32)) == [(1,)]
     assert not os.path.exists(name + b"-lumo-rekey")

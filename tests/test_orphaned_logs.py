@@ -98,13 +98,13 @@ def test_the_main_file_comes_back(tmp_path: Path, key: lumocrypt.Key) -> None:
 
 
 def test_others_wait_for_who_is_making_it(tmp_path: Path, key: lumocrypt.Key) -> None:
-    """Between the making of the file and the first look at its logs, which can be long, it is no cut database."""
+    """Between the making of the file and the first look at its logs, which may be long, it is not cut."""
     path = tmp_path / "a.db"
     log = killed(path, "wal")
     maker = lumocrypt.connect(path, key=key, isolation_level=None)
     assert path.stat().st_size == 0
     other = lumocrypt.connect(path, key=key, timeout=0, isolation_level=None)
-    with pytest.raises(sqlite3.OperationalError, match="locked|another connection"):
+    with pytest.raises(sqlite3.OperationalError, match=r"locked|another connection"):
         other.execute("SELECT * FROM sqlite_schema")
     maker.execute("CREATE TABLE u (a)")
     assert other.execute("SELECT count(*) FROM u").fetchone() == (0,)

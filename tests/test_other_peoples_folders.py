@@ -15,7 +15,7 @@ import pytest
 
 import lumocrypt
 from conftest import MARKER, RAW, fill, make_plain
-from lumocrypt import formats
+from lumocrypt.database import formats
 from lumocrypt.shell.history import History
 from lumocrypt.shell.resultfile import open_result_file
 from support.intruder import OTHER, Shared, act, in_background, shared
@@ -398,7 +398,7 @@ def test_the_history_is_no_other_users_file(shared: Shared) -> None:
 
 
 def test_a_link_as_the_folder_of_a_database_is_not_followed_later(tmp_path: Path) -> None:
-    from lumocrypt.folder import Folder
+    from lumocrypt.files.folder import Folder
 
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")

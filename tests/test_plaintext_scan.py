@@ -37,7 +37,7 @@ needs_strace = pytest.mark.skipif(
 
 
 def trailer_of_a_super_journal(write: Write) -> bool:
-    """The one clear part of a journal: a super-journal's name at its end (docs/format.md, section 5)."""
+    """The one clear part of a journal: a super-journal's name at its end (docs/reference/format.md, 5)."""
     tail = write.data[-8:] == JOURNAL_MAGIC and write.data.count(JOURNAL_MAGIC) == 1
     return (
         write.phase == "several" and write.file.endswith("-journal") and tail and b"-mj" in write.data[-200:]

@@ -112,7 +112,7 @@ def test_every_way_to_meet_a_failure_is_told_of(damaged: Path, key: lumocrypt.Ke
     def tampered(work: object) -> None:
         with pytest.raises(lumocrypt.TamperedError) as caught:
             work()  # type: ignore[operator]
-        assert (caught.value.path, caught.value.page) == (str(damaged), DAMAGED)
+        assert (caught.value.path, caught.value.block) == (str(damaged), DAMAGED)
         # What comes next is its own.
         with pytest.raises(sqlite3.OperationalError) as other:
             connection.execute("SELECT * FROM no_such")

@@ -12,7 +12,7 @@ import pytest
 
 import lumocrypt
 from conftest import RAW, fill, make_plain
-from lumocrypt import registration
+from lumocrypt.engine import native, registration
 
 HEX = f"x'{RAW.hex()}'"
 
@@ -234,9 +234,7 @@ def test_unreachable_libraries_name_the_way_out(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_library_without_sqlite_is_refused(tmp_path: Path) -> None:
-    from lumocrypt import native
-
-    for library in (str(tmp_path / "none.so"), str(lumocrypt.native.shared_object())):
+    for library in (str(tmp_path / "none.so"), str(native.shared_object())):
         with pytest.raises((ValueError, OSError, sqlite3.Error)):
             native.register_library(library)
 

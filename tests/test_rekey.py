@@ -13,7 +13,8 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, fill
-from lumocrypt.command import Commander
+from lumocrypt.database.command import Commander
+from lumocrypt.keys.source import Source
 from support.rekeying import bring_back, interrupt, steps_of
 
 KEY = lumocrypt.Key.raw(RAW)
@@ -110,7 +111,7 @@ def test_a_damaged_block_is_named_however_many_threads(
     bend(database, 1700, 1100)
     with pytest.raises(lumocrypt.TamperedError) as caught:
         lumocrypt.rekey(database, key=KEY)
-    assert (caught.value.page, caught.value.file_kind) == (1100, "main")
+    assert (caught.value.block, caught.value.file_kind) == (1100, "main")
     bend(database, 1700, 1100)
     assert lumocrypt.rekey(database, key=KEY).resumed
     assert rows(database) == content
@@ -322,7 +323,7 @@ def test_two_changes_at_once(tmp_path: Path) -> None:
     content = rows(path)
     begin = {"command": "rekey_begin", "new_key": False, "drop_other_slots": False}
     step, finish = {"command": "rekey_step", "bytes": 1 << 30}, {"command": "rekey_finish"}
-    with Commander(str(path), KEY) as one, Commander(str(path), KEY) as other:
+    with Commander(Source.open(path, KEY)) as one, Commander(Source.open(path, KEY)) as other:
         assert one.run(begin, [KEY]) == {"resumed": False, "busy": False}
         assert other.run(begin, [KEY]) == {"resumed": True, "busy": False}
         for commander in (one, other):
@@ -379,7 +380,7 @@ def test_a_connection_from_before_makes_copies_and_changes_its_key(tmp_path: Pat
         lumocrypt.rekey(path, key=KEY)
         connection.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
         lumocrypt.rekey(path, key=KEY)
-        assert connection.execute("PRAGMA lumo_rekey = 'another one'").fetchone() == ("ok",)
+        assert connection.execute("PRAGMA lumo_change_key = 'another one'").fetchone() == ("ok",)
     assert rows(tmp_path / "copy.db") == content
     assert rows(path, lumocrypt.Key("another one")) == content
 
@@ -402,7 +403,7 @@ def test_a_damaged_block_stops_it(database: Path) -> None:
     bend(database, 20)
     with pytest.raises(lumocrypt.TamperedError) as caught:
         lumocrypt.rekey(database, key=KEY)
-    assert (caught.value.page, caught.value.file_kind) == (20, "main")
+    assert (caught.value.block, caught.value.file_kind) == (20, "main")
     bend(database, 20)
     assert lumocrypt.rekey(database, key=KEY).resumed
     assert rows(database) == content

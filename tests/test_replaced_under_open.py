@@ -11,6 +11,7 @@ import pytest
 
 import lumocrypt
 from conftest import MARKER
+from lumocrypt.opening.connection import Io
 
 AGAIN = "close it and open"
 
@@ -21,7 +22,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["map", "pread"])
-def io(request: pytest.FixtureRequest) -> lumocrypt.connection.Io:
+def io(request: pytest.FixtureRequest) -> Io:
     return request.param
 
 
@@ -42,7 +43,7 @@ def overwrite(source: Path, target: Path) -> None:
         file.truncate()
 
 
-def test_another_database(tmp_path: Path, key: lumocrypt.Key, mode: str, io: lumocrypt.connection.Io) -> None:
+def test_another_database(tmp_path: Path, key: lumocrypt.Key, mode: str, io: Io) -> None:
     """Copied over an open one: nothing is damaged, the connection is of the other one."""
     path = make(tmp_path / "app.db", key, "now", mode)
     other = make(tmp_path / "other.db", lumocrypt.Key.raw(bytes(32)), "other")
@@ -60,7 +61,7 @@ def test_another_database(tmp_path: Path, key: lumocrypt.Key, mode: str, io: lum
     assert path.read_bytes() == content
 
 
-def test_a_copy_with_the_same_key(tmp_path: Path, key: lumocrypt.Key, io: lumocrypt.connection.Io) -> None:
+def test_a_copy_with_the_same_key(tmp_path: Path, key: lumocrypt.Key, io: Io) -> None:
     """What VACUUM INTO made has the same data key and is another database all the same."""
     path = make(tmp_path / "app.db", key, "now")
     connection = lumocrypt.connect(path, key=key, io=io, isolation_level=None)
@@ -88,7 +89,7 @@ def test_an_older_copy_of_itself_is_read(tmp_path: Path, key: lumocrypt.Key) -> 
     connection.close()
 
 
-def test_plaintext(tmp_path: Path, key: lumocrypt.Key, io: lumocrypt.connection.Io) -> None:
+def test_plaintext(tmp_path: Path, key: lumocrypt.Key, io: Io) -> None:
     path = make(tmp_path / "app.db", key, "now")
     plain = tmp_path / "plain.db"
     with sqlite3.connect(plain) as clear:

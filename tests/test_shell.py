@@ -651,6 +651,9 @@ def test_signals_end_a_script(path: Path, number: signal.Signals) -> None:
     [
         "PRAGMA lumo_key = 'secret'",
         "pragma main.LUMO_REKEY('secret')",
+        "PRAGMA lumo_change_key = 'secret'",
+        ".lumo-change-key secret",
+        ".lumochangekey secret",
         "PRAGMA lumo_key =\n'secret'",
         ".lumo-key secret",
         ".lumo_key secret",

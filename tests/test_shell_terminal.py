@@ -182,18 +182,18 @@ def test_lumo_key_unlocks(start: Start, path: Path, tmp_path: Path) -> None:
     assert "not-here" not in history(tmp_path).read_text()
 
 
-def test_lumo_rekey_changes_the_key(start: Start, path: Path) -> None:
+def test_lumo_change_key_changes_the_key(start: Start, path: Path) -> None:
     new = f"x'{'77' * 32}'"
     with start(path) as shell:
         shell.expect(PROMPT)
         shell.line("BEGIN;")
         shell.expect("(transaction)> ")
-        shell.line(".lumo-rekey")
+        shell.line(".lumo-change-key")
         shell.expect("Error: end the transaction first")
         shell.expect("(transaction)> ")
         shell.line("ROLLBACK;")
         shell.expect(PROMPT)
-        shell.line(".lumo-rekey hunter2")
+        shell.line(".lumo-change-key hunter2")
         shell.expect("takes no argument")
         shell.expect(PROMPT)
         for typed, answer in (
@@ -201,7 +201,7 @@ def test_lumo_rekey_changes_the_key(start: Start, path: Path) -> None:
             ((HEX, new, HEX), "differ"),
             ((HEX, new, new), ""),
         ):
-            shell.line(".lumo-rekey")
+            shell.line(".lumo-change-key")
             for prompt, text in zip(
                 ("Passphrase: ", "New passphrase: ", "Repeat the passphrase: "), typed, strict=True
             ):

@@ -220,6 +220,6 @@ def test_trap_17_damage_fails_at_once(tmp_path: Path, io: str) -> None:
         started = time.monotonic()
         with pytest.raises(lumocrypt.TamperedError) as caught, opened(copy, io=io) as connection:
             connection.execute("SELECT sum(length(data)) FROM t").fetchone()
-        assert caught.value.page == block
+        assert caught.value.block == block
         assert time.monotonic() - started < 2
         assert 0 < lumocrypt.stats()["unauthentic"] - before <= attempts

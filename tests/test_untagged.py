@@ -167,7 +167,7 @@ def test_hazard_14_verify_says_what_it_cannot_see(path: Path, suite: str) -> Non
         path.write_bytes(changed)
         found = lumocrypt.verify(path, key=key_for(suite))
         assert not found.ok
-        assert [page.page for page in found.damaged] == [where]
+        assert [page.block for page in found.damaged] == [where]
 
 
 def test_hazard_14_salvage_counts_pages_that_are_noise(path: Path, suite: str) -> None:
@@ -189,7 +189,7 @@ def test_hazard_14_a_first_page_of_noise_is_an_error(path: Path, suite: str) -> 
         contextlib.closing(connect(path, suite)) as connection,
     ):
         connection.execute("SELECT * FROM t").fetchall()
-    assert (caught.value.file_kind, caught.value.page) == ("main", 0)
+    assert (caught.value.file_kind, caught.value.block) == ("main", 0)
 
 
 def test_hazard_14_known_limit_a_changed_block_is_noise(path: Path, suite: str) -> None:
@@ -227,3 +227,15 @@ def test_sources_that_end_within_a_page_are_refused(tmp_path: Path, suite: str) 
     with pytest.raises(ValueError, match="whole pages only"):
         lumocrypt.encrypt(plain, key=key_for(suite), cipher=suite)
     assert plain.read_bytes() == original
+
+
+@pytest.mark.parametrize("cut", [1, 512, 1024, BLOCK - 512, BLOCK])
+def test_an_end_that_was_cut_off_is_an_error(path: Path, suite: str, cut: int) -> None:
+    """A part of the last block, too: nothing reads zeros in its place, and nobody seals any."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    assert not lumocrypt.verify(path, key=key_for(suite))
+    for attempt in ("SELECT sum(length(data)), sum(length(name)) FROM t", "CREATE TABLE more (a)"):
+        with pytest.raises(lumocrypt.TamperedError, match="cut off"):
+            lumocrypt.connect(path, key=key_for(suite)).execute(attempt)
+    assert path.read_bytes() == whole[:-cut]

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import lumocrypt
-from lumocrypt.uri import Target, parse
+from lumocrypt.engine.uri import Target, parse
 
 # What a file name can hold, but for the separator and NUL.
 _names = st.text(

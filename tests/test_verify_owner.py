@@ -11,8 +11,8 @@ import pytest
 
 import lumocrypt
 from conftest import RAW, flip
-from lumocrypt import damage as damage_module
 from lumocrypt.cli import main
+from lumocrypt.pages import damage as damage_module
 from samples import copy_database
 from support.damage import build, damage, freelist, page_kinds
 
@@ -48,7 +48,7 @@ def found_in(path: Path, key: lumocrypt.Key) -> list[lumocrypt.DamagedPage]:
     result = lumocrypt.verify(path, key=key)
     assert not result.ok
     assert result.warnings == []
-    return [entry for entry in result.damaged if entry.page is not None]
+    return [entry for entry in result.damaged if entry.number is not None]
 
 
 def test_every_kind_of_page_of_every_tree(original: Path, encrypted: Path, key: lumocrypt.Key) -> None:
@@ -58,7 +58,7 @@ def test_every_kind_of_page_of_every_tree(original: Path, encrypted: Path, key: 
             encrypted.write_bytes(whole)
             damage(encrypted, page, page_size=PAGE)
             (entry,) = found_in(encrypted, key)
-            assert (entry.file_kind, entry.page, entry.sqlite_pages) == ("main", page - 1, (page,))
+            assert (entry.file_kind, entry.block, entry.sqlite_pages) == ("main", page - 1, (page,))
             assert (entry.owner, entry.owner_type) == (name, type_of(name))
             assert entry.owner_certain
             # Of a root nothing tells whether it had children.
@@ -143,7 +143,7 @@ def test_pages_in_the_log(tmp_path: Path, key: lumocrypt.Key) -> None:
     # Page 1 is in the log, too: what is under it does not matter.
     damage(path, 1, page_size=4096)
     result = lumocrypt.verify(path, key=key)
-    assert [entry.page for entry in result.damaged] == [4]
+    assert [entry.block for entry in result.damaged] == [4]
     assert result.damaged_total == 1
     assert "block 0" in result.warnings[0]
 

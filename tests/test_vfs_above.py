@@ -11,6 +11,7 @@ import pytest
 
 import lumocrypt
 from conftest import MARKER, RAW
+from lumocrypt.engine import native
 
 FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 KEY = f"PRAGMA lumo_key = \"x'{RAW.hex()}'\""
@@ -148,7 +149,7 @@ def test_names_that_are_not_handed_on_are_refused_by_name(tmp_path: Path) -> Non
         connection = opened(tmp_path / "a.db", "renames")
         with pytest.raises(apsw.CantOpenError):
             connection.execute("CREATE TABLE t (a)")
-        failure = lumocrypt.native.take_failure()
+        failure = native.take_failure()
         assert failure is not None
         assert "stacked above" in failure.message
         connection.close()
@@ -183,7 +184,7 @@ def test_content_that_is_changed_above_cannot_be_logged(tmp_path: Path) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         with pytest.raises(apsw.CantOpenError):
             connection.execute("INSERT INTO t VALUES (2)")
-        failure = lumocrypt.native.take_failure()
+        failure = native.take_failure()
         assert failure is not None
         assert "stacked above" in failure.message
         connection.close()

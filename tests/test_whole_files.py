@@ -103,7 +103,7 @@ def test_the_first_damaged_block_is_the_one_that_is_reported(
     for _ in range(5):
         with pytest.raises(lumocrypt.TamperedError) as caught:
             lumocrypt.decrypt(sealed, sealed.with_name("out.db"), key=key)
-        assert caught.value.page == 3000
+        assert caught.value.block == 3000
         assert sorted(os.listdir(sealed.parent)) == ["app.db"]
 
 
@@ -115,7 +115,7 @@ def test_all_damage_is_listed_in_order(
     blocks = sorted(Random(1).sample(range(1, 12288), 500))
     damage(sealed, blocks)
     result = lumocrypt.verify(sealed, key=key)
-    assert [page.page for page in result.damaged] == blocks
+    assert [page.block for page in result.damaged] == blocks
     assert result.damaged_total == 500
 
 
@@ -126,7 +126,7 @@ def test_damage_everywhere_is_counted_soon(sealed: Path, key: lumocrypt.Key) -> 
     result = lumocrypt.verify(sealed, key=key)
     assert time.monotonic() - begin < 5
     assert result.damaged_total == 12288
-    assert [page.page for page in result.damaged] == list(range(10_000))
+    assert [page.block for page in result.damaged] == list(range(10_000))
 
 
 def test_progress_is_told_by_the_calling_thread_and_not_too_often(sealed: Path, key: lumocrypt.Key) -> None:

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import sqlite3
-from importlib.metadata import version as _version
 from sqlite3 import (
     PARSE_COLNAMES,
     PARSE_DECLTYPES,
@@ -48,15 +49,9 @@ from sqlite3 import (
     threadsafety,
 )
 from sqlite3.dbapi2 import Timestamp
-from typing import Any
 
-from . import native, translation
-from .attach import attach
-from .bench import Bench, CipherSpeed, KdfTime, bench
-from .connection import connect
-from .convert import Conversion, convert, decrypt, encrypt
-from .damage import DamagedPage
-from .derivation import derive_key
+from .engine import native, translation
+from .engine.registration import known_stdlib
 from .errors import (
     CryptError,
     HeaderDamagedError,
@@ -70,33 +65,91 @@ from .errors import (
     WrongDatabaseError,
     WrongKeyError,
 )
-from .gosqlite import CryptoVFS, crypto_vfs
-from .header import RestoredHeader, backup_header, restore_header
-from .importing import Import, import_sqlcipher
-from .info import DatabaseInfo, Keyslot, info
-from .kdf import PROFILES, Argon2id
-from .keys import NO_KEY, Key
-from .keyslots import add_key, change_key, keyslots, label_key, remove_key
-from .kms import KmsKey
-from .metrics import stats, stats_prometheus
-from .native import Progress
-from .recorder import LoggingRecorder, Recorder, file_kind_name
-from .registration import install, known_stdlib, load, loadable_path
-from .rekey import Rekeying, rekey
-from .salvage import SalvagedTable, SalvageResult, salvage
-from .unlocking import lock, unlock
-from .verify import VerifyResult, verify
 
-__version__ = _version("lumocrypt")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__version__: str
+
+# A program needs few of these names: each is loaded when it is first asked for. The statements are for
+# those who read code instead of running it: type checkers, and programs that pack others into one file.
+# EAGER_IMPORT, which other packages know too, has them executed.
+if TYPE_CHECKING or os.environ.get("EAGER_IMPORT"):
+    from .database.convert import Conversion, convert, decrypt, encrypt
+    from .database.header import RestoredHeader, backup_header, restore_header
+    from .database.info import info
+    from .database.keyslots import add_key, change_key, keyslots, label_key, remove_key
+    from .database.rekey import Rekeying, rekey
+    from .database.verify import VerifyResult, verify
+    from .engine.metrics import stats, stats_prometheus
+    from .engine.native import Progress
+    from .engine.recorder import LoggingRecorder, Recorder, file_kind_name
+    from .engine.registration import install, load, loadable_path
+    from .foreign.derivation import derive_key
+    from .foreign.gosqlite import CryptoVFS, crypto_vfs
+    from .foreign.import_sqlcipher import Import, import_sqlcipher
+    from .keys.bench import Bench, CipherSpeed, KdfTime, bench
+    from .keys.inspection import DatabaseInfo, Keyslot
+    from .keys.kdf import PROFILES, Argon2id
+    from .keys.key import NO_KEY, Key
+    from .keys.kms import KmsKey
+    from .keys.unlocking import lock, unlock
+    from .opening.attach import attach
+    from .opening.connection import connect
+    from .pages.damage import DamagedPage
+    from .salvaging.salvage import SalvagedTable, SalvageResult, salvage
+
+_NAMES = {
+    "database.convert": ("Conversion", "convert", "decrypt", "encrypt"),
+    "database.header": ("RestoredHeader", "backup_header", "restore_header"),
+    "database.info": ("info",),
+    "database.keyslots": ("add_key", "change_key", "keyslots", "label_key", "remove_key"),
+    "database.rekey": ("Rekeying", "rekey"),
+    "database.verify": ("VerifyResult", "verify"),
+    "engine.metrics": ("stats", "stats_prometheus"),
+    "engine.native": ("Progress",),
+    "engine.recorder": ("LoggingRecorder", "Recorder", "file_kind_name"),
+    "engine.registration": ("install", "load", "loadable_path"),
+    "foreign.derivation": ("derive_key",),
+    "foreign.gosqlite": ("CryptoVFS", "crypto_vfs"),
+    "foreign.import_sqlcipher": ("Import", "import_sqlcipher"),
+    "keys.bench": ("Bench", "CipherSpeed", "KdfTime", "bench"),
+    "keys.inspection": ("DatabaseInfo", "Keyslot"),
+    "keys.kdf": ("PROFILES", "Argon2id"),
+    "keys.key": ("NO_KEY", "Key"),
+    "keys.kms": ("KmsKey",),
+    "keys.unlocking": ("lock", "unlock"),
+    "opening.attach": ("attach",),
+    "opening.connection": ("connect",),
+    "pages.damage": ("DamagedPage",),
+    "salvaging.salvage": ("SalvagedTable", "SalvageResult", "salvage"),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 translation.install(known_stdlib, native.failure_behind)
 
 
 def __getattr__(name: str) -> Any:
-    # The SQLITE_* constants differ between builds of sqlite3; they are passed on as they are.
-    if name.startswith("SQLITE_"):
+    value: Any
+    if name in _MODULES:
+        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("lumocrypt")
+    elif name.startswith("SQLITE_"):
+        # These constants differ between builds of sqlite3; they are passed on as they are.
         return getattr(sqlite3, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # From now on it is found without this function.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [

@@ -100,11 +100,18 @@ def main() -> int:
             break
         jobs = [
             Job(
-                name, ROUND, seed, arguments.flavour, arguments.lie, arguments.failing, arguments.failure,
-                arguments.stop_after,
+                name,
+                ROUND,
+                seed,
+                arguments.flavour,
+                arguments.lie,
+                arguments.failing,
+                arguments.failure,
+                every=arguments.every,
+                stop_after=arguments.stop_after,
             )
             for name in groups
-        ]  # fmt: skip
+        ]
         run_jobs(jobs, processes=arguments.processes, progress=add)
         print(f"seed {seed}: {table.total} states so far", file=sys.stderr)
     seconds = time.monotonic() - begun
@@ -135,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
         "--failing", choices=["sync", "write"], default="", help="one fails in each recording"
     )
     parser.add_argument("--failure", default="", help="only failures whose description contains this")
+    parser.add_argument(
+        "--every", action="store_true", help="failures that SQLite alone does not survive, too"
+    )
     parser.add_argument("--stop-after", type=int, default=5, help="failures of one recording that are enough")
     parser.add_argument("--failures", type=int, default=50, help="stop after so many")
     parser.add_argument("-j", "--processes", type=int, default=os.cpu_count() or 1)

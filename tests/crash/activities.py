@@ -71,6 +71,25 @@ def spills(session: Session) -> None:
     _change(session, connection)
 
 
+def rewrites(session: Session) -> None:
+    """Transactions that keep changing pages that they have spilled.
+
+    In a WAL SQLite then writes these frames again, in their places, and at the commit all headers behind
+    them.
+    """
+    connection = session.connect()
+    _base(session, connection, 60)
+    for round_ in range(3):
+        with session.step(connection) as execute:
+            execute("BEGIN")
+            for _ in range(4):
+                execute(
+                    "UPDATE t SET v = CAST(? || substr(v, 9) AS BLOB), n = n + 1", session.random.randbytes(8)
+                )
+            execute("ROLLBACK" if round_ == 1 else "COMMIT")
+        _change(session, connection)
+
+
 def _flat(statement: Statement) -> tuple[object, ...]:
     return (statement[0], *statement[1])
 
@@ -325,7 +344,7 @@ def rekeying(session: Session) -> None:
 
 
 def header_edits(session: Session) -> None:
-    """Changes of the superblock while nobody uses the database, as docs/format.md has them."""
+    """Changes of the superblock while nobody uses the database, as docs/reference/format.md has them."""
     connection = session.connect()
     _base(session, connection, 10)
     for _ in range(3):

@@ -67,10 +67,11 @@ def crashes(
     whole: Callable[[str], bool] = _truthful,
     first: int = 0,
     ungarbled: Callable[[str], bool] = _truthful,
+    kills: bool = False,
 ) -> Iterator[Crash]:
     """About ``wanted`` crashes of a recording, all with different images, in the order of its events.
 
-    None before event ``first``.
+    None before event ``first``. ``kills``: deaths of the process only.
     """
     chosen = _points(recording, wanted, random, first)
     disk = Disk(folder, recording.initial, lies=lies)
@@ -78,7 +79,7 @@ def crashes(
     for point in range(len(recording.events) + 1):
         event = recording.events[point] if point < len(recording.events) else None
         for _ in range(chosen.get(point, 0)):
-            if setup.sync == "off" or random.random() < 0.15:
+            if kills or setup.sync == "off" or random.random() < 0.15:
                 image = killed(disk, event, random)
             else:
                 fate = random.choice([Fate.KEPT, Fate.DROPPED]) if random.random() < 0.2 else None
@@ -144,6 +145,7 @@ def run(
     states: int,
     seed: int,
     lies: Lies = _truthful,
+    kills: bool = False,
     stop_after: int = 5,
 ) -> Outcome:
     """Records a scenario and judges about ``states`` crashes of it."""
@@ -160,7 +162,7 @@ def run(
             f"{flavour.name} {scenario.name} seed {seed} without a crash: {type(error).__name__}: {error}"
         )
         return outcome
-    trial = Trial(scenario, folder, recorder, random, lies)
+    trial = Trial(scenario, folder, recorder, random, lies, kills=kills)
     points = set()
     for crash, story, wrong in trial.run(flavour, recording, states):
         outcome.states += 1
@@ -186,6 +188,10 @@ class Trial:
     recorder: Recorder
     random: Random
     lies: Lies
+    #: On a medium that fails.
+    failing: bool = False
+    #: The process dies; the power never fails.
+    kills: bool = False
 
     def run(
         self, flavour: Flavour, recording: Recording, states: int
@@ -217,6 +223,8 @@ class Trial:
             yield crash, story, f"while it was recovered: {type(error).__name__}: {error}"
             return
         for again in self.crashes(flavour, recording, setup, RECOVERY):
+            # What the first crash tore is still there.
+            again.image.killed &= crash.image.killed
             yield again, story, self.judge(flavour, again)
 
     def crashes(
@@ -238,13 +246,15 @@ class Trial:
             first=first,
             # The sector in which synced frames end is written again by the next, and nothing fills it up.
             ungarbled=lambda name: unfilled and name.endswith("-wal"),
+            kills=self.kills,
         )
 
     def judge(self, flavour: Flavour, crash: Crash) -> str | None:
         """What is wrong after a crash, or None."""
         crash.image.write(self.folder)
         with_other = self.scenario.setup.with_other
-        return judge(self.folder, flavour, crash.allowed, self.random, with_other=with_other)
+        killed = None if self.failing else crash.image.killed
+        return judge(self.folder, flavour, crash.allowed, self.random, with_other=with_other, killed=killed)
 
 
 def in_setup(flavour: Flavour, setup: Setup) -> Flavour:

@@ -52,7 +52,9 @@ def _journals() -> Iterator[Scenario]:
             setup = Setup(journal, sync)
             for activity in (activities.commits, activities.vacuum, activities.holes):
                 yield _scenario(journal, activity, setup)
-            for activity in (activities.spills, activities.savepoints, activities.rollbacks):
+            for activity in (
+                activities.spills, activities.rewrites, activities.savepoints, activities.rollbacks,
+            ):  # fmt: skip
                 yield _scenario(journal, activity, replace(setup, cache=10))
             yield _scenario("floods", activities.floods, replace(setup, cache=10))
             yield _scenario(journal, activities.sizes, _vacuuming(setup, "incremental"), "incremental")
@@ -71,7 +73,7 @@ def _wal() -> Iterator[Scenario]:
         # (3.40.1 for one) write a WAL that ends too early for its recovery, with and without encryption.
         for activity in (activities.commits, activities.vacuum, activities.holes, activities.savepoints):
             yield _scenario("wal", activity, setup)
-        for activity in (activities.spills, activities.rollbacks):
+        for activity in (activities.spills, activities.rewrites, activities.rollbacks):
             yield _scenario("wal", activity, replace(setup, cache=10))
         yield _scenario("floods", activities.floods, replace(setup, cache=10))
         yield _scenario("wal", activities.sizes, _vacuuming(setup, "incremental"), "incremental")

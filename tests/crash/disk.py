@@ -18,6 +18,8 @@ from .log import Event, Kind
 VOLATILE = "-shm"
 #: What the page cache takes as one.
 PAGE = 4096
+#: What a medium writes as one.
+SECTOR = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +80,20 @@ class File:
         change.apply(self.cache)
 
     def _dirty(self, position: int, start: int, end: int) -> None:
-        for page in range(start // PAGE, -(-end // PAGE)) if self.dropped else ():
-            if self.dropped.pop(page, None) is not None:
-                whole = bytes(self.cache[page * PAGE : (page + 1) * PAGE])
-                self.pending.append(Change(position, page * PAGE, whole))
+        again = [page for page in range(start // PAGE, -(-end // PAGE)) if page in self.dropped]
+        medium = self._synced() if again else b""
+        for page in again:
+            del self.dropped[page]
+            # What is written as it is cannot be harmed: the file system writes whole pages all the time.
+            for at in range(page * PAGE, min((page + 1) * PAGE, len(self.cache)), SECTOR):
+                sector, old = (
+                    bytes(self.cache[at : at + SECTOR]),
+                    medium[at : at + SECTOR].ljust(SECTOR, b"\0"),
+                )
+                differing = [n for n, (new, was) in enumerate(zip(sector, old, strict=False)) if new != was]
+                if differing:
+                    first, end = differing[0], differing[-1] + 1
+                    self.pending.append(Change(position, at + first, sector[first:end]))
 
     def sync(self) -> None:
         """What is pending becomes durable."""
@@ -157,6 +169,8 @@ class Disk:
         self.pending: list[Naming] = []
         self._open: dict[int, File | None] = {}
         self.position = 0
+        #: When the folder was last synced. Changes of names and lengths last in their order, so all before lasts.
+        self.settled = 0
 
     def play(self, event: Event) -> None:
         """The next event happens."""
@@ -238,5 +252,6 @@ class Disk:
             if not self._lies("."):
                 self.durable = dict(self.names)
                 self.pending.clear()
+                self.settled = self.position
         elif not self._lies(file.name):
             file.sync()

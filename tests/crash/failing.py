@@ -68,7 +68,7 @@ def run_failing(
         except Errors as error:
             outcome.failures.append(run.report(seed, f"{failure}, and nothing goes on", error))
         else:
-            trial = Trial(scenario, folder, recorder, random, lambda _: False)
+            trial = Trial(scenario, folder, recorder, random, lambda _: False, failing=True)
             for crash, wrong in run.crashes(trial, recording):
                 outcome.states += 1
                 if wrong is not None:

@@ -13,7 +13,7 @@ import lumocrypt
 ENGINE = Path(__file__).parents[2] / "engine"
 _LIBRARY = "lib_lumocrypt.so"
 
-#: What ``LUMO_FAULT`` can name (engine/src/sabotage.rs), and the scenarios that notice it.
+#: What ``LUMO_FAULT`` can name (engine/crates/ground/src/sabotage.rs), and the scenarios that notice it.
 FAULTS: dict[str, tuple[str, ...]] = {
     "journal-flush": ("spills-delete-off", "commits-persist-off"),
     "journal-sync": ("commits-persist-full", "spills-delete-normal"),
@@ -36,14 +36,35 @@ FAULTS: dict[str, tuple[str, ...]] = {
 #: The same for a medium that fails: scenarios, and which syncs.
 FAILING: dict[str, tuple[tuple[str, str], ...]] = {
     "cell-once": (("generations-wal-full", "of the database"),),
+    "journal-once": (("savepoints-delete-full", "of the journal"),),
     "wal-once": (("generations-wal-full-exclusive", "of the wal"),),
     "kept-trust": (("rekeying-persist-full", "of the database"),),
+    "block-once": (
+        ("holes-delete-full", "of the database"),
+        ("sizes-delete-full-incremental", "of the database"),
+    ),
+    "backfill-kept": (("checkpoints-wal-full", "of the database"),),
+}
+
+#: Where no crash shows it but an attack does: tests that fail with such an engine.
+ATTACKS: dict[str, str] = {
+    "missing-end": "test_attack_length.py::test_an_old_journal_that_restores_a_longer_database",
+    "copied-frames": "test_attack_length.py::test_frames_that_a_checkpoint_has_copied_cannot_go",
 }
 
 
 def faulty_package() -> Path:
     """A folder with a lumocrypt whose engine does wrong what ``LUMO_FAULT`` names; built if need be."""
-    command = ["cargo", "build", "--release", "--lib", "--features", "fault-injection"]
+    command = [
+        "cargo",
+        "build",
+        "--release",
+        "--lib",
+        "--package",
+        "lumocrypt-capi",
+        "--features",
+        "fault-injection",
+    ]
     command += ["--manifest-path", str(ENGINE / "Cargo.toml"), "--message-format", "json"]
     target = ENGINE / "target" / "faulty"
     target.mkdir(parents=True, exist_ok=True)

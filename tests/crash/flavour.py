@@ -106,6 +106,24 @@ class Encrypted:
         damaged = [one for one in found.damaged if written or "of the superblock is" not in one.reason]
         return f"{damaged} header {found.header} cells {found.cells}" if damaged else None
 
+    def false_alarm(self, path: Path, *, killed: bool) -> str | None:
+        """What ``verify`` has to say against a database that a crash left, before anybody opens it.
+
+        Unless the process was ``killed``, which keeps the order of writes, a log may end in a transaction
+        that looks as if it had been committed and damaged.
+        """
+        try:
+            found = lumocrypt.verify(path, key=self._key_for(path))
+        except lumocrypt.Error as error:
+            # A file that is no database yet.
+            return None if type(error) is lumocrypt.CryptError else f"{type(error).__name__}: {error}"
+        alarms = [
+            one
+            for one in found.damaged
+            if (killed or one.file_kind != "wal") and "of the superblock is" not in one.reason
+        ]
+        return str(alarms) if alarms else None
+
 
 class Gosqlite:
     """In the gosqlite format, whose VFS is of one page size."""

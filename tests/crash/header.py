@@ -1,4 +1,4 @@
-"""Changes the header of a database as docs/format.md, section 2.1, has it."""
+"""Changes the header of a database as docs/reference/format.md, section 2.1, has it."""
 
 from __future__ import annotations
 

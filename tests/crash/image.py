@@ -11,11 +11,9 @@ from enum import Enum
 from pathlib import Path
 from random import Random
 
-from .disk import PAGE, VOLATILE, Change, Disk, File, put
+from .disk import PAGE, SECTOR, VOLATILE, Change, Disk, File, put
 from .log import Event, Kind
 
-#: What a device writes as one.
-SECTOR = 512
 #: The most that is garbled around the point where the power went.
 GARBLED = 4096
 
@@ -51,6 +49,8 @@ class Image:
     undone: list[tuple[int, str]] = field(default_factory=list)
     #: How it came about, for people.
     story: str = ""
+    #: The process died, and the power did not fail.
+    killed: bool = False
 
     def digest(self) -> bytes:
         """Equal for equal files."""
@@ -85,7 +85,7 @@ def killed(disk: Disk, event: Event | None, random: Random) -> Image:
             put(content, event.number, event.data[:cut])
             files[file.name] = bytes(content)
             story = f"killed in a write to {file.name}, {cut} of {len(event.data)} bytes"
-    return Image(files, story=story)
+    return Image(files, story=story, killed=True)
 
 
 def cut_off(
@@ -127,10 +127,11 @@ def cut_off(
 def _horizon(disk: Disk, random: Random, fate: Fate | None) -> int:
     """The event from which on deletions, creations and truncations are lost."""
     if fate is Fate.DROPPED:
-        return 0
+        return disk.settled
     files = {id(file): file for file in (*disk.durable.values(), *disk.names.values())}
     positions = [naming.position for naming in disk.pending]
     positions += [c.position for file in files.values() for c in file.pending if c.data is None]
+    positions = [position for position in positions if position >= disk.settled]
     if not positions or fate is Fate.KEPT or random.random() < 0.5:
         return disk.position
     return random.choice(positions)

@@ -37,6 +37,8 @@ class Job:
     seed: int
     flavour: str = "encrypted"
     lie: str = ""
+    #: Deaths of the process only, and no power cuts.
+    kills: bool = False
     #: What fails in each recording: ``"sync"``, ``"write"`` or nothing.
     failing: str = ""
     #: What the description of such a failure has to contain.

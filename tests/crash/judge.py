@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from .flavour import Flavour
+from .flavour import Encrypted, Flavour
 from .session import NAME, OTHER, OTHER_NAME, all_contents
 
 #: A file of this size or less is empty to SQLite, and may be a creation that a crash interrupted: there is
@@ -21,15 +21,43 @@ class WrongError(Exception):
 
 
 def judge(
-    folder: Path, flavour: Flavour, allowed: list[bytes], random: Random, *, with_other: bool
+    folder: Path,
+    flavour: Flavour,
+    allowed: list[bytes],
+    random: Random,
+    *,
+    with_other: bool,
+    killed: bool | None = None,
 ) -> str | None:
-    """Recovers, reads and goes on writing. What is wrong, or None."""
+    """Recovers, reads and goes on writing. What is wrong, or None.
+
+    ``killed``: whether it was the process that died, and not the power that failed; None: on a medium that
+    fails, where damage is damage.
+    """
     try:
+        kept = _kept(folder)
+        if killed is not None:
+            look(folder, flavour, killed=killed)
         recover(folder, flavour, allowed, random, with_other=with_other)
+        if killed and _kept(folder) != kept:
+            raise WrongError(f"kept as damaged: {_kept(folder) - kept}")
         go_on(folder, flavour, random)
     except (WrongError, sqlite3.Error, OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
     return None
+
+
+def look(folder: Path, flavour: Flavour, *, killed: bool) -> None:
+    """Verifies what the crash left, before anybody opens it: none of it is anybody's doing."""
+    for name in (NAME, OTHER_NAME):
+        if (folder / name).exists() and isinstance(flavour, Encrypted):
+            alarm = flavour.false_alarm(folder / name, killed=killed)
+            if alarm is not None:
+                raise WrongError(f"verify of {name} before it was opened: {alarm}")
+
+
+def _kept(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("*.lumo-damaged")}
 
 
 def recover(

@@ -65,6 +65,7 @@ def _outcome(job: Job, scenario: Scenario, flavour: Flavour, folder: Path, recor
         states=job.states,
         seed=job.seed,
         lies=LIES[job.lie],
+        kills=job.kills,
         stop_after=job.stop_after,
     )
 

@@ -1,7 +1,7 @@
 """An independent decryptor for lumocrypt format v1, in pure Python.
 
-It is written from docs/format.md alone and shares no code with the engine or the package, so that the two
-check each other and the document.
+It is written from docs/reference/format.md alone and shares no code with the engine or the package, so that
+the two check each other and the document.
 """
 
 from .errors import (

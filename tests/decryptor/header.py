@@ -1,4 +1,4 @@
-"""The header region: superblock, keyslots, cells, link (docs/format.md, sections 2.1 to 2.4)."""
+"""The header region: superblock, keyslots, cells, link (docs/reference/format.md, sections 2.1 to 2.4)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The rollback journal: its extents, and the rollback that SQLite would do.
 
-docs/format.md, section 5, and https://sqlite.org/fileformat2.html#the_rollback_journal.
+docs/reference/format.md, section 5, and https://sqlite.org/fileformat2.html#the_rollback_journal.
 """
 
 from __future__ import annotations

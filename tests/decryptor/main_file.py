@@ -1,4 +1,4 @@
-"""The slots of the main file (docs/format.md, section 2)."""
+"""The slots of the main file (docs/reference/format.md, section 2)."""
 
 from __future__ import annotations
 

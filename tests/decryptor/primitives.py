@@ -1,4 +1,4 @@
-"""Ciphers, key derivation and the sealed block (docs/format.md, section 1), from independent libraries."""
+"""Ciphers, key derivation and blocks (docs/reference/format.md, section 1) by independent libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slots that a change of the data key was writing (docs/format.md, section 6.1)."""
+"""The slots that a change of the data key was writing (docs/reference/format.md, section 6.1)."""
 
 from __future__ import annotations
 

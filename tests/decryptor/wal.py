@@ -1,6 +1,6 @@
 """The write-ahead log: which one counts, its frames, and what SQLite makes of them.
 
-docs/format.md, section 4, and https://sqlite.org/fileformat2.html#the_write_ahead_log.
+docs/reference/format.md, section 4, and https://sqlite.org/fileformat2.html#the_write_ahead_log.
 """
 
 from __future__ import annotations

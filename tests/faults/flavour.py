@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 import lumocrypt
-from lumocrypt import native
-from lumocrypt.uri import VFS
+from lumocrypt.engine import native
+from lumocrypt.engine.registration import VFS
 
 from . import faulty
 
@@ -66,7 +66,7 @@ class Encrypted:
 
 def _is_scar(one: lumocrypt.DamagedPage) -> bool:
     """One of two copies of something in the header, or a free page: neither is in a journal."""
-    return (one.page is None and one.reason.startswith("copy ")) or one.owner_type == "freelist"
+    return (one.number is None and one.reason.startswith("copy ")) or one.owner_type == "freelist"
 
 
 Flavour = Plain | Encrypted

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lumocrypt
-from lumocrypt import native
+from lumocrypt.engine import native
 
 from .catalogue import INTERRUPTED, base
 from .faulty import SHORT_READ, Call, Fault, Operation, Scope, faulty

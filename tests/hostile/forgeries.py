@@ -11,7 +11,7 @@ from support.layout import CELL_A, CELL_B, CELL_USED, COPY, DIGEST_AT, HEADER, K
 
 from .originals import NAME, Original, original
 
-#: The fields of a superblock, and of a keyslot: offset and length in bytes (docs/format.md, section 2).
+#: The fields of a superblock and of a keyslot: offset, length in bytes (docs/reference/format.md, section 2).
 SUPERBLOCK_FIELDS = {
     "magic": (0, 16),
     "version": (16, 4),

@@ -1,5 +1,5 @@
 // Interop is an independent implementation, in Go, of the format that gosqlite's vfs/crypto writes
-// (docs/gosqlite.md): whole files, sealed and opened with the cipher libraries that gosqlite itself uses. It shares no
+// (docs/reference/gosqlite.md): whole files, sealed and opened with the cipher libraries that gosqlite itself uses. It shares no
 // code with the engine, and none with gosqlite.
 //
 //	interop seal   -cipher NAME -page-size N -kind K [-older] IN OUT    key: hexadecimal, on standard input

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from lumocrypt import native
+from lumocrypt.engine import native
 
 from .run import Suite, excluded, run_all
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lumocrypt import native
+from lumocrypt.engine import native
 
 from .run import RAW
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import lumocrypt
-from lumocrypt import native
-from lumocrypt.registration import stdlib_host
+from lumocrypt.engine import native
+from lumocrypt.engine.registration import stdlib_host
 
 
 def seal(

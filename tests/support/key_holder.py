@@ -15,7 +15,8 @@ import sys
 
 import lumocrypt
 from conftest import FAST
-from lumocrypt import Key, native
+from lumocrypt import Key
+from lumocrypt.engine import native
 
 
 def take_key(kind: str, length: int) -> Key:

@@ -1,4 +1,4 @@
-"""Where things are in a database file (docs/format.md), for tests that change bytes."""
+"""Where things are in a database file (docs/reference/format.md), for tests that change bytes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from support.seal import data_key, hkdf
 @contextmanager
 def steps_of(count: int) -> Iterator[None]:
     """Changes of the data key take steps of so many bytes."""
-    module: Any = importlib.import_module("lumocrypt.rekey")
+    module: Any = importlib.import_module("lumocrypt.database.rekey")
     before, module.STEP_BYTES = module.STEP_BYTES, count
     try:
         yield
@@ -48,7 +48,7 @@ def interrupt(path: Path, after: int = 1, **arguments: Any) -> None:
 
 
 def kept_header(content: bytes, first: int, count: int, raw_key: bytes | None) -> bytes:
-    """The header of kept slots (docs/format.md, section 6.1) of a database that begins with ``content``.
+    """The header of kept slots of a database that begins with ``content`` (docs/reference/format.md, 6.1).
 
     ``raw_key`` opens keyslot 0; None: as version 1 had it, which everybody can write.
     """

@@ -1,4 +1,4 @@
-"""Opens and seals blocks without the engine (docs/format.md, sections 1 and 2), for forgeries.
+"""Opens and seals blocks without the engine (docs/reference/format.md, sections 1 and 2), for forgeries.
 
 Only for the suite ``xchacha20-poly1305`` and databases whose first keyslot holds a raw key.
 """

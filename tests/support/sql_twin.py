@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lumocrypt
-from lumocrypt.connection import handle_uri
+from lumocrypt.opening.connection import handle_uri
 
 KEY = bytes(range(32))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import lumocrypt
-from lumocrypt import native
-from lumocrypt.registration import stdlib_host
+from lumocrypt.engine import native
+from lumocrypt.engine.registration import stdlib_host
+from lumocrypt.opening.connection import Io
 
 RAW = bytes(range(32))
 #: Blocks and pages of the smallest size there is.
@@ -56,7 +57,7 @@ class Attacked:
     path: Path
     key: lumocrypt.Key
 
-    def rows(self, io: lumocrypt.connection.Io = "map") -> Rows:
+    def rows(self, io: Io = "map") -> Rows:
         """Everything in the table, by a new connection."""
         connection = lumocrypt.connect(self.path, key=self.key, io=io)
         try:
@@ -64,7 +65,7 @@ class Attacked:
         finally:
             connection.close()
 
-    def outcome(self, io: lumocrypt.connection.Io = "map") -> Rows | sqlite3.Error:
+    def outcome(self, io: Io = "map") -> Rows | sqlite3.Error:
         """The rows, or the error instead of them."""
         try:
             return self.rows(io)

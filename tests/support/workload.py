@@ -22,8 +22,8 @@ def connect(path: str, encrypted: bool) -> sqlite3.Connection:
     if not encrypted:
         return sqlite3.connect(path, isolation_level=None, uri=True)
     import lumocrypt
-    from lumocrypt.connection import handle_uri
-    from lumocrypt.registration import stdlib_host
+    from lumocrypt.engine.registration import stdlib_host
+    from lumocrypt.opening.connection import handle_uri
 
     stdlib_host()
     uri = handle_uri(path, lumocrypt.Key.raw(bytes(range(32))), {"block_size": 512})

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 import lumocrypt
-from lumocrypt import native
+from lumocrypt.engine import native
 
 from .crew import Crew, Work
 from .place import ACCOUNTS, BALANCE, Place, total, transfer

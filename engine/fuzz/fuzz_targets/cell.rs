@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::format::cell::{self, Cell};
 use lumocrypt_fuzz::{Script, keys, suite};
+use vault::format::cell::{self, Cell};
 
 fuzz_target!(|input: &[u8]| {
     let mut script = Script::new(input);
@@ -32,7 +32,7 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(cell.encode(&keys), original.encode(&keys), "nobody else can make a cell");
         }
     }
-    if let Some((chosen, _)) = cell::choose(read[0], read[1]) {
+    if let Some(chosen) = cell::choose(read[0], read[1]) {
         let highest = read.iter().flatten().map(|cell| cell.sequence).max();
         assert_eq!(Some(chosen.sequence), highest);
     } else {

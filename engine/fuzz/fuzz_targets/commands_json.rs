@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use ground::error::FaultClass;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::error::FaultClass;
-use lumocrypt::keys::commands::Command;
-use lumocrypt::keys::material::Key;
+use vault::commands::Command;
+use vault::material::Key;
 
 fuzz_target!(|input: &[u8]| {
     let Some((count, text)) = input.split_first() else { return };

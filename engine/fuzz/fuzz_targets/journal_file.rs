@@ -1,13 +1,13 @@
 //! Rollback journals: extents that anybody may have changed, and writes against a plain file as the model.
 #![no_main]
 
+use ground::error::FileKind;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::error::FileKind;
-use lumocrypt::files::journal::JournalFile;
-use lumocrypt::format::journal_header::{EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble};
-use lumocrypt::keys::file_keys::FileKeys;
 use lumocrypt_fuzz::{Disk, History, Script, fix_preamble, keys, suite};
+use sqlite::files::journal::JournalFile;
+use sqlite::format::journal_header::{EXTENT_HEAD_LEN, ExtentHead, JOURNAL_PREAMBLE_LEN, JournalPreamble};
 use std::sync::Arc;
+use vault::file_keys::FileKeys;
 
 struct Bench {
     keys: Arc<FileKeys>,

@@ -1,9 +1,9 @@
 //! Key texts: any bytes are a key or a refusal, and neither shows what it was made of.
 #![no_main]
 
+use ground::error::FaultClass;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::error::FaultClass;
-use lumocrypt::keys::material::Key;
+use vault::material::Key;
 
 fuzz_target!(|input: &[u8]| {
     let looks_raw = input.starts_with(b"x'") || input.starts_with(b"X'");

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
+use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::files::main_db::MainFile;
-use lumocrypt::files::storage::Storage;
-use lumocrypt::format::cell::Cell;
-use lumocrypt::format::header::{self, CreateOptions};
-use lumocrypt::keys::file_keys::FileKeys;
-use lumocrypt::keys::material::Key;
-use lumocrypt::keys::options::OpenOptions;
-use lumocrypt::offline::verify::{self, Files};
 use lumocrypt_fuzz::disk::LONGEST;
 use lumocrypt_fuzz::{Disk, History, Script, suite};
+use offline::verify::{self, Files};
+use sqlite::files::main_db::MainFile;
+use storage::Storage;
+use vault::create::{self, CreateOptions};
+use vault::file_keys::FileKeys;
+use vault::format::cell::Cell;
+use vault::material::Key;
+use vault::options::OpenOptions;
 
 fn key() -> Key {
     Key::raw(&[0x77; 32]).expect("32 bytes")
@@ -36,7 +36,7 @@ impl Bench {
     fn new(suite: SuiteId, block_size: u32, mapped: bool) -> Self {
         let options = CreateOptions { suite, block_size, ..CreateOptions::default() };
         let key = suite.is_keyed().then(key);
-        let (region, keys, _) = header::create(key.as_ref(), &options).expect("randomness");
+        let (region, keys, _) = create::database(key.as_ref(), &options).expect("randomness");
         let keys = Arc::new(keys);
         let file = MainFile::new(keys.clone(), block_size).expect("an available suite");
         Bench {
@@ -138,7 +138,7 @@ impl Bench {
             ..OpenOptions::default()
         };
         let mut report = |_, _| true;
-        let files = Files { main: &mut self.disk, wal: None, journal: None };
+        let files = Files { main: &mut self.disk, wal: None, journal: None, exists: &|_| false };
         let _ = verify::verify(files, &options, "fuzz", &mut report);
     }
 }

@@ -1,11 +1,11 @@
 //! Options: any text is options within their limits or a refusal.
 #![no_main]
 
+use ground::error::FaultClass;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::error::FaultClass;
-use lumocrypt::format::superblock::is_block_size;
-use lumocrypt::keys::limits::check_floor;
-use lumocrypt::keys::options::OpenOptions;
+use vault::format::superblock::is_block_size;
+use vault::limits::check_floor;
+use vault::options::OpenOptions;
 
 fuzz_target!(|input: &[u8]| {
     let Ok(text) = std::str::from_utf8(input) else { return };

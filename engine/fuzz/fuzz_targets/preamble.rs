@@ -1,12 +1,12 @@
 //! Log preambles, WAL headers and extent heads: what is valid is exactly what its writer would write.
 #![no_main]
 
+use crypto::suite::SuiteId;
+use ground::error::FileKind;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::error::FileKind;
-use lumocrypt::format::journal_header::{ExtentHead, JournalPreamble};
-use lumocrypt::format::wal_header::{LogPreamble, WalHeader, WalPreamble};
 use lumocrypt_fuzz::{KEY_ID, Script, UUID, fix_preamble, keys, suite};
+use sqlite::format::journal_header::{ExtentHead, JournalPreamble};
+use sqlite::format::wal_header::{LogPreamble, WalHeader, WalPreamble};
 
 fn authentic(suite: SuiteId, script: &mut Script<'_>) -> WalHeader {
     let key_id = if suite.is_keyed() { KEY_ID } else { [0; 16] };

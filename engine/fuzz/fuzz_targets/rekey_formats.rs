@@ -1,13 +1,13 @@
 //! What a change of the data key leaves: links between two keys, and the header of the blocks that are being written.
 #![no_main]
 
+use crypto::secret::Secret;
+use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::crypto::secret::Secret;
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::format::redo_header::{LogPreamble, RedoHeader};
-use lumocrypt::format::rekey::{LINK_LEN, Link};
-use lumocrypt::keys::file_keys::FileKeys;
 use lumocrypt_fuzz::{Script, UUID, fix_preamble};
+use sqlite::format::redo_header::{LogPreamble, RedoHeader};
+use vault::file_keys::FileKeys;
+use vault::format::link::{LINK_LEN, Link};
 
 fn keys(byte: u8) -> FileKeys {
     let data_key = Secret::from_slice(&[byte; 32]);

@@ -3,18 +3,20 @@
 
 use std::sync::LazyLock;
 
+use crypto::kdf::{Argon2Cost, sha256};
+use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::crypto::kdf::{Argon2Cost, sha256};
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::format::header::{self, CopyState, CreateOptions, Header};
-use lumocrypt::format::keyslot::{Keyslot, KeyslotKind};
-use lumocrypt::format::superblock::{SUPERBLOCK_LEN, Superblock};
-use lumocrypt::keys::file_keys::FileKeys;
-use lumocrypt::keys::limits::KdfLimits;
-use lumocrypt::keys::material::Key;
-use lumocrypt::keys::unlock::{unlock, unlock_relative};
-use lumocrypt::offline::inspect::inspect;
 use lumocrypt_fuzz::{Disk, Script, suite};
+use offline::inspect::inspect;
+use sqlite::format::header::{self, CopyState, Header};
+use vault::create::{self, CreateOptions};
+use vault::file_keys::FileKeys;
+use vault::format::keyslot::{Keyslot, KeyslotKind};
+use vault::format::mac::Mac;
+use vault::format::superblock::{SUPERBLOCK_LEN, Superblock};
+use vault::limits::KdfLimits;
+use vault::material::Key;
+use vault::unlock::{unlock, unlock_relative};
 
 /// Small enough for thousands of derivations a second.
 const LIMITS: KdfLimits = KdfLimits { t: 2, m_kib: 64, p: 2, work_kib: 256 };
@@ -35,7 +37,7 @@ fn raw_key() -> Key {
 fn original(suite: SuiteId) -> Original {
     let key = suite.is_keyed().then(raw_key);
     let options = CreateOptions { suite, label: "first".to_owned(), ..CreateOptions::default() };
-    let (mut region, keys, older) = header::create(key.as_ref(), &options).expect("randomness");
+    let (mut region, keys, older) = create::database(key.as_ref(), &options).expect("randomness");
     let mut newer = Superblock { generation: 2, ..older.clone() };
     if suite.is_keyed() {
         // Nobody's passphrase: deriving is what is to be tried.
@@ -105,7 +107,7 @@ fuzz_target!(|input: &[u8]| {
         2 => Key::passphrase(b"nobody's").ok(),
         _ => None,
     };
-    if let Ok((keys, superblock)) = unlock(&region, key.as_ref(), &LIMITS, "fuzz")
+    if let Ok((keys, superblock)) = unlock(&header, key.as_ref(), &LIMITS, "fuzz")
         && !forged
         && original.keys.suite.is_keyed()
         && superblock.suite.is_keyed()
@@ -113,7 +115,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(original.copies.contains(&superblock), "an altered superblock was believed");
         header.cells(&keys);
     }
-    if let Ok(Some((_, superblock))) = unlock_relative(&region, &original.keys, "fuzz")
+    if let Ok(Some((_, superblock))) = unlock_relative(&header, &original.keys, "fuzz")
         && !forged
     {
         assert!(original.copies.contains(&superblock), "an altered superblock was believed");

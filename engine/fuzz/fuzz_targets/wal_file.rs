@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
+use ground::error::{FaultClass, FileKind, Result};
 use libfuzzer_sys::fuzz_target;
-use lumocrypt::error::{FaultClass, FileKind, Result};
-use lumocrypt::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
-use lumocrypt::format::cell::Cell;
-use lumocrypt::format::wal_header::{WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
-use lumocrypt::keys::file_keys::FileKeys;
-use lumocrypt::offline::logs::verify_wal;
 use lumocrypt_fuzz::{Disk, History, Script, fix_preamble, keys, suite};
+use offline::logs::verify_wal;
+use sqlite::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
+use sqlite::format::wal_header::{WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
+use vault::file_keys::FileKeys;
+use vault::format::cell::Cell;
 
 const PAGE: usize = 512;
 const FRAME: usize = FRAME_HEADER + PAGE;

@@ -1,8 +1,8 @@
 //! A disk in memory that can show itself as a map.
 
-use lumocrypt::error::Result;
-use lumocrypt::files::storage::{MemoryFile, Storage};
-use lumocrypt::offline::workers::Input;
+use ground::error::Result;
+use offline::workers::Input;
+use storage::{MemoryFile, Storage};
 
 /// The most that a file may grow to: beyond it writes would only cost time.
 pub const LONGEST: usize = 1 << 20;

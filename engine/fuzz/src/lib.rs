@@ -10,10 +10,10 @@ pub mod script;
 
 use std::sync::Arc;
 
-use lumocrypt::crypto::kdf::sha256;
-use lumocrypt::crypto::secret::Secret;
-use lumocrypt::crypto::suite::SuiteId;
-use lumocrypt::keys::file_keys::FileKeys;
+use crypto::kdf::sha256;
+use crypto::secret::Secret;
+use crypto::suite::SuiteId;
+use vault::file_keys::FileKeys;
 
 pub use disk::Disk;
 pub use history::History;

@@ -1,7 +1,12 @@
-"""The command line. See :mod:`lumocrypt.cli.exitcodes` for what its exit codes mean."""
+"""The command line. See :mod:`lumocrypt.cli.exitcodes` for what its exit codes mean.
+
+Each command is in the module of its name, which is loaded when the command is run: ``lumocrypt --help``
+loads none.
+"""
 
 from __future__ import annotations
 
+import importlib
 import signal
 import sqlite3
 import sys
@@ -10,23 +15,75 @@ from collections.abc import Sequence
 
 import click
 
-from .. import __version__
 from . import exitcodes
-from .conversion import convert, decrypt, encrypt
-from .header import header
-from .importing import import_sqlcipher
-from .inspection import info, verify
-from .keyslots import key
-from .keysource import KeyEnvironment
-from .measuring import bench
-from .output import print_error
-from .recovery import salvage
-from .rekeying import rekey
-from .shell import shell
+from .base import Group
+
+#: The commands, and what the list of them says: the first sentence of each one's own help.
+COMMANDS = {
+    "bench": "measure what ciphers and passphrases cost on this machine",
+    "convert": "move the encrypted database SOURCE to another format or key, in place or to DESTINATION",
+    "decrypt": "decrypt the database SOURCE, in place or to DESTINATION",
+    "encrypt": "encrypt the plaintext database SOURCE, in place or to DESTINATION",
+    "header": "copy the header of a database, without which no key opens it, and put it back",
+    "import-sqlcipher": "copy the SQLCipher 4 database SOURCE to the new database DESTINATION",
+    "info": "show what the header of FILE says",
+    "key": "list and change the keys that open a database",
+    "rekey": "give FILE a new data key and seal every block with it, while others use it",
+    "salvage": "copy what is left of the damaged database SOURCE to the new database DESTINATION",
+    "shell": "run SQL and dot-commands on the database FILE, which is created if it does not exist",
+    "verify": "check every block of FILE and its logs",
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="lumocrypt", message="%(prog)s %(version)s")
+class _Commands(Group):
+    """The commands, each loaded when it is named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        room = formatter.width - 6 - max(map(len, COMMANDS))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _short(text, room)) for name, text in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        from .options.environment import KeyEnvironment
+
+        ctx.obj = KeyEnvironment.take()
+        return super().invoke(ctx)
+
+
+def _short(text: str, room: int) -> str:
+    """A help text as click shortens it to a line."""
+    return click.Command(None, help=text).get_short_help_str(room)
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"lumocrypt {version('lumocrypt')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="show the version and exit",
+)
 def cli() -> None:
     """Encryption at rest for SQLite databases.
 
@@ -40,23 +97,6 @@ def cli() -> None:
     """
 
 
-for _command in (
-    encrypt,
-    decrypt,
-    convert,
-    verify,
-    salvage,
-    info,
-    key,
-    header,
-    rekey,
-    shell,
-    bench,
-    import_sqlcipher,
-):
-    cli.add_command(_command)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
@@ -67,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signal.signal(number, signal.default_int_handler)
     try:
         # Not cli.main(): it would print errors, and an interrupt, in a form of its own.
-        with cli.make_context("lumocrypt", arguments, obj=KeyEnvironment.take()) as context:
+        with cli.make_context("lumocrypt", arguments) as context:
             result: object = cli.invoke(context)
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -76,13 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exitcodes.USAGE
     except click.ClickException as error:
         code = exitcodes.USAGE if isinstance(error, click.UsageError) else exitcodes.FAILURE
-        print_error(error, code, as_json=as_json)
-        return code
+        return _failed(error, code, as_json)
     except (click.Abort, KeyboardInterrupt):
-        print_error(KeyboardInterrupt(), exitcodes.FAILURE, as_json=as_json)
-        return exitcodes.FAILURE
+        return _failed(KeyboardInterrupt(), exitcodes.FAILURE, as_json)
     except (sqlite3.Error, OSError, ValueError, TypeError, MemoryError) as error:
-        code = exitcodes.exit_code(error)
-        print_error(error, code, as_json=as_json)
-        return code
+        return _failed(error, exitcodes.exit_code(error), as_json)
     return result if isinstance(result, int) else exitcodes.OK
+
+
+def _failed(error: BaseException, code: int, as_json: bool) -> int:
+    from .output import print_error
+
+    print_error(error, code, as_json=as_json)
+    return code

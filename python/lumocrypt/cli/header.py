@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import click
 
-from .. import backup_header, restore_header
-from ..paths import existing_file
-from .keysource import KeySource, key_options, uuid_option
+from ..database.header import backup_header, restore_header
+from ..files.paths import existing_file
+from .base import Group
+from .options.common import file_argument, json_option, uuid_option
+from .options.keys import database_options
+from .options.keysource import KeySource
 from .output import print_fields, print_json, say
 
 
-@click.group()
+@click.group(cls=Group)
 def header() -> None:
     """Copy the header of a database, without which no key opens it, and put it back."""
 
 
 @header.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @click.argument("path", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 @uuid_option
 def backup(file: str, path: str, as_json: bool, uuid: str | None) -> None:
     """Copy the header of FILE to the new file PATH. Needs no key.
@@ -33,20 +36,18 @@ def backup(file: str, path: str, as_json: bool, uuid: str | None) -> None:
 
 
 @header.command()
-@click.argument("file", type=click.Path())
+@file_argument
 @click.argument("path", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@uuid_option
-@key_options
-def restore(file: str, path: str, as_json: bool, uuid: str | None, key_source: KeySource) -> None:
+@json_option
+@database_options
+def restore(file: str, path: str, as_json: bool, key_source: KeySource) -> None:
     """Put the header in PATH, a backup, back into FILE. The key is one that opens the backup.
 
     A header of another database, or from before a change of the data key, is refused. The header that is
     there is kept beside FILE.
     """
     existing_file(file)
-    given = key_source.existing(file, uuid, header=path)
-    done = restore_header(file, path, key=given, kdf_limit=key_source.kdf_limit, uuid=uuid)
+    done = restore_header(file, path, **key_source.opening(file, header=path))
     if as_json:
         print_json(done, ok=True)
         return

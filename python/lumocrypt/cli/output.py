@@ -14,16 +14,22 @@ from uuid import UUID
 
 import click
 
-from ..info import Keyslot
-from ..kms import Envelope
-from ..names import shown, valid
-from ..native import Progress
+from ..database.convert import Conversion
+from ..engine.native import Progress
+from ..errors import UNIT_NAMES
+from ..errors.names import shown, valid
+from ..keys.inspection import Keyslot
+from ..keys.kms import Envelope
 from ..shell.screen import harmless
 
 
 def print_json(result: Any, **more: Any) -> None:
     """One JSON object on standard output, made from a result's dataclass."""
-    print_fields(**{**more, **asdict(result)})
+    fields: dict[str, Any] = asdict(result)
+    # The name that all of them had goes with the next version.
+    for entry in fields.get("damaged", ()):
+        entry["page"] = next((entry[name] for name in UNIT_NAMES if entry[name] is not None), None)
+    print_fields(**{**more, **fields})
 
 
 def print_fields(**fields: Any) -> None:
@@ -41,6 +47,17 @@ def _valid(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_valid(member) for member in cast("Sequence[Any]", value)]
     return value
+
+
+def report_conversion(operation: str, verb: str, done: Conversion, *, as_json: bool) -> None:
+    """What a command that makes one file of another has done."""
+    if as_json:
+        print_json(done, ok=True, operation=operation)
+        return
+    where = "in place" if done.source == done.destination else f"to {done.destination}"
+    suite = f" with {done.cipher}" if done.cipher else ""
+    sizes = f"{done.source_size:,} -> {done.destination_size:,} bytes"
+    say(f"{verb} {done.source} {where}{suite}: {sizes}")
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -84,10 +101,12 @@ def print_error(error: BaseException, code: int, *, as_json: bool) -> None:
         "message": message,
         "exit_code": code,
     }
-    for name in ("path", "file_kind", "page"):
+    for name in ("path", "file_kind", *UNIT_NAMES, "sqlite_pages"):
         value = getattr(error, name, None)
-        if value is not None:
+        if value is not None and value != ():
             fields[name] = value
+            if name in UNIT_NAMES:
+                fields["page"] = value
     click.echo(json.dumps(_valid(fields), default=str), err=True)
 
 

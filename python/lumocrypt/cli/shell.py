@@ -6,37 +6,38 @@ import io
 import os
 import sqlite3
 import sys
+from importlib.metadata import version
 from typing import TextIO
 
 import click
 
-from .. import __version__
-from ..connection import CHECKSUM
 from ..errors import KeySourceError, make
-from ..kdf import DEFAULT
-from ..kdf import parse as parse_kdf
-from ..keys import Key, NoKey, RemoteKey
-from ..names import shown
-from ..paths import absolute, size
+from ..errors.names import shown
+from ..files.paths import absolute, size
+from ..keys.kdf import Kdf
+from ..keys.key import Key, NoKey, RemoteKey
 from ..shell.history import History, default_path
 from ..shell.session import MEMORY, Session
 from ..shell.settings import Settings
-from . import exitcodes, keytext
-from .keysource import KeySource, key_options, uuid_option
+from . import exitcodes
+from .base import Command
+from .options import keytext
+from .options.common import cipher_option, file_argument, kdf_option
+from .options.keys import database_options
+from .options.keysource import KeySource
 
 
-@click.command()
-@click.argument("file", type=click.Path())
+@click.command(cls=Command)
+@file_argument
 @click.argument("sql", nargs=-1)
-@click.option("--readonly", is_flag=True, help="Write nothing to the database.")
-@click.option("--mode", metavar="NAME", help="How rows are shown; .help mode.")
-@click.option("--headers/--no-headers", default=None, help="Show the names of columns or not.")
-@click.option("--bail", is_flag=True, help="Stop a script at its first error.")
-@click.option("--no-history", is_flag=True, help="Neither read nor keep what is typed.")
-@click.option("--cipher", metavar="NAME", help="The suite of a database that is created.")
-@click.option("--kdf", metavar="PROFILE", default=DEFAULT, help="Cost of a passphrase, as for encrypt.")
-@uuid_option
-@key_options
+@click.option("--readonly", is_flag=True, help="write nothing to the database")
+@click.option("--mode", metavar="NAME", help="how rows are shown; .help mode")
+@click.option("--headers/--no-headers", default=None, help="show the names of columns or not")
+@click.option("--bail", is_flag=True, help="stop a script at its first error")
+@click.option("--no-history", is_flag=True, help="neither read nor keep what is typed")
+@cipher_option("the suite of a database that is created")
+@kdf_option("cost of a passphrase")
+@database_options
 def shell(
     file: str,
     sql: tuple[str, ...],
@@ -46,8 +47,7 @@ def shell(
     bail: bool,
     no_history: bool,
     cipher: str | None,
-    kdf: str,
-    uuid: str | None,
+    kdf: Kdf,
     key_source: KeySource,
 ) -> int:
     """Run SQL and dot-commands on the database FILE, which is created if it does not exist.
@@ -62,7 +62,6 @@ def shell(
     from ..shell.modes import MODES
     from ..shell.shell import Shell
 
-    costs = parse_kdf(kdf)
     if mode is not None and mode not in MODES:
         raise click.UsageError(f"--mode {mode} is unknown; the modes are {', '.join(MODES)}")
     interactive = not sql and os.isatty(0)
@@ -75,7 +74,7 @@ def shell(
             "standard input cannot be both the key and the script; give the key with --key-file or --key-fd, "
             "or the SQL as an argument"
         )
-    key = _key(file, key_source, cipher, uuid)
+    key = _key(file, key_source, cipher)
     _as_bytes(sys.stdout)
     session = Session(
         file,
@@ -83,9 +82,9 @@ def shell(
         ask=_ask,
         readonly=readonly,
         cipher=cipher,
-        kdf=costs,
+        kdf=kdf,
         kdf_limit=key_source.kdf_limit,
-        uuid=uuid,
+        uuid=key_source.uuid,
     )
     del key
     try:
@@ -104,15 +103,13 @@ def shell(
         session.close()
 
 
-def _key(
-    file: str, source: KeySource, cipher: str | None, uuid: str | None
-) -> Key | RemoteKey | NoKey | None:
+def _key(file: str, source: KeySource, cipher: str | None) -> Key | RemoteKey | NoKey | None:
     """The key of a database that there is, or is to be; none where none is meant, or for now."""
     if file == MEMORY or source.no_key:
         return None
-    if size(absolute(file)) == 0 and uuid is None:
-        return source.of_checksum(file) if cipher == CHECKSUM else source.obtain(new=True)
-    return source.existing(file, uuid)
+    if size(absolute(file)) == 0 and source.uuid is None:
+        return source.of_new(file, cipher)
+    return source.existing(file)
 
 
 def _ask(new: bool) -> Key:
@@ -132,7 +129,7 @@ def _grade(error: BaseException) -> int:
 
 
 def _banner(path: str) -> str:
-    versions = f"lumocrypt {__version__}, SQLite {sqlite3.sqlite_version}"
+    versions = f"lumocrypt {version('lumocrypt')}, SQLite {sqlite3.sqlite_version}"
     return (
         f'{versions}: {shown(path)}\nSQL ends with a semicolon; ".help" lists other commands, ".quit" leaves.'
     )

@@ -5,7 +5,11 @@ from PyInstaller.utils.hooks import (  # pyright: ignore[reportMissingModuleSour
     copy_metadata,  # pyright: ignore[reportUnknownVariableType]
 )
 
+from lumocrypt.cli import COMMANDS
+
 # The version comes from the metadata.
 datas = copy_metadata("lumocrypt")  # pyright: ignore[reportUnknownVariableType]
 binaries = collect_dynamic_libs("lumocrypt")  # pyright: ignore[reportUnknownVariableType]
 hiddenimports = ["lumocrypt._lumocrypt", "lumocrypt._lumocrypt.ffi", "_cffi_backend"]
+# Named in a table, and imported when they are run.
+hiddenimports += [f"lumocrypt.cli.{name.replace('-', '_')}" for name in COMMANDS]

@@ -8,11 +8,11 @@ import os
 import sqlite3
 from typing import Any
 
-from ..connection import CHECKSUM
-from ..folder import Original, moved
-from ..newfile import NewFile
-from ..paths import absolute
-from ..uri import encode_path
+from ..engine.uri import encode_path
+from ..files.folder import Original, moved
+from ..files.newfile import NewFile
+from ..files.paths import absolute
+from ..opening.connection import CHECKSUM
 from .catalog import databases
 from .values import quoted
 

@@ -97,8 +97,8 @@ def _lumo_key(shell: Shell, _arguments: list[str]) -> None:
     shell.session.unlock()
 
 
-@command("lumo-rekey", "Ask for the key and a new one, which replaces it", refusal=_NO_SECRETS)
-def _lumo_rekey(shell: Shell, _arguments: list[str]) -> None:
+@command("lumo-change-key", "Ask for the key and a new one, which replaces it", refusal=_NO_SECRETS)
+def _lumo_change_key(shell: Shell, _arguments: list[str]) -> None:
     shell.session.change_key()
 
 

@@ -17,7 +17,7 @@ _KEPT_LINES, _MOST_LINES = 1000, 2000
 # Whatever may hold a key, with a wide net: a line too few does no harm, a key too many does.
 _KEY = re.compile(
     r"""
-    lumo[-_\s]*(?:re)?key            # our pragmas, URI parameters and dot-commands, however misspelt
+    lumo[-_\s]*(?:re|change[-_\s]*)?key   # our pragmas, URI parameters and dot-commands, however misspelt
     | pragma\b[^=(;]*key\b           # those of other encryptions: PRAGMA key, rekey, hexkey, textkey
     | attach\b.*\bkey\b              # ATTACH ... KEY '...'
     | lumo[^\w]*\|\||\|\|[^\w]*(?:lumo|_?key)   # a name that SQL puts together

@@ -6,9 +6,9 @@ import errno
 import os
 import stat
 
-from ..attributes import umask
-from ..folder import Folder
-from ..paths import absolute
+from ..files.attributes import umask
+from ..files.folder import Folder
+from ..files.paths import absolute
 
 # How many links may lead to a file, as for the kernel.
 _MOST_LINKS = 40

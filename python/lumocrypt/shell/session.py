@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..connection import CHECKSUM, connect
-from ..kdf import DEFAULT, Kdf, KdfLimit
-from ..keys import Key, NoKey, RemoteKey
-from ..keyslots import change_key
-from ..paths import absolute, size
-from ..uri import encode_path
+from ..database.keyslots import change_key
+from ..engine.uri import encode_path
+from ..files.paths import absolute, size
+from ..keys.kdf import DEFAULT, Kdf, KdfLimit
+from ..keys.key import Key, NoKey, RemoteKey
+from ..opening.connection import CHECKSUM, connect
 from .backup import status_of
 from .values import undecoded
 

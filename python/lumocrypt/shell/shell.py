@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TextIO
 
-from ..names import shown
+from ..errors.names import shown
 from . import commands as _commands
 from . import dotcommands
 from . import switches as _switches

@@ -1,0 +1,195 @@
+//! Operations on whole files.
+
+use std::ffi::{c_char, c_int, c_void};
+use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::json;
+
+use super::input::{InputFile, beside, new_file, open};
+use super::work::begin;
+use super::{call, file_name, give, text};
+use ground::bytes::hex;
+use ground::error::{Fault, FaultClass, Result};
+use offline::convert::{self, Converted};
+use offline::inspect;
+use offline::progress::Meter;
+use offline::verify::{self, Files};
+use sqlite::files::redo::{REDO_SUFFIX, redo_path};
+use sqlite::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
+use storage::{Storage, is_zero};
+use vault::format::header;
+use vault::registry::{self, OpenOptions};
+
+/// Describes the file at `path` without a key.
+///
+/// # Safety
+/// `path` is a string; `json` is null or a place for one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_inspect(host: u32, path: *const c_char, json: *mut *mut c_char) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let path = unsafe { file_name(path) }?;
+        let mut file = open(host, path)?;
+        let description = inspect::inspect(&mut file.base).map_err(|fault| placed(host, path, fault))?;
+        // SAFETY: as the caller promises.
+        unsafe { give(json, &description.to_string()) }
+    })
+}
+
+/// Begins to encrypt `source`, which is in the open folder `folder` if that is not negative, into the empty file that is
+/// open as `destination`.
+///
+/// # Safety
+/// Strings as named; the descriptors stay open until the call returns; `work` is null or a place for what `lumo_work_step`
+/// takes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_encrypt_file(
+    host: u32,
+    source: *const c_char,
+    folder: c_int,
+    destination: c_int,
+    key: u64,
+    options: *const c_char,
+    work: *mut *mut c_void,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (source, mut target, options) =
+            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
+        let mut file = InputFile::open(host, source, folder)?;
+        let source = source.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let done = convert::encrypt(&mut file, &mut target, &options, &meter).await;
+            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+        };
+        // SAFETY: as the caller promises.
+        unsafe { begin(work, operation) }
+    })
+}
+
+/// Makes the empty file that is open as `destination` a database without content.
+///
+/// # Safety
+/// Strings as named; the descriptor stays open.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_create_file(destination: c_int, key: u64, options: *const c_char) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (mut target, options) = unsafe { (new_file(destination)?, open_options(options, key)?) };
+        convert::create(&mut target, &options)
+    })
+}
+
+/// Begins to decrypt `source` into the empty file that is open as `destination`.
+///
+/// # Safety
+/// As for [`lumo_encrypt_file`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_decrypt_file(
+    host: u32,
+    source: *const c_char,
+    folder: c_int,
+    destination: c_int,
+    key: u64,
+    options: *const c_char,
+    work: *mut *mut c_void,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (source, mut target, options) =
+            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
+        let mut file = InputFile::open(host, source, folder)?;
+        let source = source.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let done = convert::decrypt(&mut file, &mut target, &options, &source, &meter).await;
+            Ok(describe(&done.map_err(|fault| placed(host, &source, fault))?))
+        };
+        // SAFETY: as the caller promises.
+        unsafe { begin(work, operation) }
+    })
+}
+
+/// Begins to verify the database at `path` and the logs beside it.
+///
+/// # Safety
+/// As for [`lumo_encrypt_file`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lumo_verify_file(
+    host: u32,
+    path: *const c_char,
+    key: u64,
+    options: *const c_char,
+    work: *mut *mut c_void,
+) -> c_int {
+    call(|| {
+        // SAFETY: as the caller promises.
+        let (path, options) = unsafe { (file_name(path)?, open_options(options, key)?) };
+        let mut main = InputFile::open(host, path, -1)?;
+        let mut wal = beside(host, path, "-wal")?;
+        let mut journal = beside(host, path, "-journal")?;
+        let path = path.to_owned();
+        let operation = async move |meter: Rc<Meter>| {
+            let files = Files {
+                main: &mut main,
+                wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+                journal: journal.as_mut().map(|file| &mut file.base as &mut dyn Storage),
+                exists: &|name| name.exists(),
+            };
+            let verdict = verify::verify(files, &options, &path, &meter).await;
+            Ok(verdict.map_err(|fault| placed(host, &path, fault))?.to_string())
+        };
+        // SAFETY: as the caller promises.
+        unsafe { begin(work, operation) }
+    })
+}
+
+/// `fault` with the name of the database that it is about. A file that looks as if its creation had been interrupted is a
+/// database that was truncated if there is a log beside it.
+pub(super) fn placed(host: u32, path: &Path, fault: Fault) -> Fault {
+    let fault = match fault.class {
+        FaultClass::NoDatabase => match log_beside(host, path) {
+            Ok(Some(suffix)) => header::emptied(suffix),
+            Ok(None) => fault,
+            Err(failure) => failure,
+        },
+        _ => fault,
+    };
+    fault.at_path(path)
+}
+
+/// What the log beside a database ends in, if there is one that counts.
+fn log_beside(host: u32, path: &Path) -> Result<Option<&'static str>> {
+    for suffix in ["-wal", "-journal"] {
+        let Some(mut log) = beside(host, path, suffix)? else { continue };
+        let mut head = [0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
+        log.base.read(&mut head, 0)?;
+        if !is_zero(&head) {
+            return Ok(Some(suffix));
+        }
+    }
+    Ok(redo_path(path).exists().then_some(REDO_SUFFIX))
+}
+
+/// # Safety
+/// `options` is null or a string.
+pub(super) unsafe fn open_options(options: *const c_char, key: u64) -> Result<OpenOptions> {
+    // SAFETY: as the caller promises.
+    let mut open = OpenOptions::from_json(unsafe { text(options) }?.unwrap_or("{}"))?;
+    if key != 0 {
+        open.key = Some(registry::get_key(key).ok_or_else(|| {
+            Fault::new(FaultClass::InvalidArgument, format!("no key has the number {key}; it was freed"))
+        })?);
+    }
+    Ok(open)
+}
+
+pub(super) fn describe(done: &Converted) -> String {
+    json!({
+        "cipher": done.suite.name(),
+        "uuid": hex(&done.uuid),
+        "block_size": done.block_size,
+        "size": done.size,
+    })
+    .to_string()
+}

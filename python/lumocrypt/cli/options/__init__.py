@@ -1,0 +1,1 @@
+"""What the commands have in common: options, each spelled once, and where keys come from."""

@@ -1,0 +1,1 @@
+"""Connections to encrypted databases."""

@@ -1,0 +1,1 @@
+"""What keeps the floors of the house: who imports whom, and which way."""
