@@ -31,7 +31,7 @@ fn main() -> Result<()> {
     println!("cargo::rerun-if-changed=c");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let pristine = out.join("pristine");
-    let rust = take_out(&package()?, &pristine)?;
+    let rust = take_out(&package(&out)?, &pristine)?;
     build(&Build { prefix: "lumo_", name: "lumo_lmdb", edited: true }, &pristine, &rust, &out)?;
     if env::var_os("CARGO_FEATURE_STOCK").is_some() {
         build(&Build { prefix: "stock_", name: "stock_lmdb", edited: false }, &pristine, &rust, &out)?;
@@ -40,11 +40,28 @@ fn main() -> Result<()> {
 }
 
 /// The folder of the crate that the source is taken from, as Cargo resolved it.
-fn package() -> Result<PathBuf> {
-    let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("Cargo.toml");
+///
+/// Cargo is asked about a package that depends on it alone, at the versions of our lock file: about ours, it would want
+/// the dependencies of every crate, test and platform, of which a build fetches only its own.
+fn package(out: &Path) -> Result<PathBuf> {
+    let folder = out.join("asked");
+    fs::create_dir_all(folder.join("src"))?;
+    fs::write(folder.join("src/lib.rs"), "")?;
+    fs::write(
+        folder.join("Cargo.toml"),
+        "[workspace]\n[package]\nname = \"asked\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\
+         [dependencies]\nnatdb-sys = \"=0.1.1\"\n",
+    )?;
+    let ours = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    if let Some(lock) = ours.ancestors().map(|folder| folder.join("Cargo.lock")).find(|path| path.is_file()) {
+        fs::copy(lock, folder.join("Cargo.lock"))?;
+    }
+    // From our folder, so that a configuration with vendored sources counts.
     let output = Command::new(env::var("CARGO")?)
-        .args(["metadata", "--format-version=1", "--offline", "--manifest-path"])
-        .arg(manifest)
+        .args(["metadata", "--format-version=1", "--offline", "--filter-platform"])
+        .arg(env::var("HOST")?)
+        .arg("--manifest-path")
+        .arg(folder.join("Cargo.toml"))
         .output()?;
     if !output.status.success() {
         return Err(format!("cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr)).into());

@@ -9,9 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 use std::sync::Arc;
 
+use crypto::kdf::{equal, hkdf_sha256, hmac_sha256, sha256};
+use crypto::{AAD_LEN, Secret, Suite, SuiteId, instantiate};
 use lmdb_sys::{MDB_env, MDB_val};
-use lumocrypt::crypto::kdf::{equal, hkdf_sha256, hmac_sha256, sha256};
-use lumocrypt::crypto::{AAD_LEN, Secret, Suite, SuiteId, instantiate};
 
 use crate::error::{Error, Result, from_code};
 

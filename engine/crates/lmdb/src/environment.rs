@@ -1,20 +1,21 @@
 //! An environment: one for each file and process, however often it is opened.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, c_int};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
+use crypto::nonce;
+use ground::fork;
+use ground::locks::{Lasting, Rank};
 use lmdb_sys as sys;
-use lumocrypt::crypto::nonce;
 
 use crate::cipher::PageCipher;
 use crate::error::{Error, Result, from_code};
-use crate::fork;
 use crate::options::{DatabaseFlags, Options};
 use crate::transaction::{Database, ReadTxn, WriteTxn};
 
@@ -26,7 +27,8 @@ pub(crate) struct Inner {
     generation: u32,
     /// Which opening this is, of all in the process and its parents.
     pub(crate) opening: u64,
-    identity: Identified,
+    /// Once it is open.
+    identity: Option<Identified>,
     /// The thread that writes, or 0.
     writer: AtomicU64,
     /// Handles by name. Held while one is opened, which LMDB wants one thread to do at a time.
@@ -40,12 +42,18 @@ unsafe impl Sync for Inner {}
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if self.is_ours() {
-            // SAFETY: Transactions keep the environment, so there is none left.
-            unsafe { sys::mdb_env_close(self.env) };
-        }
         // A forked child leaves its parent's environment as it is: closing would free what another thread may have
         // locked.
+        if !self.is_ours() {
+            return;
+        }
+        // One that failed to open is in no list, and dropped by whoever holds it.
+        let mut opened = self.identity.map(|identity| (OPENED.lock(), identity));
+        // SAFETY: Transactions keep the environment, so there is none left.
+        unsafe { sys::mdb_env_close(self.env) };
+        if let Some((opened, identity)) = &mut opened {
+            opened.remove(identity);
+        }
     }
 }
 
@@ -55,11 +63,10 @@ static OPENINGS: AtomicU64 = AtomicU64::new(1);
 type Identified = (u64, u64);
 
 /// The environments of this process, so that a second opening shares the first one's: two of one file would drop each
-/// other's locks.
-fn opened() -> MutexGuard<'static, HashMap<Identified, Weak<Inner>>> {
-    static OPENED: OnceLock<Mutex<HashMap<Identified, Weak<Inner>>>> = OnceLock::new();
-    OPENED.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner)
-}
+/// other's locks. One stays here until it is closed. It may be a parent's, whose generation is another.
+static OPENED: Lasting<Openings> = Lasting::new(Rank::Environments, BTreeMap::new());
+
+type Openings = BTreeMap<Identified, (u32, Weak<Inner>)>;
 
 /// A number that no other thread has while this one is there; not 0.
 fn this_thread() -> u64 {
@@ -102,34 +109,50 @@ pub struct Environment {
 }
 
 struct Shared {
-    inner: RwLock<Arc<Inner>>,
+    first: Opening,
     options: Options,
     path: PathBuf,
 }
 
+/// An opening, and the one of a child that was forked since.
+///
+/// No lock: a thread that has one while another forks would leave it locked in the child.
+struct Opening {
+    inner: Arc<Inner>,
+    /// Set by who holds `OPENED`, so that no `fork` comes in between.
+    next: OnceLock<Box<Opening>>,
+}
+
+impl Opening {
+    fn new(inner: Arc<Inner>) -> Opening {
+        Opening { inner, next: OnceLock::new() }
+    }
+
+    /// The last that there is.
+    fn last(&self) -> &Opening {
+        let mut last = self;
+        while let Some(next) = last.next.get() {
+            last = next;
+        }
+        last
+    }
+}
+
 impl Environment {
     pub(crate) fn open(options: Options, path: PathBuf) -> Result<Environment> {
+        fork::watch(nonce::prepare);
         options.check()?;
-        let inner = Inner::open(&options, &path)?;
-        Ok(Environment { shared: Arc::new(Shared { inner: RwLock::new(inner), options, path }) })
+        let inner = Inner::open(&options, &path, None)?;
+        Ok(Environment { shared: Arc::new(Shared { first: Opening::new(inner), options, path }) })
     }
 
     /// The environment of this process. A forked child opens it for itself, the first time that it uses it.
     pub(crate) fn inner(&self) -> Result<Arc<Inner>> {
-        let generation = fork::generation();
-        {
-            let inner = self.shared.inner.read().unwrap_or_else(PoisonError::into_inner);
-            if inner.generation == generation {
-                return Ok(inner.clone());
-            }
+        let last = self.shared.first.last();
+        if last.inner.is_ours() {
+            return Ok(last.inner.clone());
         }
-        let mut inner = self.shared.inner.write().unwrap_or_else(PoisonError::into_inner);
-        if inner.generation != generation {
-            let parents =
-                std::mem::replace(&mut *inner, Inner::open(&self.shared.options, &self.shared.path)?);
-            std::mem::forget(parents);
-        }
-        Ok(inner.clone())
+        Inner::open(&self.shared.options, &self.shared.path, Some(&self.shared.first))
     }
 
     /// Where it is.
@@ -223,23 +246,54 @@ impl Environment {
 }
 
 impl Inner {
-    fn open(options: &Options, path: &Path) -> Result<Arc<Inner>> {
-        let cipher = Box::new(PageCipher::new(&options.protection, &options.identity)?);
-        let mut opened = opened();
-        let generation = fork::generation();
-        if let Some(there) = identify(path).and_then(|file| opened.get(&file)).and_then(Weak::upgrade) {
-            if there.generation == generation {
-                return if there.cipher.same(&cipher) { Ok(there) } else { Err(Error::OtherKey) };
+    /// The one that is open already, or a new one. What a child opens is kept at the end of `openings`.
+    fn open(options: &Options, path: &Path, openings: Option<&Opening>) -> Result<Arc<Inner>> {
+        loop {
+            let cipher = Box::new(PageCipher::new(&options.protection, &options.identity)?);
+            let mut opened = OPENED.lock();
+            let generation = fork::generation();
+            // What another thread of this child opened meanwhile.
+            if let Some(last) = openings.map(Opening::last).filter(|last| last.inner.is_ours()) {
+                return Ok(last.inner.clone());
             }
-            std::mem::forget(there);
+            let there = identify(path).and_then(|file| opened.get(&file));
+            let inner = match there.filter(|(of, _)| *of == generation).map(|(_, there)| there.upgrade()) {
+                // Another thread is about to close it, which must come first. It waits for the list.
+                Some(None) => {
+                    drop(opened);
+                    std::thread::yield_now();
+                    continue;
+                }
+                Some(Some(there)) => {
+                    if !there.cipher.same(&cipher) {
+                        // Dropped after the list, which it may need.
+                        drop(opened);
+                        return Err(Error::OtherKey);
+                    }
+                    there
+                }
+                None => {
+                    let (inner, identity) = Self::open_new(options, path, cipher, generation)?;
+                    let inner = Arc::new(inner);
+                    opened.insert(identity, (generation, Arc::downgrade(&inner)));
+                    inner
+                }
+            };
+            if let Some(last) = openings.map(Opening::last) {
+                // Nobody else sets it: we hold the list.
+                let _ = last.next.set(Box::new(Opening::new(inner.clone())));
+            }
+            return Ok(inner);
         }
-        let inner = Arc::new(Self::open_new(options, path, cipher, generation)?);
-        opened.retain(|_, there| there.strong_count() > 0);
-        opened.insert(inner.identity, Arc::downgrade(&inner));
-        Ok(inner)
     }
 
-    fn open_new(options: &Options, path: &Path, cipher: Box<PageCipher>, generation: u32) -> Result<Inner> {
+    /// Under the list's lock: whatever fails must not be in it.
+    fn open_new(
+        options: &Options,
+        path: &Path,
+        cipher: Box<PageCipher>,
+        generation: u32,
+    ) -> Result<(Inner, Identified)> {
         let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| Error::System(libc::EINVAL))?;
         let mut env = null_mut();
         // SAFETY: LMDB writes the address of an environment.
@@ -255,7 +309,7 @@ impl Inner {
             cipher,
             generation,
             opening,
-            identity: (0, 0),
+            identity: None,
             writer: AtomicU64::new(0),
             databases: Mutex::default(),
         };
@@ -277,8 +331,9 @@ impl Inner {
                 rc => return Err(from_code(rc, null_mut())),
             }
         }
-        inner.identity = identify(path).ok_or(Error::System(libc::ENOENT))?;
-        Ok(inner)
+        let identity = identify(path).ok_or(Error::System(libc::ENOENT))?;
+        inner.identity = Some(identity);
+        Ok((inner, identity))
     }
 
     /// Whether this process opened it, not one that it was forked from.

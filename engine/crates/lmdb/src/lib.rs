@@ -5,15 +5,14 @@
 //! `lumocrypt-lmdb-sys`.
 //!
 //! Every environment is mapped in chunks (`MDB_REMAP_CHUNKS`): nothing is reserved, so the map's size is no worry.
-//! Every page is sealed, or has a checksum; every meta page has a MAC. `docs/lmdb-notes.md` says why things are as
-//! they are.
+//! Every page is sealed, or has a checksum; every meta page has a MAC. Why things are as they are is in
+//! `docs/decisions`, from `47-lmdb-source.md` on.
 
 pub mod cipher;
 pub mod copy;
 pub mod cursor;
 pub mod environment;
 pub mod error;
-mod fork;
 pub mod options;
 pub mod raw;
 pub mod transaction;

@@ -3,11 +3,13 @@
 mod support;
 
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use crypto::SuiteId;
 use lumo_lmdb::{
     Database, DatabaseFlags, Durability, Environment, Error, Identity, Options, Protection, Put, Step,
 };
-use lumocrypt::crypto::SuiteId;
 use support::{Folder, IDENTITY, Numbers, bytes, key, open, options};
 
 const KEYS: u64 = 500;
@@ -258,14 +260,14 @@ fn a_forked_child_opens_it_for_itself() {
     // SAFETY: The child does nothing but what is under test, and ends without running anything of the parent's.
     let child = unsafe { libc::fork() };
     if child == 0 {
-        let fine = std::panic::catch_unwind(|| {
+        let fine = catch_unwind(AssertUnwindSafe(|| {
             let database = env.database(None).unwrap();
             let right = read(&env, database) == (KEYS, None);
             let mut txn = env.write().unwrap();
             txn.put(database, b"child", b"was here", Put::default()).unwrap();
             txn.commit().unwrap();
             right
-        });
+        }));
         drop(before);
         // SAFETY: Ends the child.
         unsafe { libc::_exit(i32::from(!fine.unwrap_or(false))) };
@@ -277,6 +279,73 @@ fn a_forked_child_opens_it_for_itself() {
     let database = env.database(None).unwrap();
     assert_eq!(env.read().unwrap().get(database, b"child").unwrap(), Some(&b"was here"[..]));
     assert_eq!(before.get(database, b"child").unwrap(), None, "the parent's snapshot is as it was");
+}
+
+#[test]
+fn a_child_waits_for_no_thread_that_it_has_not() {
+    let (folder, other) = (Folder::new("forks"), Folder::new("forks-other"));
+    let env = open(&folder).unwrap();
+    let database = fill(&env);
+    let done = AtomicBool::new(false);
+    let until_done = |work: &dyn Fn()| {
+        while !done.load(Relaxed) {
+            work();
+        }
+    };
+    std::thread::scope(|scope| {
+        // Both have what a child needs most of the time: the list of environments, and this one.
+        scope.spawn(|| until_done(&|| drop(open(&other).unwrap())));
+        scope.spawn(|| until_done(&|| drop(env.read().unwrap())));
+        for round in 0..40 {
+            // SAFETY: As above. A child that waits for ever is ended by its alarm.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                // SAFETY: No handler is set: the signal ends the process.
+                unsafe { libc::alarm(20) };
+                let fine = catch_unwind(AssertUnwindSafe(|| read(&env, database) == (KEYS, None)));
+                // SAFETY: Ends the child.
+                unsafe { libc::_exit(i32::from(!fine.unwrap_or(false))) };
+            }
+            let mut status = 0;
+            // SAFETY: Waits for the child.
+            unsafe { libc::waitpid(child, &mut status, 0) };
+            if status != 0 {
+                done.store(true, Relaxed);
+            }
+            assert_eq!(status, 0, "child {round}");
+        }
+        done.store(true, Relaxed);
+    });
+}
+
+#[test]
+fn an_environment_that_is_closed_and_opened_at_once_keeps_its_locks() {
+    let folder = Folder::new("reopened");
+    fill(&open(&folder).unwrap());
+    // Each opening is the last one's end, as often as not.
+    std::thread::scope(|scope| {
+        for thread in 0..4_u64 {
+            let folder = &folder;
+            scope.spawn(move || {
+                for round in 0..100_u64 {
+                    let env = open(folder).unwrap();
+                    let database = env.database(None).unwrap();
+                    let mut txn = env.write().unwrap();
+                    txn.put(database, &(1000 + thread).to_be_bytes(), &round.to_be_bytes(), Put::default())
+                        .unwrap();
+                    txn.commit().unwrap();
+                }
+            });
+        }
+    });
+    let env = open(&folder).unwrap();
+    let database = env.database(None).unwrap();
+    assert_eq!(read(&env, database), (KEYS, None));
+    let txn = env.read().unwrap();
+    for thread in 0..4_u64 {
+        let found = txn.get(database, &(1000 + thread).to_be_bytes()).unwrap();
+        assert_eq!(found, Some(&99_u64.to_be_bytes()[..]));
+    }
 }
 
 #[test]

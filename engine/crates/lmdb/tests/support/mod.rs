@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crypto::Secret;
 use lumo_lmdb::{Environment, Identity, Options, Protection, Result};
-use lumocrypt::crypto::Secret;
 
 /// A folder that is empty, and goes with the test.
 pub struct Folder(pub PathBuf);

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use lumo_lmdb::raw::RawEnvironment;
 use lumo_lmdb::{DatabaseFlags, Durability, Identity, Options, Protection, sys};
-use lumocrypt::crypto::{Secret, SuiteId};
+use crypto::{Secret, SuiteId};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
