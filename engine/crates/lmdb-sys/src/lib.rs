@@ -1,8 +1,8 @@
 //! LMDB 1.0.2 with page encryption that loses nothing: raw bindings.
 //!
 //! LMDB's functions are linked under the prefix `lumo_`, so a stock LMDB in the same process is another library. What
-//! is different is in `edits/`; `docs/lmdb-notes.md` says why. With the feature `stock`, [`stock`] is the same source
-//! unedited, for tests that must be red there.
+//! is different is in `edits/`; `docs/decisions/47-lmdb-source.md` says why. With the feature `stock`, [`stock`] is the
+//! same source unedited, for tests that must be red there.
 
 #![allow(non_camel_case_types, non_upper_case_globals, missing_docs)]
 

@@ -285,7 +285,7 @@ fn a_forked_child_opens_it_for_itself() {
 fn a_child_waits_for_no_thread_that_it_has_not() {
     let (folder, other) = (Folder::new("forks"), Folder::new("forks-other"));
     let env = open(&folder).unwrap();
-    let database = fill(&env);
+    fill(&env);
     let done = AtomicBool::new(false);
     let until_done = |work: &dyn Fn()| {
         while !done.load(Relaxed) {
@@ -302,7 +302,10 @@ fn a_child_waits_for_no_thread_that_it_has_not() {
             if child == 0 {
                 // SAFETY: No handler is set: the signal ends the process.
                 unsafe { libc::alarm(20) };
-                let fine = catch_unwind(AssertUnwindSafe(|| read(&env, database) == (KEYS, None)));
+                let fine = catch_unwind(AssertUnwindSafe(|| {
+                    let database = env.database(None).unwrap();
+                    read(&env, database) == (KEYS, None)
+                }));
                 // SAFETY: Ends the child.
                 unsafe { libc::_exit(i32::from(!fine.unwrap_or(false))) };
             }
