@@ -12,28 +12,11 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from house.imports import ROOMS
+from house.python import APART
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "python" / "lumocrypt"
-
-#: The rooms from the ground up. A module may import those of its own room and of the ones before it.
-ROOMS = (
-    "_lumocrypt",  # the engine's shared object
-    "errors",  # exceptions, names in messages, tracebacks without keys
-    "files",  # names, folders, new files, attributes
-    "engine",  # the C ABI, SQLite libraries, failures as exceptions
-    "keys",  # keys, where they come from, which database they are for
-    "opening",  # connections
-    "foreign",  # other programs' formats
-    "pages",  # SQLite's pages in spite of damage
-    "database",  # operations on a whole database
-    "salvaging",  # copies of what is left
-    "shell",  # statements, dot-commands, modes
-    "cli",  # a module per command, and their options
-    "",  # the package itself: its names, __main__
-)
-#: What no room imports: it is for another program.
-APART = "pyinstaller"
 
 #: Loaded by `import lumocrypt`, and by `lumocrypt --help` on top of that.
 AT_IMPORT = {

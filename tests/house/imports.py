@@ -15,8 +15,22 @@ ROOT = Path(__file__).parents[2]
 
 #: The engine's crates from the bottom up: each may use those in front of it.
 CRATES = ("ground", "crypto", "vault", "storage", "sqlite", "gosqlite", "lmdb-sys", "lmdb", "offline", "capi")
-#: The packages of python/lumocrypt, likewise. While there are none here, imports are only counted.
-PACKAGES: tuple[str, ...] = ()
+#: The rooms from the ground up. A module may import those of its own room and of the ones before it.
+ROOMS = (
+    "_lumocrypt",  # the engine's shared object
+    "errors",  # exceptions, names in messages, tracebacks without keys
+    "files",  # names, folders, new files, attributes
+    "engine",  # the C ABI, SQLite libraries, failures as exceptions
+    "keys",  # keys, where they come from, which database they are for
+    "opening",  # connections
+    "foreign",  # other programs' formats
+    "pages",  # SQLite's pages in spite of damage
+    "database",  # operations on a whole database
+    "salvaging",  # copies of what is left
+    "shell",  # statements, dot-commands, modes
+    "cli",  # a module per command, and their options
+    "",  # the package itself: its names, __main__
+)
 
 #: By crate, circles of modules that are still there. One that is gone or smaller leaves this list.
 KNOWN: dict[str, tuple[frozenset[str], ...]] = {
@@ -54,8 +68,7 @@ def complaints() -> list[str]:
     found = list(upwards(CRATES, {crate.name: dict.fromkeys(crate.dependencies, 1) for crate in engine}))
     for crate in engine:
         found += round_and_round(crate, KNOWN.get(crate.name, ()))
-    if PACKAGES:
-        found += upwards(PACKAGES, python.imports(ROOT / "python" / python.ROOT))
+    found += upwards(ROOMS, python.imports(ROOT / "python" / python.ROOT))
     return found
 
 
@@ -72,7 +85,7 @@ def main() -> int:
     """Prints counts and complaints."""
     engine = crates(ROOT / "engine" / "crates")
     print(*_table(CRATES, {crate.name: crate.imports() for crate in engine}), "", sep="\n")
-    print(*_table(PACKAGES, python.imports(ROOT / "python" / python.ROOT)), "", sep="\n")
+    print(*_table(ROOMS, python.imports(ROOT / "python" / python.ROOT)), "", sep="\n")
     found = complaints()
     print(*found or ["Nothing leads upwards, and nothing new in a circle."], sep="\n")
     return bool(found)

@@ -7,7 +7,11 @@ from pathlib import Path
 
 ROOT = "lumocrypt"
 #: What is no package: the modules at the top, which hand on what is public.
-TOP = "(top)"
+TOP = ""
+#: What no room imports: it is for another program.
+APART = "pyinstaller"
+#: The shared object and its declarations, which are there once the package is built.
+BUILT = "_lumocrypt"
 
 
 def imports(package: Path) -> dict[str, Counter[str]]:
@@ -15,12 +19,14 @@ def imports(package: Path) -> dict[str, Counter[str]]:
     found: dict[str, Counter[str]] = {}
     for path in sorted(package.rglob("*.py")):
         parts = path.relative_to(package).parts
+        if parts[0] == APART:
+            continue
         own = parts[0] if len(parts) > 1 else TOP
         counts = found.setdefault(own, Counter())
         folder = [ROOT, *parts[:-1]]
         for target in _targets(ast.parse(path.read_text(encoding="utf-8")), folder):
             if target[0] == ROOT:
-                is_package = len(target) > 1 and (package / target[1]).is_dir()
+                is_package = len(target) > 1 and (target[1] == BUILT or (package / target[1]).is_dir())
                 other = target[1] if is_package else TOP
                 counts[other] += other != own
     return found

@@ -16,6 +16,7 @@ use sqlite::facts;
 use sqlite::files::main_db::MainFile;
 use storage::Storage;
 use vault::file_keys::NO_CONTEXT;
+use vault::format::cells::Cells;
 use vault::format::length::counts_slots;
 use vault::registry::OpenOptions;
 
@@ -69,35 +70,7 @@ pub struct Files<'a> {
 pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter: &Meter) -> Result<Value> {
     let file = Unlocked::open(files.main, options, path)?;
     let mut findings = Findings::default();
-    let generation = file.superblock.generation;
-    let header_a = copy_state(&file.header.a, generation);
-    let header_b = copy_state(&file.header.b, generation);
-    for (name, state) in [("A", header_a), ("B", header_b)] {
-        if state == "stale" && file.is_every_copy_authentic() {
-            findings.warnings.push(format!(
-                "copy {name} of the superblock is of an earlier change than the other: a change of the header is under way, or \
-                 was cut short; the next writer completes it"
-            ));
-        } else if state == "damaged" && name == "A" && file.size == 0 && !counts_slots(file.header.raw()) {
-            findings.warnings.push(
-                "copy A of the superblock is damaged, which is written last, and there is no content: the creation of the \
-                 database was cut short; the next writer completes it"
-                    .to_owned(),
-            );
-        } else if state != "ok" {
-            findings.add(FileKind::MainDb, None, &format!("copy {name} of the superblock is {state}"));
-        }
-    }
-    for reserved in &file.header.warnings {
-        findings.add(FileKind::MainDb, None, reserved);
-    }
-    findings.warnings.extend(file.unauthenticated());
-    let cells = file.header.cells(&file.keys);
-    for (cell, copies) in cells.states() {
-        for (name, _) in ["A", "B"].iter().zip(copies).filter(|(_, state)| *state != "ok") {
-            findings.add(FileKind::MainDb, None, &format!("copy {name} of the {cell} is damaged"));
-        }
-    }
+    let (states, cells) = verify_header(&file, &mut findings);
     let wal = verify_wal(files.wal, &file.keys, cells.wal_cell(), cells.length())?;
     findings.add_log(FileKind::Wal, &wal);
     let (mut extents, mut undo) = (0, None);
@@ -132,7 +105,7 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
         "slots": file.geometry.block_count(file.size),
         "damaged": findings.damaged,
         "damaged_total": findings.total,
-        "header": {"a": header_a, "b": header_b},
+        "header": {"a": states[0], "b": states[1]},
         "cells": {
             "a": wal_copies[0],
             "b": wal_copies[1],
@@ -145,6 +118,40 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
         "journal_extents": extents,
         "warnings": findings.warnings,
     }))
+}
+
+/// Both copies of the superblock, and both of each cell. Returns the states of the former, and the latter.
+fn verify_header(file: &Unlocked, findings: &mut Findings) -> ([&'static str; 2], Cells) {
+    let generation = file.superblock.generation;
+    let header_a = copy_state(&file.header.a, generation);
+    let header_b = copy_state(&file.header.b, generation);
+    for (name, state) in [("A", header_a), ("B", header_b)] {
+        if state == "stale" && file.is_every_copy_authentic() {
+            findings.warnings.push(format!(
+                "copy {name} of the superblock is of an earlier change than the other: a change of the header is under way, or \
+                 was cut short; the next writer completes it"
+            ));
+        } else if state == "damaged" && name == "A" && file.size == 0 && !counts_slots(file.header.raw()) {
+            findings.warnings.push(
+                "copy A of the superblock is damaged, which is written last, and there is no content: the creation of the \
+                 database was cut short; the next writer completes it"
+                    .to_owned(),
+            );
+        } else if state != "ok" {
+            findings.add(FileKind::MainDb, None, &format!("copy {name} of the superblock is {state}"));
+        }
+    }
+    for reserved in &file.header.warnings {
+        findings.add(FileKind::MainDb, None, reserved);
+    }
+    findings.warnings.extend(file.unauthenticated());
+    let cells = file.header.cells(&file.keys);
+    for (cell, copies) in cells.states() {
+        for (name, _) in ["A", "B"].iter().zip(copies).filter(|(_, state)| *state != "ok") {
+            findings.add(FileKind::MainDb, None, &format!("copy {name} of the {cell} is damaged"));
+        }
+    }
+    ([header_a, header_b], cells)
 }
 
 /// What makes a block that does not open no damage.
