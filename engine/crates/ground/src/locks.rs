@@ -44,7 +44,7 @@ pub enum Rank {
     Mains,
     /// The VFSs of the gosqlite format (`gosqlite/src/opener.rs`).
     Gosqlite,
-    /// The LMDB environments that are open (`lmdb/src/environment.rs`). Held while one is opened or closed.
+    /// The LMDB environments that are open (`lmdb/src/opening.rs`). Held while one is opened or closed.
     Environments,
     /// Maps of files (`sqlite/src/vfs/map.rs`).
     Maps,

@@ -12,10 +12,11 @@ use std::path::Path;
 use lmdb_sys as sys;
 
 use crate::cursor::Step;
+use crate::database::Database;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::options::{DatabaseFlags, Durability, Options};
-use crate::transaction::{Database, Put, Txn, WriteTxn};
+use crate::transaction::{Put, Txn, WriteTxn};
 
 /// How many bytes are put into the copy between two commits.
 const PORTION: usize = 64 << 20;

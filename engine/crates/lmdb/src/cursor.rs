@@ -5,8 +5,9 @@ use std::ptr::null_mut;
 
 use lmdb_sys as sys;
 
+use crate::database::Database;
 use crate::error::Result;
-use crate::transaction::{Database, Put, Txn, bytes, val};
+use crate::transaction::{Put, Txn, WriteTxn, bytes, val};
 
 /// Where a cursor goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +43,22 @@ pub struct Cursor<'txn> {
     txn: &'txn Txn,
 }
 
+impl Txn {
+    /// A cursor on a database.
+    pub fn cursor(&self, database: Database) -> Result<Cursor<'_>> {
+        Cursor::open(self, database)
+    }
+}
+
+impl WriteTxn<'_> {
+    /// A cursor that may write.
+    pub fn write_cursor(&mut self, database: Database) -> Result<WriteCursor<'_>> {
+        WriteCursor::open(self, database)
+    }
+}
+
 impl<'txn> Cursor<'txn> {
-    pub(crate) fn open(txn: &'txn Txn, database: Database) -> Result<Self> {
+    fn open(txn: &'txn Txn, database: Database) -> Result<Self> {
         let (dbi, mut cursor) = (txn.handle(database)?, null_mut());
         // SAFETY: The transaction is borrowed, so it ends after the cursor.
         txn.inner.check(unsafe { sys::mdb_cursor_open(txn.txn, dbi, &mut cursor) })?;
@@ -113,7 +128,7 @@ pub struct WriteCursor<'txn> {
 
 impl<'txn> WriteCursor<'txn> {
     /// The caller has the transaction exclusively.
-    pub(crate) fn open(txn: &'txn Txn, database: Database) -> Result<Self> {
+    fn open(txn: &'txn Txn, database: Database) -> Result<Self> {
         Ok(WriteCursor { cursor: Cursor::open(txn, database)?, exclusive: PhantomData })
     }
 

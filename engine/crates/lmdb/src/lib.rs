@@ -1,7 +1,7 @@
 //! Encrypted LMDB environments.
 //!
-//! Reading order: [`cipher`] (what LMDB's callbacks do with a page), [`options`], [`environment`] (one per file and
-//! process), [`transaction`], [`cursor`], [`copy`] (compacting, also under a new key). LMDB itself, with its edits, is
+//! Reading order: [`cipher`] (what LMDB's callbacks do with a page), [`options`], `opening` (one per file and
+//! process), [`environment`], [`transaction`], [`cursor`], [`copy`] (compacting, also under a new key). LMDB itself, with its edits, is
 //! `lumocrypt-lmdb-sys`.
 //!
 //! Every environment is mapped in chunks (`MDB_REMAP_CHUNKS`): nothing is reserved, so the map's size is no worry.
@@ -11,8 +11,10 @@
 pub mod cipher;
 pub mod copy;
 pub mod cursor;
+pub mod database;
 pub mod environment;
 pub mod error;
+mod opening;
 pub mod options;
 pub mod raw;
 pub mod transaction;
@@ -21,7 +23,8 @@ pub use lmdb_sys as sys;
 
 pub use cipher::{Identity, Protection};
 pub use cursor::{Cursor, Step, WriteCursor};
+pub use database::Database;
 pub use environment::{Environment, Info};
 pub use error::{Error, Result};
 pub use options::{DatabaseFlags, Durability, Options};
-pub use transaction::{Database, Put, ReadTxn, Txn, WriteTxn};
+pub use transaction::{Put, ReadTxn, Txn, WriteTxn};

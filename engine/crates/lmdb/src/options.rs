@@ -1,12 +1,10 @@
 //! How an environment is opened, and what kinds of databases there are in it.
 
 use std::ffi::c_uint;
-use std::path::{Path, PathBuf};
 
 use lmdb_sys as sys;
 
 use crate::cipher::{Identity, Protection};
-use crate::environment::Environment;
 use crate::error::{Error, Result};
 
 /// What a commit promises when it returns.
@@ -199,11 +197,6 @@ impl Options {
             )),
             false => Ok(self),
         }
-    }
-
-    /// Opens the environment in this file, or creates it. Its lock file is next to it, with `-lock` at its name's end.
-    pub fn open(self, path: impl AsRef<Path>) -> Result<Environment> {
-        Environment::open(self, PathBuf::from(path.as_ref()))
     }
 
     /// The same once more, for a copy under the same key.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use lmdb_sys as sys;
 
-use crate::environment::{Environment, Inner};
+use crate::environment::Environment;
 use crate::error::Result;
+use crate::opening::Inner;
 
 /// Keeps an environment open.
 #[derive(Clone)]

@@ -9,18 +9,10 @@ use std::sync::Arc;
 
 use lmdb_sys::{self as sys, MDB_val};
 
-use crate::cursor::{Cursor, WriteCursor};
-use crate::environment::Inner;
+use crate::database::Database;
 use crate::error::{Error, Result};
+use crate::opening::Inner;
 use crate::options::DatabaseFlags;
-
-/// A database of an environment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Database {
-    dbi: sys::MDB_dbi,
-    /// The opening that it belongs to: in another one, the number is another database's.
-    opening: u64,
-}
 
 /// How a value is put, as LMDB's flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -128,11 +120,6 @@ impl Txn {
             sys::MDB_NOTFOUND => Ok(None),
             rc => Err(self.inner.check(rc).unwrap_err()),
         }
-    }
-
-    /// A cursor on a database.
-    pub fn cursor(&self, database: Database) -> Result<Cursor<'_>> {
-        Cursor::open(self, database)
     }
 
     /// How many entries a database has, and how many pages of each kind.
@@ -296,11 +283,6 @@ impl WriteTxn<'_> {
         let dbi = self.handle(database)?;
         // SAFETY: The transaction has not ended.
         self.txn.inner.check(unsafe { sys::mdb_drop(self.txn.txn, dbi, 0) })
-    }
-
-    /// A cursor that may write.
-    pub fn write_cursor(&mut self, database: Database) -> Result<WriteCursor<'_>> {
-        WriteCursor::open(&self.txn, database)
     }
 
     /// Writes everything but the meta page: after this only [`commit`](Self::commit) is left, and it can hardly fail.
