@@ -3,6 +3,7 @@
 use std::ffi::{CStr, c_int};
 use std::fmt;
 
+use ground::error::{Fault, FaultClass};
 use lmdb_sys as sys;
 
 /// The result of everything here.
@@ -67,6 +68,22 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+impl From<Error> for Fault {
+    fn from(error: Error) -> Fault {
+        let class = match &error {
+            Error::Damaged { .. } | Error::OtherProtection => FaultClass::Tampered,
+            // Whoever has come this far has the data key.
+            Error::Unauthentic => FaultClass::HeaderDamaged,
+            Error::OtherKey => FaultClass::InUse,
+            Error::Refused(_) => FaultClass::InvalidArgument,
+            Error::System(libc::ENOMEM) => FaultClass::NoMemory,
+            Error::System(_) | Error::Lmdb(_) => FaultClass::Io,
+            Error::Engine(_) => FaultClass::Internal,
+        };
+        Fault::new(class, error.to_string())
+    }
+}
 
 /// An error out of a code of LMDB's, which must not be 0. `env` says which page was damaged.
 ///

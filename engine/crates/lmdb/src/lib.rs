@@ -14,6 +14,7 @@ pub mod cursor;
 pub mod database;
 pub mod environment;
 pub mod error;
+pub mod keyed;
 mod opening;
 pub mod options;
 pub mod raw;

@@ -5,7 +5,7 @@ use crate::draft::Draft;
 use crate::file_keys::FileKeys;
 use crate::format::header::new_region;
 use crate::format::keyslot::{Keyslot, check_label};
-use crate::format::superblock::{KEYSLOT_COUNT, Superblock, is_block_size};
+use crate::format::superblock::{Contents, KEYSLOT_COUNT, Superblock, is_block_size};
 use crate::limits::check_floor;
 use crate::material::Key;
 use crate::options::{OpenOptions, ServiceKey};
@@ -28,6 +28,8 @@ pub struct CreateOptions {
     pub label: String,
     /// What it is called and what its first keyslot says, if a key-management service has the key.
     pub kms: Option<ServiceKey>,
+    /// What will be behind the header.
+    pub contents: Contents,
 }
 
 impl Default for CreateOptions {
@@ -38,6 +40,7 @@ impl Default for CreateOptions {
             kdf: Argon2Cost::INTERACTIVE,
             label: String::new(),
             kms: None,
+            contents: Contents::Sqlite,
         }
     }
 }
@@ -51,6 +54,7 @@ impl From<&OpenOptions> for CreateOptions {
             kdf: options.kdf.unwrap_or(defaults.kdf),
             label: options.label.clone().unwrap_or_default(),
             kms: options.kms.clone(),
+            contents: defaults.contents,
         }
     }
 }
@@ -108,6 +112,7 @@ pub fn at_any_cost(key: Option<&Key>, options: &CreateOptions) -> Result<(Vec<u8
         suite,
         block_size: options.block_size,
         keeps_length: true,
+        contents: options.contents,
         link: None,
         slots,
     };

@@ -93,6 +93,7 @@ fn lock() -> Guard<'static, Recent> {
 mod tests {
     use super::*;
     use crate::format::keyslot::Keyslot;
+    use crate::format::superblock::Contents;
     use crypto::suite::SuiteId;
 
     fn superblock(generation: u64) -> Superblock {
@@ -103,6 +104,7 @@ mod tests {
             suite: SuiteId::DEFAULT,
             block_size: 4096,
             keeps_length: true,
+            contents: Contents::Sqlite,
             link: None,
             slots: std::array::from_fn(|_| Keyslot::empty()),
         }

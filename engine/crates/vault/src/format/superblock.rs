@@ -19,6 +19,8 @@ pub const VERSION: u32 = 1;
 const REKEYING: u64 = 1;
 /// The flag of a database that keeps a length cell, and cells of which both copies say the same.
 const KEEPS_LENGTH: u64 = 2;
+/// The flag of an LMDB environment.
+const LMDB: u64 = 4;
 
 /// The highest generation. Nobody counts that far; a copy that says more was made up, and counting on from it would end.
 const LAST_GENERATION: u64 = u64::MAX >> 1;
@@ -47,6 +49,15 @@ const KEYSLOTS_END: usize = KEYSLOTS + KEYSLOT_COUNT * KEYSLOT_LEN;
 const MAC: usize = 16320;
 const DIGEST: usize = 16352;
 
+/// What is behind a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// The blocks of an SQLite database.
+    Sqlite,
+    /// The pages of an LMDB environment.
+    Lmdb,
+}
+
 /// One copy of the superblock, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
@@ -63,6 +74,8 @@ pub struct Superblock {
     /// There is a length cell, and both copies of each cell are written together. Every database that this version makes or
     /// writes to; others are of before.
     pub keeps_length: bool,
+    /// What is behind the header.
+    pub contents: Contents,
     /// The data key that this one is taking the place of, while it does.
     pub link: Option<Link>,
     /// The keyslots.
@@ -101,7 +114,8 @@ impl Superblock {
         put(&mut out, BLOCK_SIZE, &self.block_size.to_le_bytes());
         let rekeying = if self.link.is_some() { REKEYING } else { 0 };
         let keeps_length = if self.keeps_length { KEEPS_LENGTH } else { 0 };
-        put(&mut out, FLAGS, &(rekeying | keeps_length).to_le_bytes());
+        let lmdb = if self.contents == Contents::Lmdb { LMDB } else { 0 };
+        put(&mut out, FLAGS, &(rekeying | keeps_length | lmdb).to_le_bytes());
         if let Some(link) = &self.link {
             put(&mut out, LINK, &link.encode());
         }
@@ -146,7 +160,7 @@ impl Superblock {
             return Err(format!("format version {version}"));
         }
         let flags = u64_at(bytes, FLAGS);
-        if flags & !(REKEYING | KEEPS_LENGTH) != 0 {
+        if flags & !(REKEYING | KEEPS_LENGTH | LMDB) != 0 {
             return Err(format!("unknown feature flags {flags:#x}"));
         }
         let suite = u32_at(bytes, SUITE);
@@ -183,6 +197,7 @@ impl Superblock {
             suite,
             block_size,
             keeps_length: flags & KEEPS_LENGTH != 0,
+            contents: if flags & LMDB == 0 { Contents::Sqlite } else { Contents::Lmdb },
             link,
             slots,
         })

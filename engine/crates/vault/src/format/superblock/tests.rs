@@ -31,6 +31,7 @@ fn superblock(suite: SuiteId) -> Superblock {
         suite,
         block_size: 4096,
         keeps_length: false,
+        contents: Contents::Sqlite,
         link: None,
         slots: std::array::from_fn(|_| Keyslot::empty()),
     }
@@ -122,7 +123,7 @@ fn what_this_version_does_not_know_is_unsupported() {
     let cases: [(usize, &[u8], u32, &str); 11] = [
         (VERSION_AT, &[2], 2, "version 2"),
         (VERSION_AT, &[0], 0, "version 0"),
-        (FLAGS, &[4], 1, "flags 0x4"),
+        (FLAGS, &[8], 1, "flags 0x8"),
         (SUITE, &[0], 1, "suite 0"),
         (SUITE, &[8], 1, "suite 8"),
         (BLOCK_SIZE, &[0, 1], 1, "block size of 256"),
