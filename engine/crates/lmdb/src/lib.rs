@@ -1,7 +1,7 @@
 //! Encrypted LMDB environments.
 //!
 //! Reading order: [`cipher`] (what LMDB's callbacks do with a page), [`options`], `opening` (one per file and
-//! process), [`environment`], [`transaction`], [`cursor`], [`copy`] (compacting, also under a new key). LMDB itself, with its edits, is
+//! process), [`environment`], [`keyed`] (with the engine's header in front), [`transaction`], [`cursor`], [`copy`] (compacting, also under a new key). LMDB itself, with its edits, is
 //! `lumocrypt-lmdb-sys`.
 //!
 //! Every environment is mapped in chunks (`MDB_REMAP_CHUNKS`): nothing is reserved, so the map's size is no worry.
