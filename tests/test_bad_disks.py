@@ -38,8 +38,8 @@ def tiny(tmp_path: Path) -> Path:
 
 _AS_NOBODY = """
 import os, sys
-import lumocrypt
-lumocrypt.connect(":memory:").close()
+import asyncio, logging, lumocrypt
+lumocrypt.connect(":memory:").close(), lumocrypt.encrypt, lumocrypt.info, lumocrypt.verify
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 key = lumocrypt.Key.raw(bytes(range(32)))
 path, operation = sys.argv[1:]

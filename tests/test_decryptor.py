@@ -291,7 +291,9 @@ def test_an_interrupted_creation_is_an_empty_database(tmp_path: Path) -> None:
     """Copy A is written last, so that a crash before leaves it all zero."""
     path = tmp_path / "app.db"
     connect(path, "aegis-256").execute("CREATE TABLE t (a)")
-    region = path.read_bytes()[:65536]
+    # A creation leaves no length cell that counts anything (docs/reference/format.md, section 2.3).
+    made = path.read_bytes()[:65536]
+    region = made[:0xA000] + bytes(0x2000) + made[0xC000:]
     path.write_bytes(bytes(0x8000) + region[0x8000:])
     assert read_database(path, RAW).image == b""
     assert len(connect(path, "aegis-256").execute("SELECT * FROM sqlite_schema").fetchall()) == 0
@@ -299,7 +301,7 @@ def test_an_interrupted_creation_is_an_empty_database(tmp_path: Path) -> None:
     path.write_bytes(bytes(0x4000) + region[0x4000:])
     assert read_database(path, RAW).image == b""
     # With a whole copy A there was a database.
-    path.write_bytes(region[:0x4000] + bytes(0x4000) + region[0x8000:])
+    path.write_bytes(made[:0x4000] + bytes(0x4000) + made[0x8000:])
     assert read_database(path, RAW).header is not None
 
 
