@@ -10,33 +10,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import lumocrypt
 from conftest import RAW, flip, make_plain
+from support.program import PASS, run
 from support.terminal import PROGRAM, on_terminal
 
-PASS = "correct horse battery staple"
 FAST = "t=2,m=19456,p=1"
 HEX = f"x'{RAW.hex()}'"
-
-
-def run(
-    *arguments: object, stdin: bytes = b"", env: dict[str, str] | None = None, **options: Any
-) -> subprocess.CompletedProcess[bytes]:
-    """Runs the program without a terminal."""
-    return subprocess.run(
-        [sys.executable, *PROGRAM, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        env={**os.environ, **(env or {})},
-        start_new_session=True,
-        timeout=60,
-        check=False,
-        **options,
-    )
 
 
 def lines(text: bytes) -> list[str]:

@@ -15,7 +15,7 @@ import lumocrypt
 from conftest import MARKER, RAW, fill, flip, make_plain
 from support.crash import crashed
 from support.gosqlite import KEYS
-from test_cli import run
+from support.program import run
 
 FORMATS = ["lumocrypt", "gosqlite-adiantum", "gosqlite-aes-256-xts"]
 OTHER = {cipher: bytes(byte ^ 0x5A for byte in key) for cipher, key in KEYS.items()}

@@ -13,7 +13,7 @@ import pytest
 import lumocrypt
 from conftest import RAW, fill, make_plain
 
-SOURCE = Path(__file__).parent / "support" / "failing_folder_sync.c"
+SOURCE = Path(__file__).parents[1] / "support" / "failing_folder_sync.c"
 KEY = lumocrypt.Key.raw(RAW)
 
 _PROGRAM = """

@@ -15,7 +15,7 @@ from sqlcipher3 import dbapi2 as sqlcipher
 
 import lumocrypt
 from conftest import FAST, MARKER, RAW, fill, flip
-from test_cli import run
+from support.program import run
 
 PASSPHRASE = "SQLCipher's passphrase, Grüße"
 RAW_KEY = "x'" + "2dd29ca851e7b56e4697b0e1f08507293d761a05ce4d1b628663f411a8086d99" + "'"
@@ -23,10 +23,12 @@ SALT = "00112233445566778899aabbccddeeff"
 SALTED_KEY = RAW_KEY[:-1] + SALT + "'"
 PAGE = 4096
 HERE = Path(__file__).parent
+#: Where that process finds this module, and what it imports.
+FOLDERS = os.pathsep.join([str(HERE), str(HERE.parent)])
 #: How the program of another process begins that opens a database.
 PROLOGUE = [
     "import os, pathlib, sys",
-    "sys.path.insert(0, sys.argv[1])",
+    "sys.path[:0] = sys.argv[1].split(os.pathsep)",
     "import test_import_sqlcipher",
     "c = test_import_sqlcipher.opened(pathlib.Path(sys.argv[2]), sys.argv[3])",
 ]
@@ -191,7 +193,7 @@ def test_logs_that_are_needed(tmp_path: Path, mode: str) -> None:
     spill = "c.execute('PRAGMA cache_size=5')" if mode == "delete" else ""
     commit = "c.commit()" if mode == "wal" else ""
     program = [*PROLOGUE, spill, "c.execute(\"UPDATE t SET name = name || 'x'\")", commit, "os._exit(0)"]
-    subprocess.run([sys.executable, "-c", "\n".join(program), HERE, source, PASSPHRASE], check=True)
+    subprocess.run([sys.executable, "-c", "\n".join(program), FOLDERS, source, PASSPHRASE], check=True)
     error = refused(source)
     assert type(error) is lumocrypt.CryptError
     assert f"cipher.db-{'wal' if mode == 'wal' else 'journal'} holds" in str(error)
@@ -215,7 +217,7 @@ def test_somebody_else_uses_it(tmp_path: Path) -> None:
     assert "this process has the database open" in str(refused(source, RAW_KEY))
     connection.close()
     program = [*PROLOGUE, "c.execute('BEGIN IMMEDIATE')", "print(1, flush=True)", "sys.stdin.read()"]
-    command = [sys.executable, "-c", "\n".join(program), HERE, source, RAW_KEY]
+    command = [sys.executable, "-c", "\n".join(program), FOLDERS, source, RAW_KEY]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"1\n"

@@ -169,7 +169,8 @@ class Disk:
         self.pending: list[Naming] = []
         self._open: dict[int, File | None] = {}
         self.position = 0
-        #: When the folder was last synced. Changes of names and lengths last in their order, so all before lasts.
+        #: When the folder was last synced. Changes of names and lengths last in their order, so all before
+        #: that one lasts.
         self.settled = 0
 
     def play(self, event: Event) -> None:

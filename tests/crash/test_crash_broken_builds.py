@@ -63,7 +63,7 @@ def attack(package: Path, test: str, fault: str) -> int:
     if fault:
         environment["LUMO_FAULT"] = fault
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-    test = str(Path(__file__).parent / test)
+    test = str(Path(__file__).parents[1] / test)
     return subprocess.run(
         [*command, test], env=environment, stdout=subprocess.DEVNULL, check=False
     ).returncode

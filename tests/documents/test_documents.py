@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "SECURITY.md"
 TESTS = ROOT / "tests" / "README.md"
+#: Documents name a file of tests without its folder.
+FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
 
 @pytest.mark.parametrize(("document", "enough"), [(SECURITY, 40), (TESTS, 40)], ids=["SECURITY", "tests"])
@@ -19,7 +21,7 @@ def test_the_tests_that_the_documents_name_exist(document: Path, enough: int) ->
     of_engine = re.findall(r"`(\w+(?:::\w+)*)::(\w+)`", text)
     assert len(of_package) > enough
     assert len(of_engine) > 10
-    missing = [f"{file}::{name}" for file, name in of_package if not _has(ROOT / "tests" / file, name)]
+    missing = [f"{file}::{name}" for file, name in of_package if not _in_package(file, name)]
     missing += [f"{module}::{name}" for module, name in of_engine if not _in_engine(module, name)]
     assert missing == []
 
@@ -39,9 +41,18 @@ def test_every_trap_and_hazard_is_answered(kind: str, count: int) -> None:
 
 def test_every_test_file_is_in_the_list() -> None:
     listed = re.findall(r"`(test_\w+\*?\.py|test_\w+\*\.py)`", TESTS.read_text().partition("## Traps")[0])
-    files = {path.name for path in (ROOT / "tests").glob("test_*.py")}
-    found = {path.name for name in listed for path in (ROOT / "tests").glob(name)}
+    files = {path.name for path in FILES}
+    found = {path.name for name in listed for path in (ROOT / "tests").rglob(name)}
     assert files - found == set()
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    names = [path.name for path in FILES]
+    assert [name for name in names if names.count(name) > 1] == []
+
+
+def _in_package(file: str, name: str) -> bool:
+    return any(_has(path, name) for path in FILES if path.name == file)
 
 
 def _has(file: Path, name: str) -> bool:

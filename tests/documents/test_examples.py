@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Of each example: what its output has, in this order.
 SAYS = {
     "web_service": ["GET {'body': 'a private note'}", "GET 404"],

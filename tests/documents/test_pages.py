@@ -17,7 +17,7 @@ import lumocrypt
 from lumocrypt.cli import cli
 from lumocrypt.cli.exitcodes import exit_code
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "tests" / "README.md"])

@@ -16,7 +16,7 @@ import pytest
 
 from lumocrypt.cli import COMMANDS, cli
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "lumocrypt"
 ENGINE = ROOT / "engine"
 

@@ -14,7 +14,7 @@ import lumocrypt
 from conftest import fill
 from support import confined
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 ALL = [name for name in vars(confined.Errands) if not name.startswith("_")]
 
 
@@ -27,7 +27,7 @@ def errands(restriction: str, folder: Path, *options: str, **environment: str) -
     command = [sys.executable, "-m", "support.confined", restriction, str(folder), *options]
     done = subprocess.run(
         command,
-        cwd=HERE,
+        cwd=TESTS,
         env={**os.environ, "LUMO_THREADS": "2", **environment},
         capture_output=True,
         text=True,

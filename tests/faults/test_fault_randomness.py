@@ -11,7 +11,7 @@ import pytest
 
 from faults.faulty import build
 
-FAULTS = Path(__file__).parent / "faults"
+FAULTS = Path(__file__).parent
 
 
 @pytest.mark.parametrize("journal", ["delete", "truncate", "persist", "memory", "wal"])

@@ -25,7 +25,7 @@ def test_processes_that_are_killed(journal: str) -> None:
     # A process of its own: it forks, which a process with threads should not.
     done = subprocess.run(
         [sys.executable, "-m", "faults.kills", f"--kills={KILLS}", "--pause=0.8", "--journals", journal],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,

@@ -27,7 +27,7 @@ from decryptor import primitives as p
 from decryptor.header import REGION
 from samples import OVERHEAD, TAGGED, connect, fill, read
 
-VECTORS = Path(__file__).parents[1] / "engine" / "tests" / "vectors"
+VECTORS = Path(__file__).parents[2] / "engine" / "crates" / "crypto" / "tests" / "vectors"
 
 
 def load(*names: str) -> list[Any]:

@@ -12,7 +12,7 @@ from house.imports import CRATES, KNOWN, complaints, round_and_round, upwards
 from house.python import TOP, imports
 from house.rust import Crate, crates
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_leads_upwards_and_nothing_new_in_a_circle() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import lumocrypt
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "python" / "lumocrypt"
 
 #: The rooms from the ground up. A module may import those of its own room and of the ones before it.

@@ -22,7 +22,7 @@ from decryptor.length_preserving import adiantum_open
 from support.crash import crashed, log_of
 from support.gosqlite import JOURNAL, WAL, decrypt_xts
 
-FOLDER = Path(__file__).with_name("golden") / "gosqlite-original"
+FOLDER = Path(__file__).parents[1] / "golden" / "gosqlite-original"
 SAMPLES: list[dict[str, Any]] = json.loads((FOLDER / "manifest.json").read_text(encoding="utf-8"))["samples"]
 #: What the names of logs end in, by the state they belong to.
 LOGS = {"closed": "", "wal": "-wal", "journal": "-journal"}

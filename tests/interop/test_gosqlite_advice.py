@@ -11,7 +11,7 @@ import pytest
 import lumocrypt
 from conftest import make_plain
 from support.gosqlite import CIPHERS, KEYS
-from test_cli import run
+from support.program import run
 
 KEY = lumocrypt.Key.raw(bytes(range(32)))
 COMMANDS = [

@@ -9,7 +9,7 @@ import pytest
 
 import lumocrypt
 from conftest import FAST, make_plain
-from test_cli import PASS, run
+from support.program import PASS, run
 
 KDF = "t=2,m=19456,p=1"
 

@@ -26,7 +26,7 @@ from decryptor.primitives import argon2id, hkdf_sha256, hmac_sha256
 from samples import KEYED
 from support.memory import Place, search
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 HOLDER = TESTS / "support" / "key_holder.py"
 BLOCK_KINDS = {"main": 1, "journal": 2, "wal": 3}
 MARKER = os.urandom(16).hex()

@@ -13,7 +13,7 @@ import pytest
 
 import lumocrypt
 from conftest import FAST
-from test_cli import run
+from support.program import run
 
 COMPOSED = unicodedata.normalize("NFC", "Zürich café Å 한국어")
 DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
@@ -77,7 +77,7 @@ def test_what_a_passphrase_costs_is_bounded(tmp_path: Path) -> None:
 
 def test_slots_in_other_forms_of_earlier_versions_open(tmp_path: Path) -> None:
     """A golden file: made by a version that took passphrases as they were given, NFD and a mixture."""
-    folder = Path(__file__).parent / "golden" / "key-text"
+    folder = Path(__file__).parents[1] / "golden" / "key-text"
     for name, key in [("nfd.db", DECOMPOSED), ("mixed.db", MIXED)]:
         path = tmp_path / name
         path.write_bytes(lzma.decompress((folder / f"{name}.xz").read_bytes()))

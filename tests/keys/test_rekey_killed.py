@@ -29,7 +29,7 @@ def _run(what: str, folder: Path, journal: str) -> str:
     # A process of its own: it forks, which a process with threads should not.
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, what, str(folder), journal],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,

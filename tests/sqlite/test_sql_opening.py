@@ -101,7 +101,7 @@ def test_read_only_folder(tmp_path: Path, state: str, parameters: str) -> None:
             *(_unprivileged() or []),
             sys.executable,
             "-c",
-            READ.format(path=[str(Path(__file__).parent)]),
+            READ.format(path=[str(Path(__file__).parents[1])]),
         ]
         done = subprocess.run(
             [*command, (raw or b"").hex(), uri(folder / name, parameters)],

@@ -13,7 +13,7 @@ import pytest
 
 from stdlib_suite.exceptions import EXCEPTIONS
 
-RUN = Path(__file__).with_name("stdlib_suite") / "run.py"
+RUN = Path(__file__).parents[1] / "stdlib_suite" / "run.py"
 #: Just below what Python 3.11 opens (493 of 510 connections; the rest never touch their file).
 ENCRYPTED_FLOOR = 485
 

@@ -39,7 +39,7 @@ crew.Crew([lambda random: threading.Event().wait()]).run(0.1)
 def test_the_watchdog_notices() -> None:
     done = subprocess.run(
         [sys.executable, "-c", STUCK],
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
         capture_output=True,
         text=True,
         check=False,
