@@ -48,7 +48,7 @@ def test_an_untouched_journal_is_rolled_back(journal_crash: Crashed) -> None:
 
 
 @pytest.mark.parametrize("size", [0, HEADER])
-def test_hazard_13_an_empty_main_file_beside_a_journal(journal_crash: Crashed, size: int) -> None:
+def test_an_empty_main_file_beside_a_journal_hazard_13(journal_crash: Crashed, size: int) -> None:
     journal_crash.put(main=journal_crash.files[journal_crash.path.name][:size])
     before = contents(journal_crash.path.parent)
     with pytest.raises(lumocrypt.TamperedError, match=r"empty|cut"):

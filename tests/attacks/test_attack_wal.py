@@ -159,7 +159,7 @@ def test_a_frame_changed_under_an_open_connection(folder: Path, io: Io) -> None:
     connection.close()
 
 
-def test_hazard_9_a_whole_older_wal_over_a_newer_closed_database(folder: Path) -> None:
+def test_a_whole_older_wal_over_a_newer_closed_database_hazard_9(folder: Path) -> None:
     """Whole-log replay: the rows that it would bring back were changed since."""
     here = folder / "replay"
     here.mkdir()
@@ -182,7 +182,7 @@ def test_hazard_9_a_whole_older_wal_over_a_newer_closed_database(folder: Path) -
     assert attacked.rows() == latest != first
 
 
-def test_hazard_9_an_older_wal_in_place_of_the_current_one(folder: Path) -> None:
+def test_an_older_wal_in_place_of_the_current_one_hazard_9(folder: Path) -> None:
     here = folder / "older"
     here.mkdir()
     path = make_tiny(here / "tiny.db")
@@ -225,7 +225,7 @@ def test_known_limit_everything_replaced_by_an_older_copy(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [None, b""])
-def test_hazard_9_a_missing_wal_is_an_error_that_can_be_overridden(
+def test_a_missing_wal_is_an_error_that_can_be_overridden_hazard_9(
     wal_crash: Crashed, left: bytes | None
 ) -> None:
     wal_crash.put(wal=left)
@@ -247,7 +247,7 @@ def test_hazard_9_a_missing_wal_is_an_error_that_can_be_overridden(
 
 
 @pytest.mark.parametrize("size", [0, HEADER])
-def test_hazard_13_a_main_file_cut_beside_a_log_with_commits(wal_crash: Crashed, size: int) -> None:
+def test_a_main_file_cut_beside_a_log_with_commits_hazard_13(wal_crash: Crashed, size: int) -> None:
     """SQLite deletes the log of a database without pages."""
     wal_crash.put(main=wal_crash.files[wal_crash.path.name][:size])
     before = contents(wal_crash.path.parent)

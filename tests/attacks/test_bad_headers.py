@@ -104,7 +104,7 @@ def test_a_rewritten_copy_loses_against_the_sound_one(tiny: Path) -> None:
 
 @pytest.mark.parametrize("copy", [0, COPY])
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_hazard_10_a_writer_completes_the_header_and_nobody_else(tiny: Path, copy: int, mode: str) -> None:
+def test_a_writer_completes_the_header_and_nobody_else_hazard_10(tiny: Path, copy: int, mode: str) -> None:
     """With a write to the file under SQLite's own lock, never with a lock alone, or without one."""
     connection = lumocrypt.connect(tiny, key=KEY, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode={mode}")
@@ -136,7 +136,7 @@ def test_hazard_10_a_writer_completes_the_header_and_nobody_else(tiny: Path, cop
         (KDF_P_AT, 2000),
     ],
 )
-def test_hazard_16_monstrous_kdf_costs_are_refused_before_they_are_paid(
+def test_monstrous_kdf_costs_are_refused_before_they_are_paid_hazard_16(
     tmp_path: Path, with_passphrase: bytes, operation: Operation, offset: int, value: int
 ) -> None:
     path = tmp_path / "bomb.db"

@@ -84,7 +84,7 @@ def test_a_plaintext_database_without_a_key(tmp_path: Path, operation: Operation
 
 
 @pytest.mark.parametrize("operation", [*READERS, unlock], ids=by_name)
-def test_hazard_3_a_key_for_a_checksum_file(tmp_path: Path, operation: Operation) -> None:
+def test_a_key_for_a_checksum_file_hazard_3(tmp_path: Path, operation: Operation) -> None:
     """Swapped in for an encrypted database it would take clear writes."""
     path = make_plain(tmp_path / "sums.db", rows=5)
     lumocrypt.encrypt(path, key=None, cipher="checksum")

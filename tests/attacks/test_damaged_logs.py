@@ -52,7 +52,7 @@ def damage_frame(crash: Crashed, frame: int) -> bytes:
     return bytes(wal)
 
 
-def test_hazard_4_a_wal_that_loses_commits_is_kept(wal_crash: Crashed) -> None:
+def test_a_wal_that_loses_commits_is_kept_hazard_4(wal_crash: Crashed) -> None:
     wal = damage_frame(wal_crash, 0)
     wal_crash.wal.chmod(0o640)
     assert wal_crash.outcome() == wal_crash.states[0], "recovery goes on as SQLite's does"
@@ -70,7 +70,7 @@ def test_hazard_4_a_wal_that_loses_commits_is_kept(wal_crash: Crashed) -> None:
     assert "the 4 commits behind it are lost" in damaged.reason
 
 
-def test_hazard_4_a_kept_log_lets_in_who_the_log_did(wal_crash: Crashed) -> None:
+def test_a_kept_log_lets_in_who_the_log_did_hazard_4(wal_crash: Crashed) -> None:
     """Not those whom the folder's own list lets use what is made in it."""
     folder = wal_crash.path.parent
     damage_frame(wal_crash, 0)
@@ -100,7 +100,7 @@ def test_hazard_4_a_kept_log_lets_in_who_the_log_did(wal_crash: Crashed) -> None
         os.chown(wal_crash.path, os.geteuid(), os.getegid())
 
 
-def test_hazard_4_the_first_copy_stays(wal_crash: Crashed) -> None:
+def test_the_first_copy_stays_hazard_4(wal_crash: Crashed) -> None:
     kept = kept_of(wal_crash.wal)
     kept.write_bytes(b"an earlier one")
     damage_frame(wal_crash, 0)
@@ -108,7 +108,7 @@ def test_hazard_4_the_first_copy_stays(wal_crash: Crashed) -> None:
     assert kept.read_bytes() == b"an earlier one"
 
 
-def test_hazard_4_what_a_crash_leaves_is_not_kept(wal_crash: Crashed) -> None:
+def test_what_a_crash_leaves_is_not_kept_hazard_4(wal_crash: Crashed) -> None:
     """A torn end of the log is no loss: it was not committed, or never synced."""
     wal = log(wal_crash)
     for torn in (wal[: -FRAME // 2], wal[:-FRAME] + bytes(FRAME), wal[:-7] + bytes(7), wal):
@@ -117,7 +117,7 @@ def test_hazard_4_what_a_crash_leaves_is_not_kept(wal_crash: Crashed) -> None:
         assert list(wal_crash.path.parent.glob("*.lumo-damaged")) == []
 
 
-def test_hazard_4_a_wal_that_is_discarded_on_demand_is_kept(wal_crash: Crashed) -> None:
+def test_a_wal_that_is_discarded_on_demand_is_kept_hazard_4(wal_crash: Crashed) -> None:
     """``lumo_discard_wal=1`` beside a log that the database does not name."""
     connection = open_wal(wal_crash.path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -135,7 +135,7 @@ def test_hazard_4_a_wal_that_is_discarded_on_demand_is_kept(wal_crash: Crashed) 
     assert kept_of(wal_crash.wal).read_bytes() == old
 
 
-def test_hazard_4_a_journal_that_is_rolled_back_in_part_is_kept(tmp_path: Path) -> None:
+def test_a_journal_that_is_rolled_back_in_part_is_kept_hazard_4(tmp_path: Path) -> None:
     """``lumo_partial_journal=1`` with a journal that is damaged in a part that was synced."""
     crash = crash_in_a_transaction(tmp_path)
     journal = bytearray(log(crash))
@@ -158,7 +158,7 @@ def test_hazard_4_a_journal_that_is_rolled_back_in_part_is_kept(tmp_path: Path) 
     assert kept_of(crash.journal).read_bytes() == journal
 
 
-def test_hazard_4_the_copy_is_told_of_in_the_log_of_errors(wal_crash: Crashed) -> None:
+def test_the_copy_is_told_of_in_the_log_of_errors_hazard_4(wal_crash: Crashed) -> None:
     recorder = Recorder()
     damage_frame(wal_crash, 0)
     messages: list[str] = []
@@ -180,14 +180,14 @@ def test_hazard_4_the_copy_is_told_of_in_the_log_of_errors(wal_crash: Crashed) -
     assert f"a copy was kept as {kept_of(wal_crash.wal)}" in message
 
 
-def test_hazard_4_without_room_for_a_copy_recovery_goes_on(wal_crash: Crashed) -> None:
+def test_without_room_for_a_copy_recovery_goes_on_hazard_4(wal_crash: Crashed) -> None:
     damage_frame(wal_crash, 0)
     kept_of(wal_crash.wal).mkdir()
     assert wal_crash.outcome() == wal_crash.states[0]
     kept_of(wal_crash.wal).rmdir()
 
 
-def test_hazard_4_the_copy_is_one_of_the_moment_of_recovery(wal_crash: Crashed) -> None:
+def test_the_copy_is_one_of_the_moment_of_recovery_hazard_4(wal_crash: Crashed) -> None:
     """A reader that only looks changes nothing else."""
     wal = damage_frame(wal_crash, 0)
     copy = crashed(wal_crash.path, wal_crash.path.parent / "again")

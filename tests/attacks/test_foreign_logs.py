@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
 
 
 @LOG_KINDS
-def test_hazard_4_a_plaintext_log_is_refused(folder: Path, kind: str) -> None:
+def test_a_plaintext_log_is_refused_hazard_4(folder: Path, kind: str) -> None:
     """A real one, of a plaintext twin, that SQLite would replay if the VFS let it."""
     here = folder / f"plain-{kind}"
     here.mkdir()
@@ -57,7 +57,7 @@ def test_hazard_4_a_plaintext_log_is_refused(folder: Path, kind: str) -> None:
 
 @LOG_KINDS
 @pytest.mark.parametrize("owner", ["stranger", "relative"])
-def test_hazard_4_a_log_of_another_database_is_refused(folder: Path, kind: str, owner: str) -> None:
+def test_a_log_of_another_database_is_refused_hazard_4(folder: Path, kind: str, owner: str) -> None:
     """Of one with the same raw key, and of a VACUUM INTO copy with the same data key."""
     here = folder / f"{owner}-{kind}"
     here.mkdir()

@@ -75,7 +75,7 @@ connection.commit()
 
 
 @pytest.mark.parametrize("how", ["install", "connect"])
-def test_hazard_3_vacuum_into_and_attach_of_a_new_file_are_never_clear(encrypted: Path, how: str) -> None:
+def test_vacuum_into_and_attach_of_a_new_file_are_never_clear_hazard_3(encrypted: Path, how: str) -> None:
     folder = encrypted.parent
     program(
         """
@@ -160,7 +160,7 @@ print(connection.execute("SELECT count(*) FROM plain.t").fetchone()[0])
 
 
 @pytest.mark.parametrize("replacement", ["plaintext", "nothing"])
-def test_hazard_3_an_unlocked_path_that_was_replaced(
+def test_an_unlocked_path_that_was_replaced_hazard_3(
     encrypted: Path, tmp_path: Path, replacement: str
 ) -> None:
     """A path that was unlocked never opens, or is created, in clear."""
@@ -230,7 +230,7 @@ connection.commit()
     connection.close()
 
 
-def test_hazard_3_an_encrypted_database_under_a_foreign_main(encrypted: Path, tmp_path: Path) -> None:
+def test_an_encrypted_database_under_a_foreign_main_hazard_3(encrypted: Path, tmp_path: Path) -> None:
     """The temporary files of a connection go through the VFS of its main database."""
     plain = make_plain(tmp_path / "plain.db", rows=5)
     lines = program(
@@ -275,7 +275,7 @@ for mode in ("delete", "wal"):
     assert lumocrypt.verify(encrypted, key=KEY).ok
 
 
-def test_hazard_3_a_pragma_key_on_a_stock_connection_is_noticed(tmp_path: Path) -> None:
+def test_a_pragma_key_on_a_stock_connection_is_noticed_hazard_3(tmp_path: Path) -> None:
     """Unknown pragmas are ignored by SQLite: a program must not take silence for encryption."""
     lines = program(
         """
@@ -296,7 +296,7 @@ connection.commit()
     assert not is_clear(tmp_path / "new.db")
 
 
-def test_hazard_3_load_refuses_a_connection_that_it_cannot_encrypt(tmp_path: Path) -> None:
+def test_load_refuses_a_connection_that_it_cannot_encrypt_hazard_3(tmp_path: Path) -> None:
     lines = program(
         """
 path, = sys.argv[1:]
@@ -318,7 +318,7 @@ def test_connect_refuses_a_plaintext_vfs(tmp_path: Path) -> None:
         assert not is_clear(path)
 
 
-def test_hazard_3_a_checksum_database_beside_an_encrypted_one(encrypted: Path, tmp_path: Path) -> None:
+def test_a_checksum_database_beside_an_encrypted_one_hazard_3(encrypted: Path, tmp_path: Path) -> None:
     """What is written to it would be in clear: one in the place of an encrypted one is refused."""
     checked = tmp_path / "checked.db"
     make_plain(tmp_path / "plain.db", rows=5)

@@ -150,7 +150,7 @@ def test_the_environment(locked: Path) -> None:
     )
 
 
-def test_hazard_17_the_environment_is_cleaned(locked: Path) -> None:
+def test_the_environment_is_cleaned_hazard_17(locked: Path) -> None:
     code = f"""
 import os, sys
 from lumocrypt.cli import main

@@ -141,7 +141,7 @@ def test_a_hot_journal_is_rolled_back(tmp_path: Path, key: lumocrypt.Key, peer: 
     ],
 )
 @pytest.mark.parametrize("where", ["process", "thread"])
-def test_hazard_7_a_peer_is_noticed(
+def test_a_peer_is_noticed_hazard_7(
     tmp_path: Path,
     key: lumocrypt.Key,
     peer: Callable[..., Peer],
@@ -187,7 +187,7 @@ def test_hazard_7_a_peer_is_noticed(
 
 @pytest.mark.parametrize("operation", ["encrypt", "decrypt"])
 @pytest.mark.parametrize("has_read", [True, False])
-def test_hazard_7_an_idle_peer_in_rollback_mode_is_cut_off(
+def test_an_idle_peer_in_rollback_mode_is_cut_off_hazard_7(
     tmp_path: Path, key: lumocrypt.Key, peer: Callable[..., Peer], operation: str, has_read: bool
 ) -> None:
     """It holds no lock, and would read, and write to, a file that has no name any more."""
@@ -203,7 +203,7 @@ def test_hazard_7_an_idle_peer_in_rollback_mode_is_cut_off(
     assert names(tmp_path) == ["a.db"]
 
 
-def test_hazard_7_an_idle_wal_peer_that_never_read_is_cut_off(
+def test_an_idle_wal_peer_that_never_read_is_cut_off_hazard_7(
     tmp_path: Path, key: lumocrypt.Key, peer: Callable[..., Peer]
 ) -> None:
     path = make_plain(tmp_path / "a.db", journal_mode="wal")
@@ -266,7 +266,7 @@ def test_symbolic_links_are_followed(tmp_path: Path, key: lumocrypt.Key) -> None
     assert path.read_bytes() == original
 
 
-def test_hazard_7_hard_links_are_refused_in_place(plain: Path, tmp_path: Path, key: lumocrypt.Key) -> None:
+def test_hard_links_are_refused_in_place_hazard_7(plain: Path, tmp_path: Path, key: lumocrypt.Key) -> None:
     os.link(plain, tmp_path / "other-name.db")
     before = plain.read_bytes()
     with pytest.raises(lumocrypt.CryptError, match="hard link"):

@@ -379,7 +379,7 @@ def test_a_file_longer_than_its_last_whole_slot(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suite", UNTAGGED)
-def test_hazard_14_what_is_told_without_tags(suite: str, tmp_path: Path) -> None:
+def test_what_is_told_without_tags_hazard_14(suite: str, tmp_path: Path) -> None:
     """Every block opens, but for the first, whose beginning is known, and those that are all zeros."""
     path = tmp_path / "app.db"
     connection = connect(path, suite)

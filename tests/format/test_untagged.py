@@ -115,7 +115,7 @@ def test_pages_of_other_sizes_than_blocks(tmp_path: Path, suite: str, page_size:
 
 
 @pytest.mark.parametrize("journal_mode", ["wal", "delete"])
-def test_hazard_14_a_crash_in_a_transaction(tmp_path: Path, suite: str, journal_mode: str) -> None:
+def test_a_crash_in_a_transaction_hazard_14(tmp_path: Path, suite: str, journal_mode: str) -> None:
     """What was spilled into the files is undone, or not seen, on the word of logs that are authenticated."""
     path = tmp_path / "app.db"
     connection = connect(path, suite)
@@ -135,7 +135,7 @@ def test_hazard_14_a_crash_in_a_transaction(tmp_path: Path, suite: str, journal_
     connection.close()
 
 
-def test_hazard_14_a_changed_log_is_noticed(tmp_path: Path, suite: str) -> None:
+def test_a_changed_log_is_noticed_hazard_14(tmp_path: Path, suite: str) -> None:
     path = tmp_path / "app.db"
     connection = connect(path, suite)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -150,7 +150,7 @@ def test_hazard_14_a_changed_log_is_noticed(tmp_path: Path, suite: str) -> None:
     assert {page.file_kind for page in found.damaged} == {"wal"}
 
 
-def test_hazard_14_verify_says_what_it_cannot_see(path: Path, suite: str) -> None:
+def test_verify_says_what_it_cannot_see_hazard_14(path: Path, suite: str) -> None:
     pristine = path.read_bytes()
     found = lumocrypt.verify(path, key=key_for(suite))
     assert found.ok
@@ -170,7 +170,7 @@ def test_hazard_14_verify_says_what_it_cannot_see(path: Path, suite: str) -> Non
         assert [page.block for page in found.damaged] == [where]
 
 
-def test_hazard_14_salvage_counts_pages_that_are_noise(path: Path, suite: str) -> None:
+def test_salvage_counts_pages_that_are_noise_hazard_14(path: Path, suite: str) -> None:
     for index in (3, 5):
         flip(path, HEADER + index * BLOCK)
     found = lumocrypt.salvage(path, path.with_name("saved.db"), key=key_for(suite))
@@ -182,7 +182,7 @@ def test_hazard_14_salvage_counts_pages_that_are_noise(path: Path, suite: str) -
     assert any("authenticates no block" in warning for warning in found.warnings)
 
 
-def test_hazard_14_a_first_page_of_noise_is_an_error(path: Path, suite: str) -> None:
+def test_a_first_page_of_noise_is_an_error_hazard_14(path: Path, suite: str) -> None:
     flip(path, HEADER)
     with (
         pytest.raises(lumocrypt.TamperedError) as caught,
@@ -192,7 +192,7 @@ def test_hazard_14_a_first_page_of_noise_is_an_error(path: Path, suite: str) -> 
     assert (caught.value.file_kind, caught.value.block) == ("main", 0)
 
 
-def test_hazard_14_known_limit_a_changed_block_is_noise(path: Path, suite: str) -> None:
+def test_known_limit_a_changed_block_is_noise_hazard_14(path: Path, suite: str) -> None:
     """SQLite sees whatever the block opens to: its own checks may find it, or nothing does."""
     expected = reopened(path, suite)
     flip(path, HEADER + 2 * BLOCK + 2000)
@@ -200,7 +200,7 @@ def test_hazard_14_known_limit_a_changed_block_is_noise(path: Path, suite: str) 
         assert reopened(path, suite) != expected
 
 
-def test_hazard_14_known_limit_the_same_content_in_the_same_place_looks_the_same(
+def test_known_limit_the_same_content_in_the_same_place_looks_the_same_hazard_14(
     path: Path, suite: str
 ) -> None:
     """Decrypted to the same plaintext it was before: nothing of a nonce is in it."""

@@ -323,7 +323,7 @@ class Snapshots:
 
 @pytest.mark.parametrize("journal_mode", ["delete", "truncate", "persist"])
 @pytest.mark.parametrize("cipher", CIPHERS)
-def test_trap_6_a_transaction_over_two_databases(cipher: str, journal_mode: str) -> None:
+def test_a_transaction_over_two_databases_trap_6(cipher: str, journal_mode: str) -> None:
     """It is in both or in neither, whichever is opened first after a kill: SQLite looks for the
     super-journal's name at the end of journals, its own and the other's."""
     with fast_folder() as folder:

@@ -122,7 +122,7 @@ def test_a_whole_copy_of_the_database_will_do(encrypted: Path, tmp_path: Path) -
     assert rows(encrypted) == 500
 
 
-def test_hazard_6_the_header_of_another_file_is_refused(
+def test_the_header_of_another_file_is_refused_hazard_6(
     encrypted: Path, backup: Path, tmp_path: Path
 ) -> None:
     """Of another database, of a copy with the same data key, of the same one before it was encrypted anew."""

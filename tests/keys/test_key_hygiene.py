@@ -283,7 +283,7 @@ def _nonces(database: Path, page: int = 4096) -> list[bytes]:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_hazard_11_parent_and_child_of_a_fork_use_different_nonces(tmp_path: Path, mode: str) -> None:
+def test_parent_and_child_of_a_fork_use_different_nonces_hazard_11(tmp_path: Path, mode: str) -> None:
     subprocess.run([sys.executable, "-c", _FORK, str(tmp_path), mode], check=True, timeout=120)
     parent, child = _nonces(tmp_path / "parent.db"), _nonces(tmp_path / "child.db")
     assert min(len(parent), len(child)) > 100

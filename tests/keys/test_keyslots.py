@@ -209,7 +209,7 @@ def _add(path: Path, number: int, start: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_hazard_10_changes_at_the_same_time_are_all_there(encrypted: Path, mode: str) -> None:
+def test_changes_at_the_same_time_are_all_there_hazard_10(encrypted: Path, mode: str) -> None:
     with contextlib.closing(lumocrypt.connect(encrypted, key=KEY)) as connection:
         connection.execute(f"PRAGMA journal_mode={mode}").fetchall()
     context = multiprocessing.get_context("spawn")
@@ -307,7 +307,7 @@ def test_keys_that_are_kept_elsewhere(encrypted: Path) -> None:
         rows(encrypted, THIRD)
 
 
-def test_hazard_10_a_connection_from_before_does_not_undo_a_change(encrypted: Path) -> None:
+def test_a_connection_from_before_does_not_undo_a_change_hazard_10(encrypted: Path) -> None:
     """It has found the copies to differ, and completes the header with its first write: as it is then."""
     lumocrypt.add_key(encrypted, key=KEY, new_key=OTHER)
     content = bytearray(encrypted.read_bytes())
@@ -322,7 +322,7 @@ def test_hazard_10_a_connection_from_before_does_not_undo_a_change(encrypted: Pa
         rows(encrypted, OTHER)
 
 
-def test_hazard_10_a_database_without_rows_keeps_its_keys(tmp_path: Path) -> None:
+def test_a_database_without_rows_keeps_its_keys_hazard_10(tmp_path: Path) -> None:
     """Its first page may be smaller than the blocks that it was made for, which changes the header."""
     path = tmp_path / "new.db"
     with contextlib.closing(lumocrypt.connect(path, key=KEY, isolation_level=None)) as first:
@@ -339,7 +339,7 @@ def test_hazard_10_a_database_without_rows_keeps_its_keys(tmp_path: Path) -> Non
     assert_whole(path)
 
 
-def test_hazard_1_a_removed_key_does_not_open_what_is_copied_later(encrypted: Path, tmp_path: Path) -> None:
+def test_a_removed_key_does_not_open_what_is_copied_later_hazard_1(encrypted: Path, tmp_path: Path) -> None:
     """Also by a connection that has read the header before."""
     lumocrypt.add_key(encrypted, key=KEY, new_key=OTHER)
     with contextlib.closing(lumocrypt.connect(encrypted, key=KEY, isolation_level=None)) as live:
@@ -355,7 +355,7 @@ def test_hazard_1_a_removed_key_does_not_open_what_is_copied_later(encrypted: Pa
             rows(tmp_path / copy, OTHER)
 
 
-def test_hazard_16_a_removed_passphrase_is_not_let_in_by_the_cache(encrypted: Path) -> None:
+def test_a_removed_passphrase_is_not_let_in_by_the_cache_hazard_16(encrypted: Path) -> None:
     lumocrypt.add_key(encrypted, key=KEY, new_key="gone", kdf=FAST)
     runs = lumocrypt.stats()["kdf_runs"]
     assert rows(encrypted, "gone") == 500

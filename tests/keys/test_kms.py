@@ -177,7 +177,7 @@ def open_raw_slots(region: bytes) -> list[tuple[int, bytes]]:
 # Hazard 12
 
 
-def test_hazard_12_another_key_than_the_callers_is_never_asked_for(database: Path, kms: Kms) -> None:
+def test_another_key_than_the_callers_is_never_asked_for_hazard_12(database: Path, kms: Kms) -> None:
     """The header names the key that wrapped; only the caller says which one is trusted."""
     other = kms.new_key()
     spy = Spy(kms.client)
@@ -186,7 +186,7 @@ def test_hazard_12_another_key_than_the_callers_is_never_asked_for(database: Pat
     assert spy.calls == []
 
 
-def test_hazard_12_the_service_is_told_the_key_and_the_database(database: Path, kms: Kms) -> None:
+def test_the_service_is_told_the_key_and_the_database_hazard_12(database: Path, kms: Kms) -> None:
     spy = Spy(kms.client)
     lumocrypt.connect(database, key=KmsKey(kms.arn, client=spy)).close()
     ((name, arguments),) = spy.calls
@@ -200,7 +200,7 @@ def test_hazard_12_the_service_is_told_the_key_and_the_database(database: Path, 
 
 
 @pytest.mark.parametrize("field", ["uuid", "key_id"])
-def test_hazard_12_a_wrapped_key_is_good_for_its_own_database(database: Path, kms: Kms, field: str) -> None:
+def test_a_wrapped_key_is_good_for_its_own_database_hazard_12(database: Path, kms: Kms, field: str) -> None:
     (envelope,) = (Envelope.decode(slot.provider) for slot in lumocrypt.info(database).keyslots)
     assert envelope is not None
     context = envelope.context | {f"lumocrypt:{field}": "0" * 32}
@@ -208,7 +208,7 @@ def test_hazard_12_a_wrapped_key_is_good_for_its_own_database(database: Path, km
         kms.client.decrypt(CiphertextBlob=envelope.ciphertext, EncryptionContext=context)
 
 
-def test_hazard_12_an_answer_by_another_key_is_refused(database: Path, tmp_path: Path, kms: Kms) -> None:
+def test_an_answer_by_another_key_is_refused_hazard_12(database: Path, tmp_path: Path, kms: Kms) -> None:
     other = kms.new_key()
     spy = Spy(kms.client)
     spy.change = {"KeyId": other}

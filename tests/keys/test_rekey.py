@@ -213,7 +213,7 @@ def test_a_passphrase_keeps_its_cost(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("io", ["map", "pread"])
 @pytest.mark.parametrize("step", [1, 4])
-def test_hazard_5_interrupted_it_opens_and_goes_on(database: Path, step: int, io: str) -> None:
+def test_interrupted_it_opens_and_goes_on_hazard_5(database: Path, step: int, io: str) -> None:
     content = rows(database)
     key_id = ""
     with steps_of(step * 4096):
@@ -236,7 +236,7 @@ def test_hazard_5_interrupted_it_opens_and_goes_on(database: Path, step: int, io
     assert lumocrypt.verify(database, key=KEY).ok
 
 
-def test_hazard_5_both_keys_take_an_interrupted_change_up(database: Path, tmp_path: Path) -> None:
+def test_both_keys_take_an_interrupted_change_up_hazard_5(database: Path, tmp_path: Path) -> None:
     content = rows(database)
     with steps_of(8192):
         interrupt(database, key=KEY, new_key=NEW, after=2)
@@ -252,7 +252,7 @@ def test_hazard_5_both_keys_take_an_interrupted_change_up(database: Path, tmp_pa
 
 
 @pytest.mark.parametrize("header_key", [RAW, None], ids=["version2", "version1"])
-def test_hazard_5_a_torn_block_is_found_beside_the_database(header_key: bytes | None, tmp_path: Path) -> None:
+def test_a_torn_block_is_found_beside_the_database_hazard_5(header_key: bytes | None, tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     content = rows(path)
     with steps_of(5 * 4096):
@@ -274,7 +274,7 @@ def test_hazard_5_a_torn_block_is_found_beside_the_database(header_key: bytes | 
     assert lumocrypt.verify(path, key=KEY).ok
 
 
-def test_hazard_5_torn_blocks_are_put_back_before_anything_else(tmp_path: Path) -> None:
+def test_torn_blocks_are_put_back_before_anything_else_hazard_5(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     content = rows(path)
     with steps_of(5 * 4096):
@@ -288,7 +288,7 @@ def test_hazard_5_torn_blocks_are_put_back_before_anything_else(tmp_path: Path) 
     assert rows(path) == content
 
 
-def test_hazard_5_what_a_step_kept_does_not_stand_in_for_damage(tmp_path: Path) -> None:
+def test_what_a_step_kept_does_not_stand_in_for_damage_hazard_5(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     with steps_of(1 << 20):
         interrupt(path, key=KEY, after=1)
@@ -302,7 +302,7 @@ def test_hazard_5_what_a_step_kept_does_not_stand_in_for_damage(tmp_path: Path) 
         lumocrypt.rekey(path, key=KEY)
 
 
-def test_hazard_5_a_header_copy_that_lags_is_completed(tmp_path: Path) -> None:
+def test_a_header_copy_that_lags_is_completed_hazard_5(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     content, old = rows(path), path.read_bytes()[16384:32768]
     with steps_of(8192):
@@ -385,7 +385,7 @@ def test_a_connection_from_before_makes_copies_and_changes_its_key(tmp_path: Pat
     assert rows(path, lumocrypt.Key("another one")) == content
 
 
-def test_hazard_5_what_lies_beside_the_database_is_never_newer(tmp_path: Path) -> None:
+def test_what_lies_beside_the_database_is_never_newer_hazard_5(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db")
     with steps_of(1 << 20):
         interrupt(path, key=KEY, after=1)

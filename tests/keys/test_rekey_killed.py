@@ -42,14 +42,14 @@ def _run(what: str, folder: Path, journal: str) -> str:
 
 
 @pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_hazard_5_killed_at_random_it_opens_and_goes_on(tmp_path: Path, journal: str) -> None:
+def test_killed_at_random_it_opens_and_goes_on_hazard_5(tmp_path: Path, journal: str) -> None:
     assert "killed=10" in _run("kill", tmp_path, journal)
 
 
-def test_hazard_5_on_a_full_disk_it_opens_and_goes_on(tmp_path: Path) -> None:
+def test_on_a_full_disk_it_opens_and_goes_on_hazard_5(tmp_path: Path) -> None:
     assert int(_run("full", tmp_path, "delete")) > 0
 
 
 @pytest.mark.parametrize("journal", ["delete", "persist", "wal"])
-def test_hazard_5_others_read_and_write_meanwhile(tmp_path: Path, journal: str) -> None:
+def test_others_read_and_write_meanwhile_hazard_5(tmp_path: Path, journal: str) -> None:
     assert "acknowledged=" in _run("online", tmp_path, journal)

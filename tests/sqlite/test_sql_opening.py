@@ -148,7 +148,7 @@ def test_nolock(tmp_path: Path) -> None:
     assert_verified(path)
 
 
-def test_hazard_19_exclusive_wal_needs_no_shared_memory(tmp_path: Path, peer: Callable[..., Peer]) -> None:
+def test_exclusive_wal_needs_no_shared_memory_hazard_19(tmp_path: Path, peer: Callable[..., Peer]) -> None:
     path = make(tmp_path / "a.db")
     with opened(path) as connection:
         connection.execute("PRAGMA locking_mode=exclusive")

@@ -47,7 +47,7 @@ def _database(path: Path, *, page_size: int, block_size: int) -> Path:
     ("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (16384, 4096)]
 )
 @pytest.mark.parametrize("garbage", ["torn", "zeros", "noise"])
-def test_trap_2_and_trap_9_torn_blocks(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
+def test_torn_blocks_trap_2_and_trap_9(tmp_path: Path, page_size: int, block_size: int, garbage: str) -> None:
     """Traps 2 and 9: a crash may tear every block that a transaction has written. Where a block holds several
     pages, all of them must be in the journal, and playback, page by page, must not stumble over the block it
     repairs."""
@@ -83,7 +83,7 @@ def test_trap_2_and_trap_9_torn_blocks(tmp_path: Path, page_size: int, block_siz
     assert_verified(copy)
 
 
-def test_trap_5_a_torn_journal_has_nothing_to_undo(tmp_path: Path) -> None:
+def test_a_torn_journal_has_nothing_to_undo_trap_5(tmp_path: Path) -> None:
     """Trap 5: a journal that never was synced, cut or garbled anywhere, is no error: the main file is
     untouched."""
     path = make(tmp_path / "a.db")
@@ -111,7 +111,7 @@ def test_trap_5_a_torn_journal_has_nothing_to_undo(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
-def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
+def test_synchronous_off_trap_13(tmp_path: Path, mode: str) -> None:
     """Trap 13: without syncs the journal is one segment whose header is never patched; a kill (not a power
     failure) at any time leaves enough to roll back."""
     path = make(tmp_path / "a.db", journal_mode=mode)
@@ -135,7 +135,7 @@ def test_trap_13_synchronous_off(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("synchronous", ["full", "normal"])
-def test_trap_15_reads_are_served_from_memory(tmp_path: Path, recorder: Recorder, synchronous: str) -> None:
+def test_reads_are_served_from_memory_trap_15(tmp_path: Path, recorder: Recorder, synchronous: str) -> None:
     """Trap 15: SQLite reads its journal back (8 bytes at the next header) before each sync.
 
     Were the buffer flushed for that, a commit would cost one more write. It is one for the records, synced
@@ -218,7 +218,7 @@ class _Pair:
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
 @pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
-def test_trap_6_super_journals(tmp_path: Path, recorder: Recorder, mode: str, attached: str) -> None:
+def test_super_journals_trap_6(tmp_path: Path, recorder: Recorder, mode: str, attached: str) -> None:
     """Trap 6: a transaction over two files is in both or in neither, wherever a crash hits it, and whichever
     file is opened first, through whichever VFS: who rolls back one must find the super-journal's name at the
     end of the other's journal."""
@@ -243,7 +243,7 @@ def _renamed_trailer(journal: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("attached", ["encrypted", "plaintext"])
-def test_hazard_20_an_edited_super_journal_trailer(tmp_path: Path, recorder: Recorder, attached: str) -> None:
+def test_an_edited_super_journal_trailer_hazard_20(tmp_path: Path, recorder: Recorder, attached: str) -> None:
     """Hazard 20: the trailer is clear, and anybody can make it name a super-journal that does not exist.
     SQLite believes that and skips the rollback; of an encrypted journal the sealed copy decides."""
     pair = _Pair.of(tmp_path / "files", recorder, "delete", attached)
@@ -269,7 +269,7 @@ def test_hazard_20_an_edited_super_journal_trailer(tmp_path: Path, recorder: Rec
     assert (torn > 0) == (attached == "plaintext")
 
 
-def test_trap_2_one_write_per_extent(tmp_path: Path, recorder: Recorder) -> None:
+def test_one_write_per_extent_trap_2(tmp_path: Path, recorder: Recorder) -> None:
     """Trap 2: what is synced in the journal is never written over by the same transaction."""
     path = make(tmp_path / "a.db", rows=400)
     connection = recorder.connect(path)

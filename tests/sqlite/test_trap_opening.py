@@ -32,7 +32,7 @@ from support.sql_database import (
 
 @pytest.mark.parametrize("log", ["wal", "journal"])
 @pytest.mark.parametrize("state", ["no key", "wrong key", "damaged header"])
-def test_trap_7_logs_survive_whoever_cannot_read(tmp_path: Path, log: str, state: str) -> None:
+def test_logs_survive_whoever_cannot_read_trap_7(tmp_path: Path, log: str, state: str) -> None:
     """Trap 7: SQLite deletes the logs of a database that it believes to be empty. Without a key, with a wrong
     one or with both superblocks damaged the file is never said to be empty, and nothing in the folder
     changes."""
@@ -77,7 +77,7 @@ def _open_badly(path: Path, *, wrong_key: bool) -> sqlite3.Connection:
     return connect(path, OTHER_RAW) if wrong_key else lumocrypt.connect(path, isolation_level=None)
 
 
-def test_trap_11_everybody_creates_at_once(tmp_path: Path, peer: Callable[..., Peer]) -> None:
+def test_everybody_creates_at_once_trap_11(tmp_path: Path, peer: Callable[..., Peer]) -> None:
     """Trap 11: a new database comes into being under a lock and once: nobody's header replaces another's."""
     for turn in range(5):
         path = tmp_path / f"{turn}.db"
@@ -116,7 +116,7 @@ def test_trap_11_everybody_creates_at_once(tmp_path: Path, peer: Callable[..., P
 
 
 @pytest.mark.parametrize("mode", ["delete", "wal"])
-def test_trap_12_locks_outlive_looks_at_the_file(
+def test_locks_outlive_looks_at_the_file_trap_12(
     tmp_path: Path, mode: str, peer: Callable[..., Peer]
 ) -> None:
     """Trap 12: POSIX drops all of a process's locks on a file when any descriptor of it is closed. Looking at
@@ -164,7 +164,7 @@ def _refused(call: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
-def test_trap_14_psow_off(tmp_path: Path, journal_mode: str) -> None:
+def test_psow_off_trap_14(tmp_path: Path, journal_mode: str) -> None:
     """Trap 14: with psow=0 SQLite splits what it writes to a WAL at sector boundaries, in the middle of
     headers and pages, and repeats the last frame; the log must come out the same."""
     path = make(tmp_path / "a.db", journal_mode=journal_mode, page_size=1024)
@@ -184,7 +184,7 @@ def test_trap_14_psow_off(tmp_path: Path, journal_mode: str) -> None:
     assert_verified(path)
 
 
-def test_trap_16_no_keyless_creation(tmp_path: Path) -> None:
+def test_no_keyless_creation_trap_16(tmp_path: Path) -> None:
     """Trap 16: SQLite ignores a pragma that nobody knows, so a missing key must show: lumo_key returns a row,
     the first write without a key fails, and no plaintext comes into being."""
     path = tmp_path / "a.db"
@@ -210,7 +210,7 @@ def test_trap_16_no_keyless_creation(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("io", ["map", "pread"])
-def test_trap_17_damage_fails_at_once(tmp_path: Path, io: str) -> None:
+def test_damage_fails_at_once_trap_17(tmp_path: Path, io: str) -> None:
     """Trap 17: only reads that a checkpointer may disturb are tried again, and a few times only."""
     path = make(tmp_path / "a.db", rows=300)
     for block, attempts in ((0, 64), (20, 4)):

@@ -31,7 +31,7 @@ FRAMES = 8192
 SLOT = 24 + PAGE + OVERHEAD
 
 
-def test_trap_1_stale_buffer_after_rollback(tmp_path: Path, peer: Callable[..., Peer]) -> None:
+def test_stale_buffer_after_rollback_trap_1(tmp_path: Path, peer: Callable[..., Peer]) -> None:
     """Trap 1: what a rolled-back transaction has buffered must not come back over frames that another
     connection has committed since at the same place in the log."""
     path = make(tmp_path / "a.db", journal_mode="wal")
@@ -68,7 +68,7 @@ def test_trap_1_stale_buffer_after_rollback(tmp_path: Path, peer: Callable[..., 
 
 @pytest.mark.parametrize("synchronous", ["off", "normal", "full"])
 @pytest.mark.parametrize("locking_mode", ["normal", "exclusive"])
-def test_trap_3_and_trap_4_rewritten_frames(tmp_path: Path, synchronous: str, locking_mode: str) -> None:
+def test_rewritten_frames_trap_3_and_trap_4(tmp_path: Path, synchronous: str, locking_mode: str) -> None:
     """Traps 3 and 4: a page that is spilled twice is written over its own frame without a header, headers
     with salt and checksum zero follow, and at the end headers without pages. All of it is read back by the
     transaction, and what a crash finds after the commit is the whole transaction, before it nothing."""
@@ -102,7 +102,7 @@ def test_trap_3_and_trap_4_rewritten_frames(tmp_path: Path, synchronous: str, lo
         assert_verified(copy)
 
 
-def test_trap_5_an_unreadable_tail_ends_the_log(tmp_path: Path) -> None:
+def test_an_unreadable_tail_ends_the_log_trap_5(tmp_path: Path) -> None:
     """Trap 5: recovery takes a frame that does not authenticate for the end of the log: the database opens
     with the commits before it, whole."""
     path = make(tmp_path / "a.db", journal_mode="wal")
@@ -138,7 +138,7 @@ def test_trap_5_an_unreadable_tail_ends_the_log(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("page_size", "block_size"), [(512, 4096), (1024, 65536), (4096, 4096), (8192, 1024)]
 )
-def test_trap_9_a_torn_checkpoint(tmp_path: Path, page_size: int, block_size: int) -> None:
+def test_a_torn_checkpoint_trap_9(tmp_path: Path, page_size: int, block_size: int) -> None:
     """Trap 9: a crash in a checkpoint tears blocks of the main file. All pages of each must be in the log,
     and writing them back piece by piece must not fail for what is torn."""
     plain = make(tmp_path / "plain.db", None, rows=200, page_size=page_size)
@@ -176,13 +176,13 @@ def assert_no_hole(path: Path) -> None:
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
-def test_trap_8_holes(tmp_path: Path, journal_mode: str) -> None:
+def test_holes_trap_8(tmp_path: Path, journal_mode: str) -> None:
     """Trap 8: pages freed by the transaction that made them need not be written. They would be holes in the
     main file, which look like tampering; every gap is sealed, and a backup reads all pages.
 
     With APSW's SQLite: one that is built with SECURE_DELETE, as Debian's, writes such pages all the same. In
     WAL mode no SQLite that was tried leaves any page out of the log; the holes that hazard 8 speaks of are
-    made in a test of the engine (``hazard_8_a_crash_in_a_checkpoint_is_no_tampering``).
+    made in a test of the engine (``a_crash_in_a_checkpoint_is_no_tampering_hazard_8``).
     """
     path = make(tmp_path / "a.db", journal_mode=journal_mode)
     lumocrypt.load(apsw.Connection(":memory:"))
@@ -215,7 +215,7 @@ def test_trap_8_holes(tmp_path: Path, journal_mode: str) -> None:
     assert_no_hole(path)
 
 
-def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]) -> None:
+def test_a_block_kept_in_clear_trap_10(tmp_path: Path, peer: Callable[..., Peer]) -> None:
     """Trap 10: the block that is kept to answer the look at the change counter is never older than the file,
     whether locks announce the change or not."""
     for mode in ("delete", "wal"):
@@ -238,7 +238,7 @@ def test_trap_10_a_block_kept_in_clear(tmp_path: Path, peer: Callable[..., Peer]
 
 @pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
 @pytest.mark.parametrize("io", ["map", "pread"])
-def test_trap_10_a_commit_that_changes_one_row_is_seen(
+def test_a_commit_that_changes_one_row_is_seen_trap_10(
     tmp_path: Path, peer: Callable[..., Peer], mode: str, io: str
 ) -> None:
     """Trap 10: between two looks at the change counter nothing moves but one row and the counter itself."""
@@ -255,7 +255,7 @@ def test_trap_10_a_commit_that_changes_one_row_is_seen(
             assert reader.execute("SELECT name FROM t WHERE id = 2").fetchone() == (f"turn {turn}",)
 
 
-def test_trap_4_header_and_page_are_not_always_a_pair(tmp_path: Path) -> None:
+def test_header_and_page_are_not_always_a_pair_trap_4(tmp_path: Path) -> None:
     """Trap 4: the page alone, over a frame that this very transaction spilled, then one commit that is all of
     it."""
     path = make(tmp_path / "a.db", journal_mode="wal", rows=30)
@@ -273,7 +273,7 @@ def test_trap_4_header_and_page_are_not_always_a_pair(tmp_path: Path) -> None:
     connection.close()
 
 
-def test_trap_4_reads_by_the_same_connection(tmp_path: Path) -> None:
+def test_reads_by_the_same_connection_trap_4(tmp_path: Path) -> None:
     """Trap 4: an open cursor reads pages that its own transaction has spilled and written again."""
     path = make(tmp_path / "a.db", journal_mode="wal", rows=300)
     with opened(path) as connection:
@@ -295,7 +295,7 @@ def test_trap_4_reads_by_the_same_connection(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("restart", ["RESTART", "TRUNCATE"])
-def test_hazard_18_a_restarted_log_is_noticed_before_it_is_written(
+def test_a_restarted_log_is_noticed_before_it_is_written_hazard_18(
     tmp_path: Path, peer: Callable[..., Peer], restart: str
 ) -> None:
     """Hazard 18: a connection that knows an earlier generation of the log writes frames to the present one,
