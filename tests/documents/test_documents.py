@@ -41,11 +41,16 @@ def test_every_trap_and_hazard_is_answered(kind: str, count: int) -> None:
     assert unanswered == []
 
 
-def test_every_test_file_is_in_the_list() -> None:
-    listed = re.findall(r"`(test_\w+\*?\.py|test_\w+\*\.py)`", TESTS.read_text().partition("## Traps")[0])
-    files = {path.name for path in FILES}
-    found = {path.name for name in listed for path in (ROOT / "tests").rglob(name)}
-    assert files - found == set()
+def test_every_test_file_is_in_the_list_of_its_folder() -> None:
+    text = TESTS.read_text().partition("## Folders\n")[2].partition("\n## ")[0]
+    sections = re.split(r"^### `(\w+)/`.*\n", text, flags=re.MULTILINE)
+    found = {
+        path
+        for folder, section in zip(sections[1::2], sections[2::2], strict=True)
+        for name in re.findall(r"`(test_\w+\*?\.py)`", section)
+        for path in (ROOT / "tests" / folder).glob(name)
+    }
+    assert set(FILES) - found == set()
 
 
 def test_no_two_test_files_have_the_same_name() -> None:
