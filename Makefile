@@ -33,7 +33,7 @@ SIZES ?= 10 100 1000 4000
 BENCH = $(BIN)/python -m benchmarks
 
 .PHONY: bench bench-setup bench-speed bench-disk bench-opening bench-scaling bench-memory bench-offline bench-report
-.PHONY: crash faults frozen threads sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint deny docs
+.PHONY: crash faults frozen threads lmdb sqlite-suite mptest fuzz fuzz-python interop golden-gosqlite demo test lint deny docs
 .PHONY: build clean
 
 demo: $(VENV)/.demo
@@ -67,6 +67,13 @@ faults: $(VENV)/.package
 # Every scenario of threads, with an engine that checks the order of its locks; a moment of each is in make test.
 threads: $(VENV)/.package
 	PYTHONPATH=tests $(BIN)/python -m threads --checked --seconds $(SECONDS)
+
+# Every fault of LMDB's that an edit mends, there in LMDB as it is and gone in ours; then random work on environments for
+# MINUTES, and KILLS writers killed. Transactions spill at once. A sample of the last two is in make test.
+lmdb:
+	$(CARGO) test --release $(ENGINE) -p lumocrypt-lmdb-sys --features stock,small-lists
+	LUMO_LMDB_SECONDS=$$(($(MINUTES) * 60)) LUMO_LMDB_SEED=$(SEED) LUMO_LMDB_KILLS=$(KILLS) \
+	    $(CARGO) test --release $(ENGINE) -p lumocrypt-lmdb --features small-lists
 
 # SQLite's own tests with every new database encrypted, each file compared with its run in clear: about an hour. Fetches SQLite's
 # source from Debian and builds it in .sqlite; needs apt, as root where something is missing, and a C compiler.

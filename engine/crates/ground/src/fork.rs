@@ -6,13 +6,22 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::locks;
 
 thread_local! {
     /// What the thread that is forking holds.
     static HELD: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// The `fork`s between the first process and this one.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// A number that is another one in a forked child, once [`watch`] was called: for what belongs to the process that opened
+/// it.
+pub fn generation() -> u32 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 /// Has the C library call the handlers below. Every way into the engine that takes a lock comes by here first. `prepare` is
@@ -26,7 +35,7 @@ pub fn watch(prepare: fn()) {
     // Two threads may both get here, which the handlers allow for; a lock would not survive `fork`.
     #[cfg(unix)]
     // SAFETY: the handlers are `extern "C"`, do not unwind, and live as long as the library, which stays loaded.
-    let watched = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) } == 0;
+    let watched = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(in_child)) } == 0;
     #[cfg(not(unix))]
     let watched = true;
     WATCHED.store(watched, Ordering::Release);
@@ -47,4 +56,10 @@ extern "C" fn before() {
 #[cfg(unix)]
 extern "C" fn after() {
     let _ = HELD.try_with(|held| held.try_borrow_mut().map(|mut held| held.take()));
+}
+
+#[cfg(unix)]
+extern "C" fn in_child() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+    after();
 }

@@ -44,6 +44,8 @@ pub enum Rank {
     Mains,
     /// The VFSs of the gosqlite format (`gosqlite/src/opener.rs`).
     Gosqlite,
+    /// The LMDB environments that are open (`lmdb/src/opening.rs`). Held while one is opened or closed.
+    Environments,
     /// Maps of files (`sqlite/src/vfs/map.rs`).
     Maps,
     /// Counters of open files (`stats.rs`).
