@@ -46,7 +46,7 @@ test: $(VENV)/.package $(VENV)/.tools
 # Crashes of every scenario, as they are and after a sync or a write that fails; the engines that are broken on purpose
 # come first, since without them silence means nothing.
 crash: $(VENV)/.package $(VENV)/.tools
-	$(BIN)/python -m pytest -n $(JOBS) tests/test_crash_broken_builds.py tests/test_crash_lies.py
+	$(BIN)/python -m pytest -n $(JOBS) tests/crash/test_crash_broken_builds.py tests/crash/test_crash_lies.py
 	PYTHONPATH=tests $(BIN)/python -m crash --states $(STATES) --seed $(SEED) --processes $(CORES)
 	PYTHONPATH=tests $(BIN)/python -m crash --failing sync --states $(STATES) --seed $(SEED) --processes $(CORES)
 	PYTHONPATH=tests $(BIN)/python -m crash --failing write --states $$(($(STATES) / 5)) --seed $(SEED) --processes $(CORES)
@@ -107,7 +107,7 @@ fuzz-python: $(VENV)/.package $(VENV)/.tools
 # The gosqlite format against a program in Go; a part of make test. Needs Go, and its module proxy the first time.
 interop: $(VENV)/.package $(VENV)/.tools
 	cd tests/interop && go vet . && test -z "$$(gofmt -l .)"
-	$(BIN)/python -m pytest -n $(JOBS) tests/test_interop_go.py tests/test_golden_gosqlite.py
+	$(BIN)/python -m pytest -n $(JOBS) tests/interop/test_interop_go.py tests/interop/test_golden_gosqlite.py
 
 # A program made by PyInstaller opens a database. Installs PyInstaller into a folder of its own.
 frozen: $(VENV)/.package
@@ -175,6 +175,7 @@ lint: $(VENV)/.tools
 	$(CARGO) fmt $(ENGINE) --all --check
 	$(CARGO) fmt --manifest-path engine/fuzz/Cargo.toml --check
 	$(CARGO) clippy $(ENGINE) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path engine/fuzz/Cargo.toml --no-default-features -- -D warnings
 
 # Licences and sources of all crates (deny.toml). Needs no network.
 deny:

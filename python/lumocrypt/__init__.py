@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import os
 import sqlite3
+from _thread import RLock
 from sqlite3 import (
     PARSE_COLNAMES,
     PARSE_DECLTYPES,
@@ -127,13 +128,21 @@ _NAMES = {
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
+# Python's locks on modules stay held in a child whose parent forks while another thread imports.
+_loading = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_loading.acquire, after_in_parent=_loading.release, after_in_child=_loading.release
+    )
+
 translation.install(known_stdlib, native.failure_behind)
 
 
 def __getattr__(name: str) -> Any:
     value: Any
     if name in _MODULES:
-        value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+        with _loading:
+            value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
     elif name == "__version__":
         from importlib.metadata import version
 

@@ -48,8 +48,8 @@ FAILING: dict[str, tuple[tuple[str, str], ...]] = {
 
 #: Where no crash shows it but an attack does: tests that fail with such an engine.
 ATTACKS: dict[str, str] = {
-    "missing-end": "test_attack_length.py::test_an_old_journal_that_restores_a_longer_database",
-    "copied-frames": "test_attack_length.py::test_frames_that_a_checkpoint_has_copied_cannot_go",
+    "missing-end": "attacks/test_attack_length.py::test_an_old_journal_that_restores_a_longer_database",
+    "copied-frames": "attacks/test_attack_length.py::test_frames_that_a_checkpoint_has_copied_cannot_go",
 }
 
 

@@ -55,9 +55,9 @@ def _verify(run: Run) -> None:
             continue
         try:
             damage = run.flavour.damage(path, scarred=run.wrote_half())
-        except lumocrypt.HeaderDamagedError:
+        except lumocrypt.CryptError as error:
             # A creation that did not get far; the next writer starts it again.
-            if path.stat().st_size > 65_536:
+            if type(error) is not lumocrypt.CryptError or path.stat().st_size > 65_536:
                 raise
             continue
         if damage is not None:

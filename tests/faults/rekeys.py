@@ -1,6 +1,6 @@
 """Changes of the data key that are killed, run out of space, and meet others.
 
-``python -m faults.rekeys`` is the campaign; ``tests/test_rekey_killed.py`` does a little of it.
+``python -m faults.rekeys`` is the campaign; ``tests/keys/test_rekey_killed.py`` does a little of it.
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn hazard_16_an_entry_is_bound_to_everything_it_was_derived_from() {
+    fn an_entry_is_bound_to_everything_it_was_derived_from_hazard_16() {
         let cache = Cache::new().unwrap();
         let slot = Keyslot { created: 1, kind: crate::format::keyslot::KeyslotKind::Raw, ..Keyslot::empty() };
         let changed = Keyslot { created: 2, ..slot.clone() };

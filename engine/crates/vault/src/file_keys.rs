@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn hazard_14_only_the_main_file_goes_without_tags() {
+    fn only_the_main_file_goes_without_tags_hazard_14() {
         for suite in [SuiteId::Adiantum, SuiteId::Aes256Xts] {
             let (one, other) = (keys(1, 2, suite, 3), keys(9, 2, suite, 3));
             assert_eq!(one.sealer(FileKind::MainDb).unwrap().overhead(), 0);

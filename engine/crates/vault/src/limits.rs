@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn hazard_16_what_a_header_may_ask_for_unasked_is_seconds_and_a_gibibyte() {
+    fn what_a_header_may_ask_for_unasked_is_seconds_and_a_gibibyte_hazard_16() {
         let limits = KdfLimits::default();
         assert!(limits.m_kib <= Argon2Cost::SENSITIVE.m_kib);
         // A profile's time is in docs/guide/keys.md: 1.8 s for three passes over 1 GiB on two cores.

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn hazard_17_passphrases_are_nonempty_utf8_without_nul() {
+    fn passphrases_are_nonempty_utf8_without_nul_hazard_17() {
         assert!(refusal(Key::passphrase(b"")).contains("empty"));
         assert!(refusal(Key::passphrase(b"a\0b")).contains("NUL"));
         assert!(refusal(Key::passphrase(b"\xff\xfe")).contains("UTF-8"));

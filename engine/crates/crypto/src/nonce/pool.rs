@@ -276,7 +276,7 @@ mod linux {
         }
 
         #[test]
-        fn hazard_11_a_forked_child_draws_different_nonces() {
+        fn a_forked_child_draws_different_nonces_hazard_11() {
             for _ in 0..20 {
                 nonce::draw().unwrap(); // so that there is a stock to inherit
             }
@@ -288,7 +288,7 @@ mod linux {
         }
 
         #[test]
-        fn hazard_11_either_guard_alone_empties_the_stock_of_a_child() {
+        fn either_guard_alone_empties_the_stock_of_a_child_hazard_11() {
             let mut pool = Pool::new().expect("Linux 4.14 or newer");
             pool.draw().unwrap();
             let before = FORKS.load(Ordering::Relaxed);

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn hazard_11_a_forked_child_gets_others() {
+    fn a_forked_child_gets_others_hazard_11() {
         let Some(mut generator) = Generator::new() else {
             eprintln!("SKIPPED: this kernel has no __vdso_getrandom");
             return;

@@ -23,7 +23,7 @@ use xchacha::XChaCha20Poly1305;
 pub fn instantiate<const N: usize>(id: SuiteId, key: &Secret<N>) -> Result<Arc<dyn Suite>> {
     let short = || {
         Secret::<32>::from_slice(key.expose())
-            .ok_or_else(|| Fault::new(FaultClass::Internal, "A suite was given a key of the wrong length."))
+            .ok_or_else(|| Fault::new(FaultClass::Internal, "a suite was given a key of the wrong length"))
     };
     Ok(match id {
         SuiteId::Aegis256 => Arc::new(Aegis::single(&short()?)),

@@ -66,7 +66,7 @@ fn names_and_numbers_lead_back_to_the_suite() {
 }
 
 #[test]
-fn hazard_14_logs_have_tags_and_a_key_where_their_database_has_one() {
+fn logs_have_tags_and_a_key_where_their_database_has_one_hazard_14() {
     for id in SuiteId::ALL {
         assert!(id.for_logs().has_tags());
         assert_eq!(id.for_logs().is_keyed(), id.is_keyed());
@@ -75,7 +75,7 @@ fn hazard_14_logs_have_tags_and_a_key_where_their_database_has_one() {
 }
 
 #[test]
-fn hazard_14_a_block_without_a_tag_opens_to_something_but_never_elsewhere_to_the_same() {
+fn a_block_without_a_tag_opens_to_something_but_never_elsewhere_to_the_same_hazard_14() {
     let plaintext: Vec<u8> = (0..512).map(|i| (i % 251) as u8).collect();
     for id in untagged() {
         let suite = suite_under(id, 1);
@@ -93,7 +93,7 @@ fn hazard_14_a_block_without_a_tag_opens_to_something_but_never_elsewhere_to_the
 }
 
 #[test]
-fn hazard_14_a_block_of_zeros_was_never_sealed() {
+fn a_block_of_zeros_was_never_sealed_hazard_14() {
     for id in untagged() {
         assert_shut(&*suite_under(id, 1), &aad(1, 5, 0), &[0; 512], 512, id.name());
         let zeros = sealed(&*suite_under(id, 1), &aad(1, 5, 0), &[0; 512]);
@@ -206,7 +206,7 @@ fn equal_blocks_seal_differently() {
 }
 
 #[test]
-fn hazard_11_without_randomness_nothing_is_sealed() {
+fn without_randomness_nothing_is_sealed_hazard_11() {
     let aad = aad(1, 5, 0);
     for id in authenticated() {
         let suite = suite_under(id, 1);

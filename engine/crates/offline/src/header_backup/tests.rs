@@ -119,7 +119,7 @@ fn damaged_cells_beside_a_log_are_not_made_up() {
 }
 
 #[test]
-fn hazard_6_a_header_of_another_key_stays_out() {
+fn a_header_of_another_key_stays_out_hazard_6() {
     let mut old = Database::new(1, 40);
     let backup = old.backup();
     // The same database under another data key, as after a change of it; and while that goes on.

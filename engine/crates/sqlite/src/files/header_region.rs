@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn hazard_1_a_crash_leaves_the_old_or_the_new_header_and_a_return_the_new_one() {
+    fn a_crash_leaves_the_old_or_the_new_header_and_a_return_the_new_one_hazard_1() {
         let key = Key::raw(&[1; 32]).unwrap();
         let (region, keys, old) = create::database(Some(&key), &CreateOptions::default()).unwrap();
         let mut new = old.clone();

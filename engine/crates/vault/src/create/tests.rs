@@ -222,7 +222,7 @@ fn a_copy_of_a_database_opens_with_the_same_keys_and_is_another_database() {
 }
 
 #[test]
-fn hazard_12_a_database_of_a_service_is_called_what_the_service_was_told() {
+fn a_database_of_a_service_is_called_what_the_service_was_told_hazard_12() {
     let service = ServiceKey { uuid: [1; 16], key_id: [2; 16], provider: vec![3; 100] };
     let create_with = |key: &Key| {
         database(Some(key), &CreateOptions { kms: Some(service.clone()), ..options(SuiteId::DEFAULT) })

@@ -64,7 +64,7 @@ fn golden_bytes() {
 }
 
 #[test]
-fn hazard_15_a_commitment_mismatch_is_another_key_and_no_damage() {
+fn a_commitment_mismatch_is_another_key_and_no_damage_hazard_15() {
     let slot = Keyslot::seal_at_any_cost(0, &passphrase("right"), &data_key(), &KEY_ID, TINY, "").unwrap();
     assert!(open(&slot, 0, &passphrase("wrong")).unwrap().is_none());
     let mut bent = slot.clone();
@@ -77,7 +77,7 @@ fn hazard_15_a_commitment_mismatch_is_another_key_and_no_damage() {
 }
 
 #[test]
-fn hazard_15_a_slot_that_was_changed_or_moved_is_damage() {
+fn a_slot_that_was_changed_or_moved_is_damage_hazard_15() {
     let slot = Keyslot::seal_at_any_cost(3, &raw(), &data_key(), &KEY_ID, TINY, "").unwrap();
     let damaged = |result: Result<Option<Secret<32>>>| {
         assert_eq!(result.unwrap_err().class, FaultClass::HeaderDamaged);

@@ -128,7 +128,7 @@ fn nobody_is_locked_out_by_the_sum_of_the_costs() {
 }
 
 #[test]
-fn hazard_16_a_removed_passphrase_is_not_let_in_by_the_cache() {
+fn a_removed_passphrase_is_not_let_in_by_the_cache_hazard_16() {
     let (gone, stays) = (passphrase("gone"), passphrase("stays"));
     let mut database = Database::new(&stays);
     database.slots().add(&new(&gone, None)).unwrap();

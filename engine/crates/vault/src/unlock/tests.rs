@@ -115,7 +115,7 @@ fn every_slot_is_tried() {
 }
 
 #[test]
-fn hazard_16_cheap_slots_are_tried_before_dear_ones() {
+fn cheap_slots_are_tried_before_dear_ones_hazard_16() {
     let mut database = Database::new(Some(&passphrase("first")), SuiteId::DEFAULT);
     let mut next = database.with_second(&passphrase("second"));
     next.slots[0].cost = Some(Argon2Cost { t: 2, ..TINY });
@@ -127,7 +127,7 @@ fn hazard_16_cheap_slots_are_tried_before_dear_ones() {
 }
 
 #[test]
-fn hazard_16_the_limits_are_for_the_slots_of_both_copies_and_each_is_tried_once() {
+fn the_limits_are_for_the_slots_of_both_copies_and_each_is_tried_once_hazard_16() {
     let mut database = Database::new(Some(&passphrase("first")), SuiteId::DEFAULT);
     let next = database.with_second(&passphrase("second"));
     let mut other = next.clone();
@@ -164,7 +164,7 @@ fn keyless_opens_say_what_is_missing() {
 }
 
 #[test]
-fn hazard_2_a_flipped_bit_is_never_a_wrong_key() {
+fn a_flipped_bit_is_never_a_wrong_key_hazard_2() {
     let key = passphrase("right");
     let mut database = Database::new(Some(&key), SuiteId::DEFAULT);
     database.region[A + SALT] ^= 1;
@@ -209,7 +209,7 @@ fn a_forged_slot_in_the_newer_copy_is_damage_and_no_wrong_key() {
 }
 
 #[test]
-fn hazard_1_a_removed_key_does_not_come_back_through_the_older_copy() {
+fn a_removed_key_does_not_come_back_through_the_older_copy_hazard_1() {
     let (kept, removed) = (raw(1), raw(2));
     let mut database = Database::new(Some(&kept), SuiteId::DEFAULT);
     let with_both = database.with_second(&removed);
@@ -240,7 +240,7 @@ fn a_stale_copy_under_another_data_key_is_not_used() {
 }
 
 #[test]
-fn hazard_16_costs_are_refused_before_anything_runs() {
+fn costs_are_refused_before_anything_runs_hazard_16() {
     let key = passphrase("right");
     let mut database = Database::new(Some(&key), SuiteId::DEFAULT);
     database.superblock.slots[5] = database.superblock.slots[0].clone();

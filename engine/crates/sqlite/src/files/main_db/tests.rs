@@ -122,7 +122,7 @@ fn a_gap_is_sealed_and_an_erased_slot_is_damage() {
 }
 
 #[test]
-fn hazard_8_a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it() {
+fn a_hole_beyond_the_generations_count_reads_as_zeros_and_a_checkpoint_seals_it_hazard_8() {
     let (mut file, mut storage) = default_file(512);
     file.write(&mut storage, &[1; 4 * 512], 0).unwrap();
     let synced = file.slots(&mut storage).unwrap();
@@ -368,7 +368,7 @@ impl Storage for Busy {
 }
 
 #[test]
-fn trap_17_only_block_zero_is_read_again() {
+fn only_block_zero_is_read_again_trap_17() {
     let (mut file, mut storage) = default_file(512);
     file.write(&mut storage, &[1; 4 * 512], 0).unwrap();
     let mut busy = Busy { file: storage, torn: 3, reads: 0 };

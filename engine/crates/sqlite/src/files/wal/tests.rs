@@ -369,7 +369,7 @@ impl MainLink for Linked<'_> {
 /// A checkpoint extends the main file by pages that are in no frame, because they were freed again; a crash keeps
 /// the file's new length and loses what sealed them. The log tells such holes from slots that somebody erased.
 #[test]
-fn hazard_8_a_crash_in_a_checkpoint_is_no_tampering() {
+fn a_crash_in_a_checkpoint_is_no_tampering_hazard_8() {
     let options = CreateOptions { block_size: PAGE as u32, ..CreateOptions::default() };
     let key = Key::raw(&[7; 32]).unwrap();
     let (region, keys, _) = create::database(Some(&key), &options).unwrap();

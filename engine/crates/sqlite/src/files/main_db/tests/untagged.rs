@@ -43,7 +43,7 @@ proptest! {
 
     /// Any sequence of page writes and cuts reads back like a plain file, read page by page and at once.
     #[test]
-    fn hazard_14_reads_back_what_was_written(
+    fn reads_back_what_was_written_hazard_14(
         suite in prop::sample::select(&SUITES[..]),
         shift in 0u32..6,
         combine: bool,
@@ -95,7 +95,7 @@ proptest! {
 }
 
 #[test]
-fn hazard_14_a_first_block_of_noise_is_damage() {
+fn a_first_block_of_noise_is_damage_hazard_14() {
     for suite in SUITES {
         let (mut file, mut storage) = database(suite, 512, 4);
         storage.bytes[65_536] ^= 1;
@@ -113,7 +113,7 @@ fn hazard_14_a_first_block_of_noise_is_damage() {
 
 /// A part of the last block that was cut off is missing, and no write seals zeros in its place.
 #[test]
-fn hazard_14_a_last_block_that_was_cut_short_is_missing() {
+fn a_last_block_that_was_cut_short_is_missing_hazard_14() {
     for (suite, cut) in SUITES.into_iter().flat_map(|suite| [512, 1024, 3584, 4000].map(|cut| (suite, cut))) {
         let (mut file, mut storage) = database(suite, 4096, 17);
         file.sync(&mut storage, 0).unwrap();
@@ -152,7 +152,7 @@ fn a_short_last_block_of_before_is_read() {
 }
 
 #[test]
-fn hazard_14_a_first_block_that_is_being_written_is_read_again() {
+fn a_first_block_that_is_being_written_is_read_again_hazard_14() {
     for suite in SUITES {
         let (mut file, storage) = database(suite, 512, 4);
         let mut busy = Busy { file: storage, torn: 3, reads: 0 };
@@ -163,7 +163,7 @@ fn hazard_14_a_first_block_that_is_being_written_is_read_again() {
 }
 
 #[test]
-fn hazard_14_pages_written_before_the_first_leave_it_readable() {
+fn pages_written_before_the_first_leave_it_readable_hazard_14() {
     for suite in SUITES {
         let (mut file, mut storage) = created(4096, suite);
         // In its block, and behind it.
@@ -181,7 +181,7 @@ fn hazard_14_pages_written_before_the_first_leave_it_readable() {
 }
 
 #[test]
-fn hazard_14_an_erased_slot_is_damage_and_an_honest_hole_is_zeros() {
+fn an_erased_slot_is_damage_and_an_honest_hole_is_zeros_hazard_14() {
     for suite in SUITES {
         let (mut file, mut storage) = database(suite, 512, 8);
         storage.bytes[65_536 + 5 * 512..][..512].fill(0);
@@ -202,7 +202,7 @@ fn hazard_14_an_erased_slot_is_damage_and_an_honest_hole_is_zeros() {
 
 /// There is no nonce and no tag to tell a block kept in clear from the one on disk.
 #[test]
-fn hazard_14_another_connections_write_is_seen_at_the_next_look() {
+fn another_connections_write_is_seen_at_the_next_look_hazard_14() {
     for suite in SUITES {
         let (mut one, mut storage) = database(suite, 4096, 8);
         let mut other = MainFile::new(one.keys().clone(), 4096).unwrap();
@@ -217,7 +217,7 @@ fn hazard_14_another_connections_write_is_seen_at_the_next_look() {
 
 /// A last block shorter than its slot, as databases of before have it, would open to noise at the slot's length.
 #[test]
-fn hazard_14_a_short_last_block_is_read_at_its_length_in_order_too() {
+fn a_short_last_block_is_read_at_its_length_in_order_too_hazard_14() {
     for suite in SUITES {
         let (mut file, mut storage) = database(suite, 4096, 8 * 5);
         let mut last = vec![0; 3 * 512];
@@ -236,7 +236,7 @@ fn hazard_14_a_short_last_block_is_read_at_its_length_in_order_too() {
 
 /// A rollback rewrites the pages of a torn block one by one, and reads what is left of it as it is.
 #[test]
-fn hazard_14_a_torn_block_is_whole_again_once_all_of_its_pages_are_written() {
+fn a_torn_block_is_whole_again_once_all_of_its_pages_are_written_hazard_14() {
     for suite in SUITES {
         let (mut file, mut storage) = database(suite, 4096, 24);
         for byte in &mut storage.bytes[65_536 + 4096..][..2000] {
@@ -255,7 +255,7 @@ fn hazard_14_a_torn_block_is_whole_again_once_all_of_its_pages_are_written() {
 }
 
 #[test]
-fn hazard_14_what_is_no_whole_page_at_the_end_counts_for_nothing() {
+fn what_is_no_whole_page_at_the_end_counts_for_nothing_hazard_14() {
     for suite in SUITES {
         let (mut file, mut storage) = database(suite, 4096, 16);
         storage.bytes.extend([0x5a; 511]);

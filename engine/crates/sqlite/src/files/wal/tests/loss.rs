@@ -62,7 +62,7 @@ fn loss_in_recovery(bench: &mut Bench) -> Option<String> {
 }
 
 #[test]
-fn hazard_4_a_recovery_that_loses_commits_says_so() {
+fn a_recovery_that_loses_commits_says_so_hazard_4() {
     let mut bench = Bench::new();
     bench.log(&[true; 3]);
     let log = bench.storage.bytes.clone();
@@ -80,7 +80,7 @@ fn hazard_4_a_recovery_that_loses_commits_says_so() {
 }
 
 #[test]
-fn hazard_4_a_commit_behind_several_damaged_frames_is_a_loss() {
+fn a_commit_behind_several_damaged_frames_is_a_loss_hazard_4() {
     let mut bench = Bench::new();
     bench.log(&[true, false, true, false, false, true]);
     bench.damage(1);
@@ -91,7 +91,7 @@ fn hazard_4_a_commit_behind_several_damaged_frames_is_a_loss() {
 }
 
 #[test]
-fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
+fn a_torn_append_without_a_commit_behind_it_loses_nothing_hazard_4() {
     let mut bench = Bench::new();
     bench.log(&[false; 3]);
     bench.damage(0);
@@ -100,7 +100,7 @@ fn hazard_4_a_torn_append_without_a_commit_behind_it_loses_nothing() {
 
 /// A transaction that wrote pages again that it had spilled is killed while it writes the headers behind them again.
 #[test]
-fn hazard_4_a_commit_that_was_not_finished_is_no_loss() {
+fn a_commit_that_was_not_finished_is_no_loss_hazard_4() {
     for torn in 1..6 {
         let mut bench = Bench::new();
         let mut wal = bench.log(&[true, false, false, false]);
@@ -113,7 +113,7 @@ fn hazard_4_a_commit_that_was_not_finished_is_no_loss() {
 
 /// What a transaction left that was given up at its commit lies behind a shorter one that was torn.
 #[test]
-fn hazard_4_what_lies_behind_a_transaction_that_came_after_it_is_no_loss() {
+fn what_lies_behind_a_transaction_that_came_after_it_is_no_loss_hazard_4() {
     let mut bench = Bench::new();
     let mut wal = bench.log(&[true, false, false, false, true]);
     wal.transaction_boundary(&mut bench.storage);
@@ -133,7 +133,7 @@ fn hazard_4_what_lies_behind_a_transaction_that_came_after_it_is_no_loss() {
 }
 
 #[test]
-fn hazard_4_frames_of_an_earlier_generation_are_no_loss() {
+fn frames_of_an_earlier_generation_are_no_loss_hazard_4() {
     let mut bench = Bench::new();
     bench.log(&[true; 3]);
     let mut wal = bench.open();
@@ -143,7 +143,7 @@ fn hazard_4_frames_of_an_earlier_generation_are_no_loss() {
 }
 
 #[test]
-fn hazard_4_a_log_that_is_discarded_on_demand_is_a_loss() {
+fn a_log_that_is_discarded_on_demand_is_a_loss_hazard_4() {
     let mut bench = Bench::new();
     bench.log(&[true; 3]);
     bench.main.cell.current = [9; 16];
