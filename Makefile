@@ -168,6 +168,7 @@ lint: $(VENV)/.tools
 	$(CARGO) fmt $(ENGINE) --all --check
 	$(CARGO) fmt --manifest-path engine/fuzz/Cargo.toml --check
 	$(CARGO) clippy $(ENGINE) --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --manifest-path engine/fuzz/Cargo.toml --no-default-features -- -D warnings
 
 # Licences and sources of all crates (deny.toml). Needs no network.
 deny:

@@ -1,14 +1,16 @@
 //! The main file: slots that anybody may have changed, and writes against a plain file as the model.
 #![no_main]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
 use lumocrypt_fuzz::disk::LONGEST;
-use lumocrypt_fuzz::{Disk, History, Script, suite};
+use lumocrypt_fuzz::{Disk, History, Script, finish, suite};
+use offline::progress::Meter;
 use offline::verify::{self, Files};
-use sqlite::files::main_db::MainFile;
+use sqlite::files::main_db::{CurrentLog, MainFile};
 use storage::Storage;
 use vault::create::{self, CreateOptions};
 use vault::file_keys::FileKeys;
@@ -99,6 +101,71 @@ impl Bench {
         }
     }
 
+    /// As a transaction ends: no block waits any more.
+    fn flush(&mut self) {
+        let flushed = self.file.flush(&mut self.disk);
+        assert!(self.model.is_none() || flushed.is_ok(), "an undamaged file can be written");
+    }
+
+    fn open(&mut self) {
+        self.flush();
+        self.file = MainFile::new(self.keys.clone(), self.block_size).expect("an available suite");
+    }
+
+    /// What the log has the main file note down, and what a checkpoint does.
+    fn change_cells(&mut self, fill: u8, frames: u64) {
+        let before = self.file.read_length(&mut self.disk);
+        let changed = match fill % 4 {
+            0 => {
+                let change = |cell: &mut Cell| {
+                    (cell.active, cell.current, cell.previous) = (fill & 4 == 0, [fill; 16], [1; 16]);
+                };
+                self.file.write_cell(&mut self.disk, change, Some(2))
+            }
+            1 => self.file.record_copied(&mut self.disk, frames),
+            2 => {
+                self.flush();
+                self.file.record_unsynced(&mut self.disk)
+            }
+            _ => self.file.renew_cells(&mut self.disk, 2),
+        };
+        assert!(self.model.is_none() || changed.is_ok(), "undamaged cells can be written");
+        let _ = self.file.read_cell(&mut self.disk);
+        if let (Ok(before), Ok(after)) = (before, self.file.read_length(&mut self.disk)) {
+            assert!(after.sequence >= before.sequence, "a cell counts up");
+        }
+    }
+
+    /// The beginning of a database of pages of 512 bytes, and a trunk page of its free list: what a rollback goes by.
+    fn write_free_list(&mut self, script: &mut Script<'_>) {
+        let (pages, trunk) = (1 + u32::from(script.byte() % 80), 1 + u32::from(script.byte() % 80));
+        let mut header = [0; 512];
+        header[..18].copy_from_slice(b"SQLite format 3\0\x02\0");
+        for (at, number) in [(28, pages), (32, trunk), (36, u32::from(script.byte()))] {
+            header[at..at + 4].copy_from_slice(&number.to_be_bytes());
+        }
+        self.write(&header, 0);
+        let mut page = [0; 512];
+        let leaves = script.byte() % 16;
+        page[3] = script.byte();
+        page[7] = leaves;
+        for leaf in page[8..].chunks_exact_mut(4).take(usize::from(leaves)) {
+            leaf[3] = script.byte();
+        }
+        self.write(&page, u64::from(trunk - 1) * 512);
+    }
+
+    /// So many slots must be there: where nothing is damaged, they are.
+    fn check_length(&mut self) {
+        let checked = self.file.check_length(&mut self.disk);
+        let Ok(length) = self.file.read_length(&mut self.disk) else { return };
+        if self.model.is_some() {
+            checked.expect("nothing was cut off");
+            let there = self.file.slots(&mut self.disk).expect("memory does not fail");
+            assert!(length.slots <= there, "{} slots are counted, of {there}", length.slots);
+        }
+    }
+
     fn step(&mut self, script: &mut Script<'_>, forged: bool) {
         let (kind, fill) = (script.byte(), script.byte());
         let aligned = kind & 0x80 == 0 || self.model.is_none();
@@ -106,6 +173,7 @@ impl Bench {
         let at = script.below(if aligned { 80 } else { 40_000 }) * scale;
         let len = script.below(if aligned { 24 } else { 5000 }) * scale;
         match kind % 12 {
+            0 if fill == 0xff => self.write_free_list(script),
             0..4 => {
                 let block = self.block_size as usize;
                 self.pieces |= self.model.is_none() && !(at | len).is_multiple_of(block);
@@ -113,22 +181,39 @@ impl Bench {
             }
             4 | 5 => self.read(len, at as u64, forged),
             6 => self.truncate(at as u64),
-            7 => self.file = MainFile::new(self.keys.clone(), self.block_size).expect("an available suite"),
-            8 => self.file.lock_taken(fill & 1 == 0),
-            9 => self.file.set_holes_from((fill & 1 == 0).then_some(at as u64 / 512)),
-            10 => drop(self.file.sync(&mut self.disk, 2)),
-            _ => {
-                let _ = self.file.read_cell(&mut self.disk);
-                let change = |cell: &mut Cell| {
-                    (cell.active, cell.current, cell.previous) = (fill & 1 == 0, [fill; 16], [1; 16]);
-                };
-                let _ = self.file.write_cell(&mut self.disk, change, Some(2));
+            7 => self.open(),
+            8 => {
+                self.flush();
+                self.file.lock_taken(&mut self.disk, fill & 1 == 0);
+                self.file.set_combine(fill & 2 == 0);
+                if fill & 4 == 0 {
+                    let tidied = self.file.rolled_back(&mut self.disk);
+                    assert!(self.model.is_none() || tidied.is_ok(), "an undamaged file can be tidied");
+                }
             }
+            9 => {
+                // An honest log counts none that are not there durably.
+                let durable = match &self.model {
+                    Some(_) => {
+                        self.file.read_length(&mut self.disk).expect("undamaged cells can be read").slots
+                    }
+                    None => u64::MAX,
+                };
+                let main_slots = durable.min(at as u64 / 512);
+                let log = CurrentLog { generation: [fill >> 6; 16], main_slots };
+                let _ = self.file.set_log(&mut self.disk, (fill & 1 == 0).then_some(log));
+            }
+            10 => {
+                let synced = self.file.sync(&mut self.disk, 2);
+                assert!(self.model.is_none() || synced.is_ok(), "an undamaged file can be synced");
+            }
+            _ => self.change_cells(fill, at as u64),
         }
         if let Some(model) = &self.model {
             let size = self.file.size(&mut self.disk).expect("memory does not fail");
             assert_eq!(size, model.len() as u64);
         }
+        self.check_length();
         assert!(self.disk.bytes().len() <= LONGEST);
     }
 
@@ -137,9 +222,9 @@ impl Bench {
             key: self.keys.suite.is_keyed().then(|| Arc::new(key())),
             ..OpenOptions::default()
         };
-        let mut report = |_, _| true;
+        self.flush();
         let files = Files { main: &mut self.disk, wal: None, journal: None, exists: &|_| false };
-        let _ = verify::verify(files, &options, "fuzz", &mut report);
+        let _ = finish(verify::verify(files, &options, Path::new("fuzz"), &Meter::default()));
     }
 }
 
@@ -152,6 +237,7 @@ fuzz_target!(|input: &[u8]| {
     for _ in 0..honest {
         bench.step(&mut script, false);
     }
+    bench.flush();
     let mut content = std::mem::take(bench.disk.bytes());
     // Without a key anybody can make what the checksum suite believes.
     let forged = !suite.is_keyed();
@@ -168,7 +254,7 @@ fuzz_target!(|input: &[u8]| {
     *bench.disk.bytes() = content;
     if damaged {
         bench.model = None;
-        bench.file.lock_taken(true);
+        bench.file.lock_taken(&mut bench.disk, true);
     }
     for _ in 0..24 {
         if script.is_done() {

@@ -5,7 +5,7 @@ use crypto::secret::Secret;
 use crypto::suite::SuiteId;
 use libfuzzer_sys::fuzz_target;
 use lumocrypt_fuzz::{Script, UUID, fix_preamble};
-use sqlite::format::redo_header::{LogPreamble, RedoHeader};
+use sqlite::format::redo_header::{LogPreamble, REDO_HEADER_LEN, RedoHeader};
 use vault::file_keys::FileKeys;
 use vault::format::link::{LINK_LEN, Link};
 
@@ -34,12 +34,34 @@ fuzz_target!(|input: &[u8]| {
         let _ = link.newer(&older, &newer.key_id);
     }
 
-    let mut head = if choice & 2 == 0 { bytes } else { script.bytes(256).to_vec() };
+    kept_blocks(&mut script, choice, bytes, [&older, &newer]);
+});
+
+/// The header of the blocks that a change from the `older` key to the `newer` is writing, or what lies in its place.
+fn kept_blocks(script: &mut Script<'_>, choice: u8, link: Vec<u8>, [older, newer]: [&FileKeys; 2]) {
+    let written = RedoHeader { uuid: UUID, key_id: newer.key_id, first: script.u64(), count: script.u64() };
+    let mut head = match choice >> 4 & 3 {
+        0 if choice & 2 == 0 => link,
+        0 => script.bytes(256).to_vec(),
+        _ => written.encode(newer).to_vec(),
+    };
     script.damage(&mut head, 1024);
+    if choice & 8 != 0
+        && let Some(version) = head.get_mut(16..20)
+    {
+        // Version 1 has no MAC, and says no more than where to look.
+        version.copy_from_slice(&1u32.to_le_bytes());
+    }
     if choice & 4 != 0 {
         fix_preamble(&mut head, 0);
     }
-    if let LogPreamble::Valid(header) = RedoHeader::parse(&head) {
-        let _ = header.first.checked_add(header.count);
+    head.resize(head.len().max(REDO_HEADER_LEN), 0);
+    let Some(bytes) = head.first_chunk::<REDO_HEADER_LEN>() else { return };
+    if let LogPreamble::Valid(header) = RedoHeader::parse(bytes) {
+        let is_version_1 = bytes[16..20] == 1u32.to_le_bytes();
+        if RedoHeader::is_authentic(bytes, newer) && !is_version_1 {
+            assert_eq!(header, written, "an altered header was believed");
+        }
+        assert_eq!(RedoHeader::is_authentic(bytes, older), is_version_1, "another key's header was believed");
     }
-});
+}

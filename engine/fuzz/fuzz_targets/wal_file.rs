@@ -7,10 +7,12 @@ use ground::error::{FaultClass, FileKind, Result};
 use libfuzzer_sys::fuzz_target;
 use lumocrypt_fuzz::{Disk, History, Script, fix_preamble, keys, suite};
 use offline::logs::verify_wal;
+use sqlite::files::main_db::CurrentLog;
 use sqlite::files::wal::{FRAME_HEADER, MainLink, SQLITE_HEADER, WalFile};
 use sqlite::format::wal_header::{WAL_HEADER_B_OFFSET, WalHeader, WalPreamble};
 use vault::file_keys::FileKeys;
 use vault::format::cell::Cell;
+use vault::format::length::Length;
 
 const PAGE: usize = 512;
 const FRAME: usize = FRAME_HEADER + PAGE;
@@ -18,6 +20,7 @@ const FRAME: usize = FRAME_HEADER + PAGE;
 /// The main file's part, without a main file.
 struct Main {
     cell: Cell,
+    length: Length,
 }
 
 impl MainLink for Main {
@@ -40,7 +43,12 @@ impl MainLink for Main {
     fn slots(&mut self) -> Result<u64> {
         Ok(42)
     }
-    fn set_holes_from(&mut self, _: Option<u64>) {}
+    fn set_log(&mut self, _: Option<CurrentLog>) -> Result<()> {
+        Ok(())
+    }
+    fn copied_frames(&mut self, generation: &[u8; 16]) -> Result<u64> {
+        Ok(self.length.frames_of(generation))
+    }
 }
 
 struct Bench {
@@ -100,12 +108,30 @@ impl Bench {
                 let _ = self.file.truncate(&mut self.disk, &mut self.main, size);
             }
             12 => drop(self.file.sync(&mut self.disk, 2)),
-            13 => self.file.transaction_boundary(),
+            13 if fill & 1 == 0 => self.checkpoint(index, forged),
+            13 => self.file.transaction_boundary(&mut self.disk),
             14 => self.file.forget_log(),
             _ => self.open(),
         }
         let _ = self.file.size(&mut self.disk, &mut self.main);
         self.file.salts();
+        let _ = self.file.take_loss();
+    }
+
+    /// Copies the pages of the first `frames` frames, and notes down that they must stay.
+    fn checkpoint(&mut self, frames: usize, forged: bool) {
+        self.file.set_checkpoint(true);
+        for frame in 0..frames {
+            self.read(PAGE, (SQLITE_HEADER + frame * FRAME + FRAME_HEADER) as u64, forged);
+        }
+        self.main.length = Length {
+            sequence: self.main.length.sequence + 1,
+            generation: self.main.cell.current,
+            frames: self.file.frames_read(),
+            ..self.main.length
+        };
+        self.file.set_checkpoint(false);
+        let _ = self.file.check_frames(frames as u64);
     }
 
     fn read(&mut self, len: usize, at: u64, forged: bool) {
@@ -158,7 +184,7 @@ fuzz_target!(|input: &[u8]| {
     let cell = Cell { sequence: 1, active: false, current: [0; 16], previous: [0; 16], synced_slots: 0 };
     let mut bench = Bench {
         keys,
-        main: Main { cell },
+        main: Main { cell, length: Length::default() },
         disk: Disk::default(),
         file,
         discard,
@@ -183,7 +209,12 @@ fuzz_target!(|input: &[u8]| {
             fix_preamble(&mut content, WAL_HEADER_B_OFFSET as usize);
         }
         *bench.disk.bytes() = content;
-        let _ = verify_wal(Some(&mut bench.disk), &bench.keys.clone(), Some(bench.main.cell));
+        let _ = verify_wal(
+            Some(&mut bench.disk),
+            &bench.keys.clone(),
+            Some(bench.main.cell),
+            Some(bench.main.length),
+        );
         bench.open();
     }
     for _ in 0..16 {

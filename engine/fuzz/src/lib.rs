@@ -8,7 +8,9 @@ pub mod disk;
 pub mod history;
 pub mod script;
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
 use crypto::kdf::sha256;
 use crypto::secret::Secret;
@@ -48,5 +50,16 @@ pub fn fix_preamble(bytes: &mut [u8], offset: usize) {
     if let Some(preamble) = bytes.get_mut(offset..offset + 128) {
         let digest = sha256(&preamble[..96]);
         preamble[96..].copy_from_slice(&digest);
+    }
+}
+
+/// Drives an operation on a whole file to its end.
+pub fn finish<T>(operation: impl Future<Output = T>) -> T {
+    let mut operation = pin!(operation);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        if let Poll::Ready(result) = operation.as_mut().poll(&mut context) {
+            return result;
+        }
     }
 }
