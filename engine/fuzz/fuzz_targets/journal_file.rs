@@ -80,9 +80,22 @@ impl Bench {
                     model.truncate(at as usize);
                 }
             }
+            7 if fill & 1 == 0 => {
+                let announced = self.file.main_file_follows(&mut self.disk);
+                assert!(self.model.is_none() || announced.is_ok(), "an undamaged journal can be flushed");
+            }
             7 => drop(self.file.sync(&mut self.disk, 2)),
+            8 if fill & 1 == 0 => {
+                let closed = self.file.close(&mut self.disk);
+                assert!(self.model.is_none() || closed.is_ok(), "an undamaged journal can be flushed");
+                self.file.forget().expect("an available suite");
+            }
             8 => self.open(),
-            _ => drop(self.file.extents(&mut self.disk)),
+            _ => {
+                let _ = self.file.original_pages(&mut self.disk);
+                let _ = self.file.extents(&mut self.disk);
+                let _ = (self.file.is_hot(), self.file.take_loss());
+            }
         }
     }
 }

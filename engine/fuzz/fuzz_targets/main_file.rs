@@ -192,7 +192,15 @@ impl Bench {
                 }
             }
             9 => {
-                let log = CurrentLog { generation: [fill >> 6; 16], main_slots: at as u64 / 512 };
+                // An honest log counts none that are not there durably.
+                let durable = match &self.model {
+                    Some(_) => {
+                        self.file.read_length(&mut self.disk).expect("undamaged cells can be read").slots
+                    }
+                    None => u64::MAX,
+                };
+                let main_slots = durable.min(at as u64 / 512);
+                let log = CurrentLog { generation: [fill >> 6; 16], main_slots };
                 let _ = self.file.set_log(&mut self.disk, (fill & 1 == 0).then_some(log));
             }
             10 => {

@@ -59,6 +59,8 @@ struct Bench {
     discard: bool,
     history: History,
     honest: bool,
+    /// The salts of the log whose frames a checkpoint has copied, while no later header was written.
+    copied_under: Option<[u8; 8]>,
 }
 
 impl Bench {
@@ -74,11 +76,13 @@ impl Bench {
     fn begin(&mut self, salt: u8) {
         let mut header = [salt; SQLITE_HEADER];
         header[8..12].copy_from_slice(&(PAGE as u32).to_be_bytes());
+        self.copied_under = None;
         self.write(&header, 0);
     }
 
     fn step(&mut self, script: &mut Script<'_>, forged: bool) {
-        let (kind, fill) = (script.byte(), script.byte());
+        // No frame is all zeros: those stand for what is not there.
+        let (kind, fill) = (script.byte(), script.byte().max(1));
         let index = usize::from(script.byte() % 24);
         let at = (SQLITE_HEADER + index * FRAME) as u64;
         match kind % 16 {
@@ -100,9 +104,9 @@ impl Bench {
                     1 => (FRAME_HEADER, PAGE),
                     _ => (script.below(FRAME), script.below(3 * FRAME)),
                 };
-                self.read(len, at + shift as u64, forged);
+                let _ = self.read(len, at + shift as u64, forged);
             }
-            10 => self.read(SQLITE_HEADER, 0, forged),
+            10 => drop(self.read(SQLITE_HEADER, 0, forged)),
             11 => {
                 let size = if fill & 1 == 0 { 0 } else { at + u64::from(fill) };
                 let _ = self.file.truncate(&mut self.disk, &mut self.main, size);
@@ -121,25 +125,42 @@ impl Bench {
     /// Copies the pages of the first `frames` frames, and notes down that they must stay.
     fn checkpoint(&mut self, frames: usize, forged: bool) {
         self.file.set_checkpoint(true);
-        for frame in 0..frames {
-            self.read(PAGE, (SQLITE_HEADER + frame * FRAME + FRAME_HEADER) as u64, forged);
-        }
-        self.main.length = Length {
-            sequence: self.main.length.sequence + 1,
-            generation: self.main.cell.current,
-            frames: self.file.frames_read(),
-            ..self.main.length
-        };
+        let pages = (0..frames).map(|frame| (SQLITE_HEADER + frame * FRAME + FRAME_HEADER) as u64);
+        let read = pages.take_while(|at| self.read(PAGE, *at, forged)).count() as u64;
         self.file.set_checkpoint(false);
-        let _ = self.file.check_frames(frames as u64);
+        // As a main file does, whose cell counts frames of the generation that is named only.
+        if read > 0 && self.main.cell.active && self.file.frames_read() >= read {
+            let (generation, length) = (self.main.cell.current, self.main.length);
+            let frames = read.max(length.frames_of(&generation));
+            self.main.length = Length { sequence: length.sequence + 1, generation, frames, ..length };
+            self.copied_under = self.file.salts();
+        }
+        let _ = self.file.check_frames(read);
     }
 
-    fn read(&mut self, len: usize, at: u64, forged: bool) {
+    /// A frame that a checkpoint has begun to copy is there, or its absence is an error.
+    fn check_copied(&self, index: usize, frame: &[u8]) {
+        let copied = self.main.length.frames_of(&self.main.cell.current);
+        let counts =
+            self.main.cell.active && self.copied_under.is_some() && self.copied_under == self.file.salts();
+        assert!(
+            !counts || index as u64 >= copied || frame[0] != 0,
+            "frame {index} of {copied} is gone, unnoticed"
+        );
+    }
+
+    /// Whether all of it was there.
+    fn read(&mut self, len: usize, at: u64, forged: bool) -> bool {
         let mut data = vec![0xaa; len];
         let result = self.file.read(&mut self.disk, &mut self.main, &mut data, at);
         if result.is_ok() && !forged {
             self.history.check(&data, at);
+            let place = (at as usize).wrapping_sub(SQLITE_HEADER);
+            if len == FRAME && place.is_multiple_of(FRAME) {
+                self.check_copied(place / FRAME, &data);
+            }
         }
+        result.unwrap_or(false)
     }
 
     fn open(&mut self) {
@@ -190,6 +211,7 @@ fuzz_target!(|input: &[u8]| {
         discard,
         history: History::default(),
         honest: true,
+        copied_under: None,
     };
     let mut forged = !suite.is_keyed();
     bench.begin(script.byte());
