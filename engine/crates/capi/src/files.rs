@@ -15,9 +15,9 @@ use offline::convert::{self, Converted};
 use offline::inspect;
 use offline::progress::Meter;
 use offline::verify::{self, Files};
-use sqlite::files::redo::{REDO_SUFFIX, redo_path};
-use sqlite::format::journal_header::{EXTENT_HEAD_LEN, JOURNAL_PREAMBLE_LEN};
-use storage::{Storage, is_zero};
+use sqlite::vfs::companions::log_that_counts;
+use sqlite::vfs::host;
+use storage::Storage;
 use vault::format::header;
 use vault::registry::{self, OpenOptions};
 
@@ -148,27 +148,16 @@ pub unsafe extern "C" fn lumo_verify_file(
 /// database that was truncated if there is a log beside it.
 pub(super) fn placed(host: u32, path: &Path, fault: Fault) -> Fault {
     let fault = match fault.class {
-        FaultClass::NoDatabase => match log_beside(host, path) {
-            Ok(Some(suffix)) => header::emptied(suffix),
-            Ok(None) => fault,
-            Err(failure) => failure,
-        },
+        FaultClass::NoDatabase => {
+            match host::host(host).and_then(|host| log_that_counts(host, path, Path::exists)) {
+                Ok(Some(suffix)) => header::emptied(suffix),
+                Ok(None) => fault,
+                Err(failure) => failure,
+            }
+        }
         _ => fault,
     };
     fault.at_path(path)
-}
-
-/// What the log beside a database ends in, if there is one that counts.
-fn log_beside(host: u32, path: &Path) -> Result<Option<&'static str>> {
-    for suffix in ["-wal", "-journal"] {
-        let Some(mut log) = beside(host, path, suffix)? else { continue };
-        let mut head = [0; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
-        log.base.read(&mut head, 0)?;
-        if !is_zero(&head) {
-            return Ok(Some(suffix));
-        }
-    }
-    Ok(redo_path(path).exists().then_some(REDO_SUFFIX))
 }
 
 /// # Safety

@@ -91,7 +91,7 @@ impl Made {
     pub fn finish(self, destination: &mut DiskFile) -> Result<Converted> {
         destination.sync(0)?;
         // As the first sync of a database that grew by itself: without its slots it is no new one.
-        write_new_cells(destination, &self.keys, self.geometry.counted_blocks(self.size))?;
+        write_new_cells(destination, &self.keys, self.geometry.counted_blocks(self.size, true))?;
         Ok(Converted {
             suite: self.superblock.suite,
             uuid: self.superblock.uuid,

@@ -185,11 +185,8 @@ impl Image {
                 None
             }
         };
-        let (geometry, size) = (blocks.file.geometry, blocks.file.size);
-        let there = match blocks.file.superblock.keeps_length {
-            true => geometry.counted_blocks(size),
-            false => geometry.block_count(size),
-        };
+        let keeps_length = blocks.file.superblock.keeps_length;
+        let there = blocks.file.geometry.counted_blocks(blocks.file.size, keeps_length);
         if let Some(length) = length.filter(|length| length.slots > there) {
             notes.lost.push(format!(
                 "the end of the database was cut off: {there} of {} blocks are there",

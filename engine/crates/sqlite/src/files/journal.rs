@@ -556,6 +556,8 @@ impl JournalFile {
 
     /// Makes the journal durable.
     pub fn sync(&mut self, storage: &mut dyn Storage, flags: i32) -> Result<()> {
+        // SQLite syncs what a crash left before it reads any of it.
+        self.load(storage)?;
         self.flush(storage)?;
         self.cut_behind_trailer(storage)?;
         if self.distrusted {

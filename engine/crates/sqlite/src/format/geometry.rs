@@ -82,10 +82,14 @@ impl Geometry {
         logical.div_ceil(u64::from(self.block_size))
     }
 
-    /// How many of the blocks of a file of `logical` bytes a length cell counts. A shorter last block without a tag is none of
-    /// them: nothing would tell it from one that was cut.
-    pub fn counted_blocks(&self, logical: u64) -> u64 {
-        if self.overhead == 0 { logical / u64::from(self.block_size) } else { self.block_count(logical) }
+    /// How many of the blocks of a file of `logical` bytes must be there. A length cell does not count a shorter last block
+    /// without a tag: nothing would tell it from one that was cut. Before there were length cells it counted.
+    pub fn counted_blocks(&self, logical: u64, keeps_length: bool) -> u64 {
+        if keeps_length && self.overhead == 0 {
+            logical / u64::from(self.block_size)
+        } else {
+            self.block_count(logical)
+        }
     }
 
     /// The size of a file of `logical` bytes once its last block was written: without tags that is a whole one.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::base::BaseFile;
 use super::database::{Database, Link, News, Phase};
-use super::host::Shim;
+use super::host::{Host, Shim};
 use super::mains;
 use super::open_file::{Content, OpenFile};
 use super::orphans::{self, NewMain, Outcome};
@@ -22,6 +22,31 @@ use storage::{Storage, is_zero};
 use vault::file_keys::FileKeys;
 use vault::format::header;
 
+/// What the log of the main file `path` that counts ends in, if one does. `exists` answers for files.
+///
+/// Errors: those of opening and reading a log.
+pub fn log_that_counts(
+    host: &'static Host,
+    path: &Path,
+    exists: impl Fn(&Path) -> bool,
+) -> Result<Option<&'static str>> {
+    for (suffix, log) in ["-wal", "-journal", REDO_SUFFIX].into_iter().zip(logs_of(path)) {
+        // A change of the data key is never finished while its file is there.
+        if exists(&log) && (suffix == REDO_SUFFIX || !is_finished(host, &log)?) {
+            return Ok(Some(suffix));
+        }
+    }
+    Ok(None)
+}
+
+/// Does the log begin as `journal_mode=PERSIST` leaves a finished journal? Then it counts for nothing.
+fn is_finished(host: &'static Host, path: &Path) -> Result<bool> {
+    let Some(mut log) = OwnFile::open(host, path)? else { return Ok(true) };
+    let mut head = [0u8; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
+    log.base.read(&mut head, 0)?;
+    Ok(is_zero(&head))
+}
+
 impl Shim {
     /// Is there a file with content of that name, below us?
     fn exists(&self, path: &Path) -> bool {
@@ -35,14 +60,6 @@ impl Shim {
             })
         };
         code == SQLITE_OK && answer != 0
-    }
-
-    /// Does the log begin as `journal_mode=PERSIST` leaves a finished journal? Then it counts for nothing.
-    fn is_finished(&self, path: &Path) -> Result<bool> {
-        let Some(mut log) = OwnFile::open(self.host(), path)? else { return Ok(true) };
-        let mut head = [0u8; JOURNAL_PREAMBLE_LEN + EXTENT_HEAD_LEN];
-        log.base.read(&mut head, 0)?;
-        Ok(is_zero(&head))
     }
 
     /// An empty main file beside a log with content is no new database: SQLite would delete the log.
@@ -85,13 +102,10 @@ impl Shim {
 
     /// An error if an empty main file has a log that counts.
     fn check_no_log(&self, path: &Path) -> Result<()> {
-        for (suffix, log) in ["-wal", "-journal", REDO_SUFFIX].into_iter().zip(logs_of(path)) {
-            // A change of the data key is never finished while its file is there.
-            if self.exists(&log) && (suffix == REDO_SUFFIX || !self.is_finished(&log)?) {
-                return Err(header::emptied(suffix).at_path(path));
-            }
+        match log_that_counts(self.host(), path, |log| self.exists(log))? {
+            Some(suffix) => Err(header::emptied(suffix).at_path(path)),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Moves the logs of a database that is gone aside. Returns whether that, or another connection, settled the matter.

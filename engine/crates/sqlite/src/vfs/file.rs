@@ -275,8 +275,6 @@ impl OpenFile {
             Content::Plain | Content::Guest(_) => self.base.sync(flags)?,
             Content::Temp(file) => file.sync(&mut self.base, flags)?,
             Content::Journal(file, _) => {
-                // SQLite syncs what a crash left before it reads any of it.
-                file.size(&mut self.base)?;
                 file.sync(&mut self.base, flags)?;
                 if file.is_hot() {
                     // Whoever made it may not have come to that, and SQLite does it for a journal of its own only.

@@ -85,10 +85,9 @@ impl MainFile {
         }
     }
 
-    /// The blocks of a file of `size` bytes that count: before there were length cells, those without a tag that are cut
-    /// short, too.
-    fn counted(&self, size: u64) -> u64 {
-        if self.keeps_length { self.geometry.counted_blocks(size) } else { self.geometry.block_count(size) }
+    /// See [`Geometry::counted_blocks`](crate::format::geometry::Geometry::counted_blocks).
+    pub(super) fn counted(&self, size: u64) -> u64 {
+        self.geometry.counted_blocks(size, self.keeps_length)
     }
 
     /// The fault of a file of which only `slots` slots are there.
@@ -252,7 +251,7 @@ impl MainFile {
         let mut length = Length::before(cell);
         let size = self.geometry.logical_size(storage.size()?);
         if length.slots == self.geometry.block_count(size) {
-            length.slots = self.geometry.counted_blocks(size);
+            length.slots = self.geometry.counted_blocks(size, true);
         }
         write_cells(storage, &self.keys, cell, length)
     }

@@ -17,7 +17,7 @@ impl MainFile {
         let block_size = u64::from(self.geometry.block_size);
         if to / block_size > from / block_size {
             // Without tags a last block that was cut short is missing, too.
-            self.refuse_missing(storage, self.geometry.counted_blocks(from))?;
+            self.refuse_missing(storage, self.counted(from))?;
         }
         let partial = (from % block_size) as usize;
         let mut next = from / block_size;
