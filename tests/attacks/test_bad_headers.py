@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -141,10 +140,9 @@ def test_monstrous_kdf_costs_are_refused_before_they_are_paid_hazard_16(
 ) -> None:
     path = tmp_path / "bomb.db"
     path.write_bytes(patched(with_passphrase, KEYSLOTS_AT + offset, u32(value)))
-    runs, start = lumocrypt.stats()["kdf_runs"], time.monotonic()
+    runs = lumocrypt.stats()["kdf_runs"]
     refused(lumocrypt.KdfLimitError, operation, path, PASSPHRASE, "Argon2id")
     assert lumocrypt.stats()["kdf_runs"] == runs
-    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("operation", [*READERS, unlock], ids=by_name)

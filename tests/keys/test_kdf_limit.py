@@ -9,7 +9,6 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,10 +66,9 @@ def test_nothing_is_derived_for_a_header_that_asks_for_too_much(
 ) -> None:
     path = tmp_path / "bomb.db"
     path.write_bytes(asking(with_passphrase, *costs))
-    runs, start = lumocrypt.stats()["kdf_runs"], time.monotonic()
+    runs = lumocrypt.stats()["kdf_runs"]
     error = refused(lumocrypt.KdfLimitError, operation, path, PASSPHRASE, 'kdf_limit="')
     assert lumocrypt.stats()["kdf_runs"] == runs
-    assert time.monotonic() - start < 5
     # Not as if the key were wrong, and not as if the file were of another version.
     assert not isinstance(error, lumocrypt.WrongKeyError | lumocrypt.UnsupportedFormatError)
     assert isinstance(error, sqlite3.OperationalError)
