@@ -78,6 +78,9 @@ pub struct MainFile {
     rolling_back: bool,
     /// Failed syncs of the file after which the cells were written again; see [`Storage::failed_syncs`].
     failed_syncs: u64,
+    /// The same, for blocks that nothing restores: neither a journal nor a log has them. Cells may be written again, and
+    /// synced, long before those are.
+    mended_syncs: u64,
     /// Slots below this are known to be sealed.
     sealed_to: u64,
     /// The marks of lost units, once a part of a block was read.
@@ -116,6 +119,7 @@ impl MainFile {
             unsynced: false,
             rolling_back: false,
             failed_syncs: 0,
+            mended_syncs: 0,
             sealed_to: 0,
             lost_marks: OnceCell::new(),
             recorded: None,

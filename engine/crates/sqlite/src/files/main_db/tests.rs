@@ -592,12 +592,19 @@ fn copied_frames_are_of_one_generation() {
 }
 
 /// A file whose sync fails once and loses what it covered, as Linux does.
-struct Failing {
-    file: MemoryFile,
+pub struct Failing {
+    pub file: MemoryFile,
     durable: Vec<u8>,
-    written: Vec<(usize, usize)>,
-    fail: bool,
+    /// Where it was written since the last sync.
+    pub written: Vec<(usize, usize)>,
+    pub fail: bool,
     failed: u64,
+}
+
+impl Failing {
+    pub fn holding(file: MemoryFile) -> Failing {
+        Failing { durable: file.bytes.clone(), file, written: Vec::new(), fail: false, failed: 0 }
+    }
 }
 
 impl Storage for Failing {
@@ -634,8 +641,7 @@ impl Storage for Failing {
 #[test]
 fn cells_that_a_failed_sync_covered_are_written_again() {
     let (mut file, storage) = default_file(512);
-    let durable = storage.bytes.clone();
-    let mut storage = Failing { file: storage, durable, written: Vec::new(), fail: false, failed: 0 };
+    let mut storage = Failing::holding(storage);
     file.write_cell(&mut storage, |cell| cell.previous = [5; 16], None).unwrap();
     file.set_log(&mut storage, log(0)).unwrap();
     file.record_copied(&mut storage, 9).unwrap();

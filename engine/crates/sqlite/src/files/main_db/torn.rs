@@ -178,6 +178,7 @@ impl MainFile {
             next = blocks.end;
         }
         self.write_failed = false;
+        self.mended_syncs = storage.failed_syncs();
         self.flush(storage)
     }
 
@@ -223,17 +224,19 @@ impl MainFile {
     /// After a sync that failed a checkpoint copies everything again, and so writes every block again that the log holds. Of
     /// the others only those that it sealed to fill gaps were written: they lie behind what was ever durable.
     pub(super) fn write_gaps_again(&mut self, storage: &mut dyn Storage) -> Result<()> {
-        if storage.failed_syncs() == self.failed_syncs || sabotage::is(Sabotage::BlockOnce) {
+        if storage.failed_syncs() == self.mended_syncs || sabotage::is(Sabotage::BlockOnce) {
             return Ok(());
         }
         let from = self.geometry.slot_offset(self.required_slots(storage)?);
         let end = storage.size()?;
-        rewrite(storage, from, end.saturating_sub(from))
+        rewrite(storage, from, end.saturating_sub(from))?;
+        self.mended_syncs = storage.failed_syncs();
+        Ok(())
     }
 
     /// Is a rollback to see to what it does not restore? See [`rolled_back`](Self::rolled_back).
     pub fn may_be_torn(&self, storage: &dyn Storage) -> bool {
-        self.write_failed || storage.failed_syncs() != self.failed_syncs
+        self.write_failed || storage.failed_syncs() != self.mended_syncs
     }
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 use crate::facts::MAGIC;
-use crate::files::main_db::tests::default_file;
+use crate::files::main_db::tests::{Failing, default_file};
 use storage::MemoryFile;
 
 const PAGES: u32 = 24;
@@ -176,4 +176,24 @@ fn what_is_left_of_a_torn_append_is_cut_off() {
     file.rolled_back(&mut storage).unwrap();
     assert_eq!(storage.bytes.len(), whole);
     assert_eq!(file.size(&mut storage).unwrap(), u64::from(PAGES) * 4096);
+}
+
+#[test]
+fn free_pages_are_written_again_after_a_failed_sync_even_if_the_cells_came_first() {
+    let (mut file, storage) = database(512, 512);
+    let mut storage = Failing::holding(storage);
+    let longer = page(PAGES + 1, 512);
+    file.write(&mut storage, &longer, offset(PAGES + 1, 512)).unwrap();
+    storage.fail = true;
+    assert!(file.sync(&mut storage, 2).is_err());
+    // The rollback cuts first, and the count of blocks must be durable before.
+    file.truncate(&mut storage, offset(PAGES + 1, 512)).unwrap();
+    assert!(file.may_be_torn(&storage));
+    file.rolled_back(&mut storage).unwrap();
+    for leaf in LEAVES {
+        let at = file.geometry.slot_offset(u64::from(leaf - 1)) as usize;
+        let written = storage.written.iter().any(|(from, to)| *from <= at && at + 512 < *to);
+        assert!(written, "page {leaf}");
+    }
+    assert!(!file.may_be_torn(&storage));
 }
