@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -21,6 +22,7 @@ import lumocrypt
 from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip, make_plain
 from lumocrypt.files.newfile import NewFile
 from samples import SUITES
+from support.crash import crashed
 
 
 def names(folder: Path) -> list[str]:
@@ -550,6 +552,34 @@ def test_verify_reads_a_live_wal(tmp_path: Path, key: lumocrypt.Key, peer: Calla
     assert (tmp_path / "app.db-wal").read_bytes() == wal
     assert connection.execute("SELECT count(*) FROM t").fetchone() == (500,)
     connection.close()
+
+
+def test_a_last_block_that_is_longer_than_its_pages_is_no_missing_end(
+    tmp_path: Path, key: lumocrypt.Key
+) -> None:
+    """A rollback leaves one so where a crash tore it; to SQLite the part of a page in it is a page."""
+    path = tmp_path / "app.db"
+    lumocrypt.encrypt(make_plain(tmp_path / "plain.db", rows=0), path, key=key, block_size=65536)
+    with contextlib.closing(lumocrypt.connect(path, key=key, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size=1")
+        connection.execute("CREATE TABLE b (v)")
+        connection.execute("INSERT INTO b VALUES (zeroblob(30000))")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE b SET v = randomblob(90000)")
+        torn = crashed(path, tmp_path / "torn")
+    # The power failed while the block grew.
+    os.truncate(torn, 2 * 65536)
+    with contextlib.closing(lumocrypt.connect(torn, key=key, isolation_level=None)) as connection:
+        assert connection.execute("SELECT length(v) FROM b").fetchone() == (30000,)
+        assert torn.stat().st_size == 2 * 65536
+        connection.execute("PRAGMA cache_size=1")
+        connection.execute("BEGIN")
+        connection.execute("UPDATE b SET v = zeroblob(30000)")
+        connection.execute("INSERT INTO b VALUES (zeroblob(30000))")
+        again = crashed(torn, tmp_path / "again")
+    result = lumocrypt.verify(again, key=key)
+    assert result.journal_extents > 0
+    assert result.damaged == []
 
 
 def test_verify_of_a_database_that_is_written_to(

@@ -256,7 +256,7 @@ def test_a_killed_process_leaves_the_old_key_or_the_new_one(tmp_path: Path) -> N
         )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        # Counted in changes, not in time: however slow the machine, some killed processes had changed the key before.
+        # Counted in changes, not in time: however slow the machine, some had changed the key before.
         for _ in range(random.randint(0, 3)):
             number = int(process.stdout.readline())
         time.sleep(random.uniform(0.0, 0.05))

@@ -40,6 +40,12 @@ impl Undo {
         u64::from(self.rollback.page_count) * u64::from(self.rollback.page_size)
     }
 
+    /// Did its database have pages of which a file of `size` bytes holds nothing? A page of which the file holds a part was
+    /// one page to SQLite when it wrote the journal: a rollback may leave the last block longer than its pages.
+    pub fn needs_more_than(&self, size: u64) -> bool {
+        self.size() > size.next_multiple_of(u64::from(self.rollback.page_size))
+    }
+
     /// Does all that a torn block of the main file may have held come back, mean nothing, or go? If only a part of it
     /// does, the rest is lost.
     pub fn mends(&self, block: u64, block_size: u64) -> bool {

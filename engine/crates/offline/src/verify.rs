@@ -85,8 +85,7 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
     }
     let aside = Aside { holes_from: wal.holes_from, undo: undo.as_ref() };
     verify_slots(&file, files.main, &aside, options.threads, &mut findings, meter).await?;
-    let restores = undo.as_ref().map_or(0, Undo::size);
-    if let Some(fault) = missing_end(&file, files.main, restores)? {
+    if let Some(fault) = missing_end(&file, files.main, undo.as_ref())? {
         // A block that a crash tore is no damage where a log holds all of it; one that is missing is.
         let page = fault.page.filter(|_| wal.committed == 0 && undo.is_none());
         findings.add(FileKind::MainDb, page, &fault.message);
@@ -202,9 +201,9 @@ async fn verify_slots(
     Ok(())
 }
 
-/// What is to be said if the file is shorter than its length cell says it must be, or than a rollback, which would restore a
-/// database of `restores` bytes, takes it to be.
-fn missing_end(file: &Unlocked, main: &mut dyn Storage, restores: u64) -> Result<Option<Fault>> {
+/// What is to be said if the file is shorter than its length cell says it must be, or than the rollback that is to come
+/// takes it to be.
+fn missing_end(file: &Unlocked, main: &mut dyn Storage, undo: Option<&Undo>) -> Result<Option<Fault>> {
     let mut current = MainFile::new(file.keys.clone(), file.geometry.block_size)?;
     current.set_keeps_length(file.superblock.keeps_length);
     match current.check_length(main) {
@@ -213,9 +212,9 @@ fn missing_end(file: &Unlocked, main: &mut dyn Storage, restores: u64) -> Result
         Err(fault) if fault.class == FaultClass::HeaderDamaged => {}
         checked => checked?,
     }
-    Ok((restores > file.size).then(|| {
+    Ok(undo.filter(|undo| undo.needs_more_than(file.size)).map(|undo| {
         let slots = |size| file.geometry.block_count(size);
-        current.cut_off(slots(file.size), slots(restores))
+        current.cut_off(slots(file.size), slots(undo.size()))
     }))
 }
 
