@@ -46,8 +46,6 @@ pub enum Sabotage {
     MissingEnd,
     /// A checkpoint does not say how many frames it copies.
     CopiedFrames,
-    /// A change of the header relies on a copy that an earlier one may not have made durable.
-    CopyOnce,
     /// The cells are not written again after a sync that failed.
     CellOnce,
     /// The WAL is not written again after a sync that failed.
@@ -99,7 +97,6 @@ fn named(name: &str) -> Option<Sabotage> {
         "batch-wait" => Sabotage::BatchWait,
         "missing-end" => Sabotage::MissingEnd,
         "copied-frames" => Sabotage::CopiedFrames,
-        "copy-once" => Sabotage::CopyOnce,
         "cell-once" => Sabotage::CellOnce,
         "wal-once" => Sabotage::WalOnce,
         "journal-once" => Sabotage::JournalOnce,
