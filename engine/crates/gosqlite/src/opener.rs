@@ -9,8 +9,7 @@ use crate::log::{self, Beginning};
 use crate::marks::settled;
 use crate::units::{Index, Units};
 use crate::{
-    BLOCK_SIZES, GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size,
-    page_size,
+    GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size, page_size,
 };
 use crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use ground::error::{Fault, FaultClass, FileKind, Result};
@@ -29,6 +28,7 @@ use sqlite::vfs::own_file::OwnFile;
 use sqlite::vfs::recorder::Recorder;
 use sqlite::vfs::shim::database_of;
 use storage::Storage;
+use vault::format::superblock::BLOCK_SIZES;
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
 const NAME: &str = "lumocrypt-go-";
