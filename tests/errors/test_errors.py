@@ -237,15 +237,15 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(native, "_lib", fake)
 
     def leave(status: int, code: int, message: str = "engine's words; do this", **more: object) -> None:
-        fields = {"class": status, "message": message, "path": "/x/app.db", "file_kind": None, "page": None}
-        fields["says"] = "this"
+        fields = {"class": status, "message": message, "path": "/x/app.db", "file_kind": None, "says": "this"}
+        fields |= dict.fromkeys(errors.UNIT_NAMES)
         waiting[:] = [native._ffi.new("char[]", json.dumps({**fields, "code": code, **more}).encode())]
 
     return leave
 
 
 def test_a_record_that_fits_is_used_once(record: Callable[..., None]) -> None:
-    record(4, 8202, file_kind="wal", page=3)
+    record(4, 8202, file_kind="wal", frame=3)
     error = sqlite3.OperationalError("disk I/O error")
     assert type(error) is lumocrypt.TamperedError
     assert (error.path, error.file_kind, error.frame) == ("/x/app.db", "wal", 3)
@@ -256,7 +256,7 @@ def test_a_record_that_fits_is_used_once(record: Callable[..., None]) -> None:
 
 
 def test_a_stale_record_is_found_out_by_the_code(record: Callable[..., None]) -> None:
-    record(4, 8202, page=3)
+    record(4, 8202, block=3)
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ  # as the standard library does next
     error.sqlite_errorname = "SQLITE_IOERR_READ"

@@ -125,7 +125,7 @@ impl View {
                 "what the file holds does not begin like a SQLite database; `lumocrypt salvage` looks for what is left",
             )
             .in_file(FileKind::MainDb)
-            .at_page(0),
+            .at_number(0),
         }
     }
 

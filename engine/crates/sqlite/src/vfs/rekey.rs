@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
             ),
         )
         .in_file(FileKind::MainDb)
-        .at_page(index))
+        .at_number(index))
     }
 }
 
