@@ -4,8 +4,8 @@ is wrong is reported in the file's order."""
 from __future__ import annotations
 
 import os
-import sqlite3
 import resource
+import sqlite3
 import subprocess
 import sys
 import threading

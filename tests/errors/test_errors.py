@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import pickle
@@ -14,9 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, fill, flip
+from conftest import FAST, RAW, fill, flip, make_plain
 from lumocrypt import errors
 from lumocrypt.engine import native
+from support.layout import slot_at
 
 OURS = [
     lumocrypt.KeyRequiredError,
@@ -138,7 +140,32 @@ def test_a_changed_byte_met_while_rows_are_fetched(encrypted: Path, key: lumocry
         for _ in cursor:
             pass
     assert caught.value.block == pages[len(pages) // 2] - 1
+    assert caught.value.sqlite_pages == (pages[len(pages) // 2],)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("page_size", "block_size", "expected"),
+    [(4096, 4096, (6,)), (512, 4096, tuple(range(41, 49))), (4096, 512, (1,)), (65536, 65536, (6,))],
+)
+def test_a_damaged_block_names_sqlites_pages(
+    tmp_path: Path, key: lumocrypt.Key, page_size: int, block_size: int, expected: tuple[int, ...]
+) -> None:
+    path = tmp_path / "app.db"
+    lumocrypt.encrypt(
+        make_plain(tmp_path / "plain.db", rows=6000, page_size=page_size),
+        path,
+        key=key,
+        block_size=block_size,
+    )
+    flip(path, slot_at(5, block_size) + 7)
+    with (
+        contextlib.closing(lumocrypt.connect(path, key=key)) as connection,
+        pytest.raises(lumocrypt.TamperedError) as caught,
+    ):
+        connection.execute("PRAGMA integrity_check").fetchall()
+    assert (caught.value.block, caught.value.sqlite_pages) == (5, expected)
+    assert next(iter(lumocrypt.verify(path, key=key).damaged)).sqlite_pages == expected
 
 
 def _has_dbstat(connection: sqlite3.Connection) -> bool:

@@ -124,6 +124,7 @@ def _failure(record: dict[str, Any]) -> Failure:
         record.get("file_kind"),
         next((record[name] for name in UNIT_NAMES if record.get(name) is not None), None),
         record.get("code") or 0,
+        record.get("sqlite_pages"),
     )
 
 

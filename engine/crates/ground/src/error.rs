@@ -147,6 +147,8 @@ pub struct Fault {
     pub kind: Option<FileKind>,
     /// The number of the block, frame or extent, from 0; which of them it is, the kind of file says.
     pub number: Option<u64>,
+    /// SQLite's numbers of the first and the last page in that block, from 1.
+    pub sqlite_pages: Option<(u64, u64)>,
     /// The SQLite result code it travels as; 0 until it reaches the VFS boundary.
     pub code: i32,
     /// The SQLite library that it was reported to, by its number; `None` for a call that SQLite had no part in.
@@ -164,6 +166,7 @@ impl Fault {
             path: None,
             kind: None,
             number: None,
+            sqlite_pages: None,
             code: 0,
             host: None,
             connection: 0,
@@ -188,6 +191,13 @@ impl Fault {
     #[must_use]
     pub fn at_number(mut self, number: u64) -> Self {
         self.number = Some(number);
+        self
+    }
+
+    /// Names SQLite's pages in the block, the first and the last.
+    #[must_use]
+    pub fn of_sqlite_pages(mut self, first: u64, last: u64) -> Self {
+        self.sqlite_pages = Some((first, last));
         self
     }
 

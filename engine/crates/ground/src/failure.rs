@@ -76,6 +76,7 @@ pub fn to_json_with(fault: &Fault, says: Option<Says>) -> String {
         "block": block,
         "frame": frame,
         "extent": extent,
+        "sqlite_pages": fault.sqlite_pages,
         "code": fault.code,
         "says": says.map(|says| match says {
             Says::This => "this",

@@ -171,6 +171,18 @@ impl MainDatabase {
     }
 }
 
+/// Names SQLite's pages in the block that a fault is about. SQLite reads and writes a main database by pages, but for parts
+/// of the first.
+fn with_sqlite_pages(fault: Fault, block_size: u32, page_size: usize) -> Fault {
+    match fault.number {
+        Some(block) if u32::try_from(page_size).is_ok_and(facts::is_page_size) => {
+            let (page, size) = (page_size as u64, u64::from(block_size));
+            fault.of_sqlite_pages(block * size / page + 1, ((block + 1) * size - 1) / page + 1)
+        }
+        _ => fault,
+    }
+}
+
 impl SqliteFile for MainDatabase {
     fn kind(&self) -> Option<FileKind> {
         Some(FileKind::MainDb)
@@ -191,7 +203,7 @@ impl SqliteFile for MainDatabase {
                     buf.fill(0);
                     Ok(true)
                 }
-                result => result,
+                result => result.map_err(|fault| with_sqlite_pages(fault, file.block_size(), buf.len())),
             },
             Phase::Locked | Phase::Refused(_) if header_probe => {
                 buf.fill(0);
@@ -219,6 +231,7 @@ impl SqliteFile for MainDatabase {
         // rolled back in the end. A journal in memory does not outlive a rollback that fails.
         file.set_combine(!self.journal.is_none() || self.checkpoint == Checkpoint::Combining);
         file.write(base, data, offset)
+            .map_err(|fault| with_sqlite_pages(fault, file.block_size(), data.len()))
     }
 
     fn truncate(&mut self, common: &mut Common, size: u64) -> Result<()> {
