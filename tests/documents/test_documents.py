@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SECURITY = ROOT / "SECURITY.md"
 TESTS = ROOT / "tests" / "README.md"
+ARCHITECTURE = ROOT / "ARCHITECTURE.md"
 #: Documents name a file of tests without its folder.
 FILES = sorted((ROOT / "tests").rglob("test_*.py"))
 
@@ -58,12 +59,33 @@ def test_no_two_test_files_have_the_same_name() -> None:
     assert [name for name in names if names.count(name) > 1] == []
 
 
+def test_the_ways_through_the_code_are_there() -> None:
+    """Each file that ARCHITECTURE.md leads through exists, and has the functions that are named behind it."""
+    section = ARCHITECTURE.read_text().partition("## Five ways through the code\n")[2].partition("\n## ")[0]
+    _, *ways = re.split(r"^### .*\n", section, flags=re.MULTILINE)
+    assert len(ways) == 5
+    missing: list[str] = []
+    for way in ways:
+        steps = re.findall(r"^(\d+)\. (.*(?:\n {3,}.*)*)", way, re.MULTILINE)
+        assert [int(number) for number, _ in steps] == list(range(1, len(steps) + 1))
+        assert len(steps) > 6
+        for number, step in steps:
+            stops = re.findall(r"`([\w/]+\.(?:rs|py))` (`\w+`(?:, `\w+`)*)", step)
+            assert step.startswith("`"), number
+            assert len(stops) == len(re.findall(r"\.(?:rs|py)`", step)) > 0, step
+            for file, names in stops:
+                path = ROOT / ("engine" if file.endswith(".rs") else "python/lumocrypt") / file
+                missing += [f"{file} {name}" for name in re.findall(r"\w+", names) if not _has(path, name)]
+    assert missing == []
+
+
 def _in_package(file: str, name: str) -> bool:
     return any(_has(path, name) for path in FILES if path.name == file)
 
 
 def _has(file: Path, name: str) -> bool:
-    return file.exists() and re.search(rf"^ *(def|fn) {name}\b", file.read_text(), re.MULTILINE) is not None
+    words = r'(?:pub(?:\([^)]*\))? )?(?:(?:async|const|unsafe|extern "C") )*(?:def|fn)'
+    return file.exists() and re.search(rf"^ *{words} {name}\b", file.read_text(), re.MULTILINE) is not None
 
 
 def _in_engine(module: str, name: str) -> bool:

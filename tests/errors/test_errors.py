@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import pickle
@@ -14,9 +15,10 @@ from types import SimpleNamespace
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, fill, flip
+from conftest import FAST, RAW, fill, flip, make_plain
 from lumocrypt import errors
 from lumocrypt.engine import native
+from support.layout import slot_at
 
 OURS = [
     lumocrypt.KeyRequiredError,
@@ -138,7 +140,32 @@ def test_a_changed_byte_met_while_rows_are_fetched(encrypted: Path, key: lumocry
         for _ in cursor:
             pass
     assert caught.value.block == pages[len(pages) // 2] - 1
+    assert caught.value.sqlite_pages == (pages[len(pages) // 2],)
     connection.close()
+
+
+@pytest.mark.parametrize(
+    ("page_size", "block_size", "expected"),
+    [(4096, 4096, (6,)), (512, 4096, tuple(range(41, 49))), (4096, 512, (1,)), (65536, 65536, (6,))],
+)
+def test_a_damaged_block_names_sqlites_pages(
+    tmp_path: Path, key: lumocrypt.Key, page_size: int, block_size: int, expected: tuple[int, ...]
+) -> None:
+    path = tmp_path / "app.db"
+    lumocrypt.encrypt(
+        make_plain(tmp_path / "plain.db", rows=6000, page_size=page_size),
+        path,
+        key=key,
+        block_size=block_size,
+    )
+    flip(path, slot_at(5, block_size) + 7)
+    with (
+        contextlib.closing(lumocrypt.connect(path, key=key)) as connection,
+        pytest.raises(lumocrypt.TamperedError) as caught,
+    ):
+        connection.execute("PRAGMA integrity_check").fetchall()
+    assert (caught.value.block, caught.value.sqlite_pages) == (5, expected)
+    assert next(iter(lumocrypt.verify(path, key=key).damaged)).sqlite_pages == expected
 
 
 def _has_dbstat(connection: sqlite3.Connection) -> bool:
@@ -237,15 +264,15 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(native, "_lib", fake)
 
     def leave(status: int, code: int, message: str = "engine's words; do this", **more: object) -> None:
-        fields = {"class": status, "message": message, "path": "/x/app.db", "file_kind": None, "page": None}
-        fields["says"] = "this"
+        fields = {"class": status, "message": message, "path": "/x/app.db", "file_kind": None, "says": "this"}
+        fields |= dict.fromkeys(errors.UNIT_NAMES)
         waiting[:] = [native._ffi.new("char[]", json.dumps({**fields, "code": code, **more}).encode())]
 
     return leave
 
 
 def test_a_record_that_fits_is_used_once(record: Callable[..., None]) -> None:
-    record(4, 8202, file_kind="wal", page=3)
+    record(4, 8202, file_kind="wal", frame=3)
     error = sqlite3.OperationalError("disk I/O error")
     assert type(error) is lumocrypt.TamperedError
     assert (error.path, error.file_kind, error.frame) == ("/x/app.db", "wal", 3)
@@ -256,7 +283,7 @@ def test_a_record_that_fits_is_used_once(record: Callable[..., None]) -> None:
 
 
 def test_a_stale_record_is_found_out_by_the_code(record: Callable[..., None]) -> None:
-    record(4, 8202, page=3)
+    record(4, 8202, block=3)
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ  # as the standard library does next
     error.sqlite_errorname = "SQLITE_IOERR_READ"

@@ -74,7 +74,8 @@ def verify(
     real, number, options = source.path, source.number, source.options
     found = _examine(real, number, options, progress)
     damaged = [
-        DamagedPage.of(entry["file_kind"], entry["page"], entry["reason"]) for entry in found["damaged"]
+        DamagedPage(entry["file_kind"], entry["block"], entry["frame"], entry["extent"], entry["reason"])
+        for entry in found["damaged"]
     ]
     warnings: list[str] = [*found["warnings"], *_kept_logs(real)]
     total: int = found["damaged_total"]

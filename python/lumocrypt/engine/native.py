@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Callable, Sequence
 
-from ..errors import CryptError, Failure, exception_from
+from ..errors import UNIT_NAMES, CryptError, Failure, exception_from
 
 # `import lumocrypt` has to be quick, and these, like json, are not.
 TYPE_CHECKING = False
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 #: The version of docs/reference/c-abi.md that this package speaks.
-ABI_VERSION = 2
+ABI_VERSION = 3
 
 #: Threads for operations on whole files; one per core if it is not set.
 THREADS_VARIABLE = "LUMO_THREADS"
@@ -122,8 +122,9 @@ def _failure(record: dict[str, Any]) -> Failure:
         record["message"],
         _name(record),
         record.get("file_kind"),
-        record.get("page"),
+        next((record[name] for name in UNIT_NAMES if record.get(name) is not None), None),
         record.get("code") or 0,
+        record.get("sqlite_pages"),
     )
 
 

@@ -53,7 +53,7 @@ _CODE_NAMES = {
 class Failure:
     """One failure as the engine recorded it (docs/reference/c-abi.md, "Failure record")."""
 
-    __slots__ = ("code", "file_kind", "message", "number", "path", "status")
+    __slots__ = ("code", "file_kind", "message", "number", "path", "sqlite_pages", "status")
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class Failure:
         file_kind: str | None = None,
         number: int | None = None,
         code: int = 0,
+        sqlite_pages: tuple[int, int] | None = None,
     ) -> None:
         self.status = status
         self.message = message
@@ -70,6 +71,8 @@ class Failure:
         self.file_kind = file_kind
         #: Of the block, frame or extent, from 0.
         self.number = number
+        #: SQLite's pages in the block, from 1: the first and the last.
+        self.sqlite_pages = sqlite_pages
         self.code = code
 
 
@@ -89,6 +92,9 @@ def place(failure: Failure) -> dict[str, Any]:
     found: dict[str, Any] = {"path": failure.path, "file_kind": failure.file_kind}
     if failure.number is not None:
         found[unit(failure.file_kind)] = failure.number
+    if failure.sqlite_pages is not None:
+        first, last = failure.sqlite_pages
+        found["sqlite_pages"] = tuple(range(first, last + 1))
     return found
 
 
@@ -126,7 +132,7 @@ class _ErrorCode:
         original = state.pop("_untranslated", None)
         state["sqlite_errorcode"] = code
         if original is not None and not same_code(code, original.code, exact=original.exact):
-            for name in ("path", "file_kind", *UNIT_NAMES):
+            for name in ("path", "file_kind", *UNIT_NAMES, "sqlite_pages"):
                 state.pop(name, None)
             error.__class__ = original.type
             error.args = original.args

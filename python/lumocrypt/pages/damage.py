@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import UNIT_NAMES, number_as_page, unit
+from ..errors import number_as_page, unit
 from .image import Image
 from .pagemap import UNKNOWN, Owner, PageMap
 
@@ -34,12 +34,6 @@ class DamagedPage:
     owner_certain: bool = True
     #: SQLite's numbers, from 1, of the pages that were in the block.
     sqlite_pages: tuple[int, ...] = ()
-
-    @classmethod
-    def of(cls, file_kind: str, number: int | None, reason: str) -> DamagedPage:
-        """Part ``number`` of a file of a kind, whose owner is not known."""
-        block, frame, extent = (number if name == unit(file_kind) else None for name in UNIT_NAMES)
-        return cls(file_kind, block, frame, extent, reason)
 
     @property
     def number(self) -> int | None:

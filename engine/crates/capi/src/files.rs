@@ -1,7 +1,7 @@
 //! Operations on whole files.
 
 use std::ffi::{c_char, c_int, c_void};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::json;
@@ -18,6 +18,7 @@ use offline::verify::{self, Files};
 use sqlite::vfs::companions::log_that_counts;
 use sqlite::vfs::host;
 use storage::Storage;
+use storage::disk::DiskFile;
 use vault::format::header;
 use vault::registry::{self, OpenOptions};
 
@@ -55,13 +56,11 @@ pub unsafe extern "C" fn lumo_encrypt_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (source, mut target, options) =
-            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
-        let mut file = InputFile::open(host, source, folder)?;
-        let source = source.to_owned();
+        let mut made = unsafe { Making::of(host, source, folder, destination, key, options) }?;
         let operation = async move |meter: Rc<Meter>| {
-            let done = convert::encrypt(&mut file, &mut target, &options, &meter).await;
-            Ok(describe(&done.map_err(|fault| fault.at_path(source))?))
+            let Making { source, target, options, .. } = &mut made;
+            let done = convert::encrypt(source, target, options, &meter).await;
+            made.described(done)
         };
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
@@ -97,13 +96,11 @@ pub unsafe extern "C" fn lumo_decrypt_file(
 ) -> c_int {
     call(|| {
         // SAFETY: as the caller promises.
-        let (source, mut target, options) =
-            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
-        let mut file = InputFile::open(host, source, folder)?;
-        let source = source.to_owned();
+        let mut made = unsafe { Making::of(host, source, folder, destination, key, options) }?;
         let operation = async move |meter: Rc<Meter>| {
-            let done = convert::decrypt(&mut file, &mut target, &options, &source, &meter).await;
-            Ok(describe(&done.map_err(|fault| placed(host, &source, fault))?))
+            let Making { source, target, options, path, .. } = &mut made;
+            let done = convert::decrypt(source, target, options, path, &meter).await;
+            made.described(done)
         };
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
@@ -142,6 +139,41 @@ pub unsafe extern "C" fn lumo_verify_file(
         // SAFETY: as the caller promises.
         unsafe { begin(work, operation) }
     })
+}
+
+/// One whole file that is made of another.
+struct Making {
+    host: u32,
+    path: PathBuf,
+    source: InputFile,
+    target: DiskFile,
+    options: OpenOptions,
+}
+
+impl Making {
+    /// Opens both.
+    ///
+    /// # Safety
+    /// As for [`lumo_encrypt_file`].
+    unsafe fn of(
+        host: u32,
+        source: *const c_char,
+        folder: c_int,
+        destination: c_int,
+        key: u64,
+        options: *const c_char,
+    ) -> Result<Making> {
+        // SAFETY: as the caller promises.
+        let (path, target, options) =
+            unsafe { (file_name(source)?, new_file(destination)?, open_options(options, key)?) };
+        let source = InputFile::open(host, path, folder)?;
+        Ok(Making { host, path: path.to_owned(), source, target, options })
+    }
+
+    /// The JSON of what was made.
+    fn described(&self, done: Result<Converted>) -> Result<String> {
+        done.map(|done| describe(&done)).map_err(|fault| placed(self.host, &self.path, fault))
+    }
 }
 
 /// `fault` with the name of the database that it is about. A file that looks as if its creation had been interrupted is a

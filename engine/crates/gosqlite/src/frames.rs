@@ -89,7 +89,7 @@ pub fn read_beside_writers(
                 "a committed frame of the write-ahead log does not have its checksum: the log was damaged or changed",
             )
             .in_file(FileKind::Wal)
-            .at_page(u64::from(number - 1))
+            .at_number(u64::from(number - 1))
         })
     })?;
     let within = (offset - start) as usize;

@@ -1,10 +1,10 @@
 //! Whether the first block of a main file is what key and block size make it, and what else it could be.
 
-use super::{BLOCK_SIZES, SharedCipher, main_blocks, page_size};
+use super::{SharedCipher, main_blocks, page_size};
 use crypto::LengthPreserving;
 use ground::error::{Fault, FaultClass, FileKind};
 use sqlite::facts::MAGIC;
-use vault::format::superblock;
+use vault::format::superblock::{self, BLOCK_SIZES};
 
 /// The page size in the file's header, if `encrypted`, its beginning, is the beginning of a database in blocks of
 /// `block_size` bytes under `cipher`.
@@ -16,9 +16,10 @@ fn decrypted_page_size(cipher: &SharedCipher, encrypted: &[u8], block_size: usiz
 
 /// How many bytes of a main file [`judge`] needs to see: under XTS two blocks, so that the second can tell its size.
 pub fn sample_len(kind: LengthPreserving) -> usize {
+    let largest = *BLOCK_SIZES.end() as usize;
     match kind {
-        LengthPreserving::Adiantum => *BLOCK_SIZES.end(),
-        LengthPreserving::Aes256Xts => 2 * *BLOCK_SIZES.end(),
+        LengthPreserving::Adiantum => largest,
+        LengthPreserving::Aes256Xts => 2 * largest,
     }
 }
 

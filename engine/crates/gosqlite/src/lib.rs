@@ -19,9 +19,7 @@ use ground::error::{FileKind, Result};
 use ground::memory;
 use sqlite::facts;
 use storage::{Storage, is_zero};
-
-/// The sizes in bytes that blocks can have: those of SQLite's pages.
-pub const BLOCK_SIZES: std::ops::RangeInclusive<usize> = 512..=65536;
+use vault::format::superblock;
 
 /// The bytes in a block of a log or journal, whatever the main file's are: with it an append rewrites no more than a
 /// sector.
@@ -35,9 +33,9 @@ pub fn block_size_of(kind: FileKind, main: usize) -> usize {
     }
 }
 
-/// Can a block have this size?
+/// Can a block have this size in bytes? Here, too, it is one of those of SQLite's pages.
 pub fn is_block_size(size: usize) -> bool {
-    size.is_power_of_two() && BLOCK_SIZES.contains(&size)
+    u32::try_from(size).is_ok_and(superblock::is_block_size)
 }
 
 /// The page size in bytes that a database's first bytes name; `None` if they are not those of a database.

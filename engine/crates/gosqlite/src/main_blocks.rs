@@ -5,11 +5,12 @@
 //! as far as the first of the smaller ones reaches, and nowhere else. The page size in SQLite's header is the block size
 //! as a rule. The original takes any two, so what lies further behind has to tell.
 
-use super::{BLOCK_SIZES, SharedCipher};
+use super::SharedCipher;
 use ground::error::FileKind;
 use ground::memory;
 use sqlite::facts::PAGE_COUNT_AT;
 use storage::is_zero;
+use vault::format::superblock::BLOCK_SIZES;
 
 /// What is looked at as one.
 const STRETCH: usize = 512;
@@ -20,10 +21,10 @@ const PRINTABLE: usize = 32;
 const FEW_PAGES: u32 = 1 << 12;
 const SMALL_PAGE: usize = 8192;
 
-/// All sizes that blocks can have.
+/// All sizes in bytes that blocks can have.
 pub fn sizes() -> impl Iterator<Item = usize> {
-    std::iter::successors(Some(*BLOCK_SIZES.start()), |size| Some(size * 2))
-        .take_while(|size| BLOCK_SIZES.contains(size))
+    let size = |bits: u32| 1 << bits;
+    (BLOCK_SIZES.start().ilog2()..=BLOCK_SIZES.end().ilog2()).map(size)
 }
 
 /// The size of the blocks of a main file under XTS of which `encrypted` is the beginning, two of the largest blocks or all

@@ -9,8 +9,7 @@ use crate::log::{self, Beginning};
 use crate::marks::settled;
 use crate::units::{Index, Units};
 use crate::{
-    BLOCK_SIZES, GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size,
-    page_size,
+    GosqliteFile, SMALL_BLOCK, SharedCipher, block_size_of, frames, header, is_block_size, page_size,
 };
 use crypto::{LengthPreserving, instantiate_length_preserving, nonce};
 use ground::error::{Fault, FaultClass, FileKind, Result};
@@ -24,11 +23,12 @@ use sqlite::vfs::base::BaseFile;
 use sqlite::vfs::evidence;
 use sqlite::vfs::guest::Guest;
 use sqlite::vfs::host::{Host, Opener, Shim};
-use sqlite::vfs::open_file::{Content, OpenFile};
+use sqlite::vfs::open_file::{Common, Companion};
 use sqlite::vfs::own_file::OwnFile;
 use sqlite::vfs::recorder::Recorder;
 use sqlite::vfs::shim::database_of;
 use storage::Storage;
+use vault::format::superblock::BLOCK_SIZES;
 
 /// What the names of these VFSs begin with; 16 random hex digits follow.
 const NAME: &str = "lumocrypt-go-";
@@ -172,7 +172,7 @@ pub struct GosqliteContent {
 enum Role {
     Main(Judgement),
     /// A WAL and the main database it belongs to.
-    Wal(Units, *mut OpenFile),
+    Wal(Units, Companion),
     /// A rollback journal.
     Journal(Units),
     /// A temporary file.
@@ -244,13 +244,12 @@ impl Opener for Gosqlite {
         let mut content = open(kind)?;
         if matches!(kind, FileKind::MainJournal | FileKind::Wal) {
             // SAFETY: the name of a log that SQLite passed to xOpen.
-            let main = unsafe { database_of(shim, name) }?;
-            if kind == FileKind::Wal {
-                content.role = Role::Wal(Units::new(block_size), std::ptr::from_mut(main));
-            }
-            if let OpenFile { content: Content::Guest(database), base: main_base, path: main_path, .. } = main
-            {
+            let mut main = unsafe { database_of(shim, name) }?;
+            if let Some((database, main_base, main_path)) = main.guest() {
                 database.judge(main_base, main_path)?;
+            }
+            if kind == FileKind::Wal {
+                content.role = Role::Wal(Units::new(block_size), main);
             }
             // A journal that is being made holds nothing that counts.
             if kind == FileKind::Wal || flags & SQLITE_OPEN_CREATE == 0 {
@@ -283,8 +282,7 @@ impl GosqliteContent {
     fn units(&mut self) -> Option<(&mut Units, &mut GosqliteFile, Option<Index>)> {
         match &mut self.role {
             Role::Wal(units, main) => {
-                // SAFETY: SQLite closes a WAL before its main database.
-                let index = unsafe { main.as_ref() }.and_then(|main| main.wal_index);
+                let index = main.common().and_then(|main| main.wal_index);
                 let index = index
                     .map(|index| Index { generation: index.salts(), has_frames: index.last_frame() > 0 });
                 Some((units, &mut self.file, index))
@@ -424,28 +422,17 @@ impl Guest for GosqliteContent {
     fn read(&mut self, base: &mut BaseFile, path: &Path, buf: &mut [u8], offset: u64) -> Result<bool> {
         match self.role {
             // Nothing depends on that but a guess at the page size.
-            Role::Main(_) if offset == 0 && buf.len() == HEADER_PROBE => self.file.read(base, buf, offset),
-            Role::Main(_) => {
-                self.judge(base, path)?;
-                self.file.read(base, buf, offset)
-            }
-            Role::Wal(_, main) => {
-                self.find_blocks(base)?;
-                // SAFETY: SQLite closes a WAL before its main database.
-                let last = unsafe { main.as_ref() }.and_then(last_frame_of_others);
-                match last {
-                    Some((last, page_size)) => {
-                        frames::read_beside_writers(&mut self.file, base, buf, offset, last, page_size)
-                    }
-                    None => self.file.read(base, buf, offset),
-                }
-            }
-            Role::Journal(_) => {
-                self.find_blocks(base)?;
-                self.file.read(base, buf, offset)
-            }
-            Role::Other => self.file.read(base, buf, offset),
+            Role::Main(_) if offset == 0 && buf.len() == HEADER_PROBE => {}
+            Role::Main(_) => self.judge(base, path)?,
+            Role::Wal(..) | Role::Journal(_) => self.find_blocks(base)?,
+            Role::Other => {}
         }
+        if let Role::Wal(_, main) = &self.role
+            && let Some((last, page_size)) = main.common().and_then(last_frame_of_others)
+        {
+            return frames::read_beside_writers(&mut self.file, base, buf, offset, last, page_size);
+        }
+        self.file.read(base, buf, offset)
     }
 
     /// `xWrite`.
@@ -511,7 +498,7 @@ impl Guest for GosqliteContent {
 }
 
 /// The last committed frame of a database's WAL and the size of its pages, if others may be adding to it.
-fn last_frame_of_others(main: &OpenFile) -> Option<(u32, usize)> {
+fn last_frame_of_others(main: &Common) -> Option<(u32, usize)> {
     let index = main.wal_index.filter(|_| !main.excludes_writers)?;
     Some((index.last_frame(), index.page_size()?))
 }

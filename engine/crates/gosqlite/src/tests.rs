@@ -266,7 +266,7 @@ fn a_reader_does_not_see_half_of_the_block_that_a_writer_writes_again() {
     assert_eq!(storage.tears, 0);
     storage.tears = u32::MAX;
     let fault = page_of(&mut storage, 3, 3).unwrap_err();
-    assert_eq!((fault.class, fault.kind, fault.page), (FaultClass::Tampered, Some(FileKind::Wal), Some(2)));
+    assert_eq!((fault.class, fault.kind, fault.number), (FaultClass::Tampered, Some(FileKind::Wal), Some(2)));
     // Frames before it cost nothing more.
     (storage.tears, storage.file.reads) = (0, 0);
     assert_eq!(page_of(&mut storage, 2, 3), Ok(true));

@@ -44,6 +44,15 @@ impl FileKind {
         self as usize - 1
     }
 
+    /// What a file of this kind is sealed in, and what its parts are called wherever they are numbered.
+    pub fn unit(self) -> &'static str {
+        match self {
+            FileKind::MainDb | FileKind::TempDb | FileKind::Redo => "block",
+            FileKind::Wal => "frame",
+            FileKind::MainJournal | FileKind::TempJournal | FileKind::SubJournal => "extent",
+        }
+    }
+
     /// What every file of this kind begins with in clear, where that is known.
     pub fn beginning(self) -> Option<&'static [u8]> {
         (self == FileKind::MainDb).then_some(DATABASE_MAGIC)
@@ -97,6 +106,12 @@ pub enum FaultClass {
     NoDatabase = 14,
 }
 
+/// `number` as JSON has it under `"block"`, `"frame"` and `"extent"`: under the one that a file of `kind` is sealed in.
+pub fn numbered(kind: Option<FileKind>, number: Option<u64>) -> [Option<u64>; 3] {
+    let unit = kind.map_or("block", FileKind::unit);
+    ["block", "frame", "extent"].map(|name| number.filter(|_| name == unit))
+}
+
 impl FaultClass {
     /// The stable name used across the C ABI.
     pub fn name(self) -> &'static str {
@@ -130,8 +145,10 @@ pub struct Fault {
     pub path: Option<PathBuf>,
     /// The kind of that file.
     pub kind: Option<FileKind>,
-    /// The block of the main file or the frame of a log, zero-based.
-    pub page: Option<u64>,
+    /// The number of the block, frame or extent, from 0; which of them it is, the kind of file says.
+    pub number: Option<u64>,
+    /// SQLite's numbers of the first and the last page in that block, from 1.
+    pub sqlite_pages: Option<(u64, u64)>,
     /// The SQLite result code it travels as; 0 until it reaches the VFS boundary.
     pub code: i32,
     /// The SQLite library that it was reported to, by its number; `None` for a call that SQLite had no part in.
@@ -148,7 +165,8 @@ impl Fault {
             message: message.into(),
             path: None,
             kind: None,
-            page: None,
+            number: None,
+            sqlite_pages: None,
             code: 0,
             host: None,
             connection: 0,
@@ -169,10 +187,17 @@ impl Fault {
         self
     }
 
-    /// Names the block or frame.
+    /// Names the block, frame or extent.
     #[must_use]
-    pub fn at_page(mut self, page: u64) -> Self {
-        self.page = Some(page);
+    pub fn at_number(mut self, number: u64) -> Self {
+        self.number = Some(number);
+        self
+    }
+
+    /// Names SQLite's pages in the block, the first and the last.
+    #[must_use]
+    pub fn of_sqlite_pages(mut self, first: u64, last: u64) -> Self {
+        self.sqlite_pages = Some((first, last));
         self
     }
 

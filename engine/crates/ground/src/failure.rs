@@ -1,7 +1,7 @@
 //! The calling thread's failure record: what a result code cannot carry.
 //!
 //! A VFS can return only codes. The fault behind the last one is kept per thread, so that a host which
-//! knows this library can tell its user which page of which file failed, and why.
+//! knows this library can tell its user which block of which file failed, and why.
 //!
 //! Not every failure becomes an error that somebody sees: SQLite passes over some, and some are another library's in
 //! the same thread. So the record names the library and the connection that it belongs to, and is handed out only for an error that is
@@ -9,7 +9,7 @@
 
 use std::cell::RefCell;
 
-use crate::error::Fault;
+use crate::error::{Fault, numbered};
 use crate::paths;
 
 /// What a connection says of itself.
@@ -65,6 +65,7 @@ pub fn to_json(fault: &Fault) -> String {
 
 /// The record as JSON, with what its connection says.
 pub fn to_json_with(fault: &Fault, says: Option<Says>) -> String {
+    let [block, frame, extent] = numbered(fault.kind, fault.number);
     serde_json::json!({
         "class": fault.class as i32,
         "name": fault.class.name(),
@@ -72,7 +73,10 @@ pub fn to_json_with(fault: &Fault, says: Option<Says>) -> String {
         "path": fault.path.as_deref().map(paths::text),
         "path_hex": fault.path.as_deref().and_then(paths::hex),
         "file_kind": fault.kind.map(|kind| kind.name()),
-        "page": fault.page,
+        "block": block,
+        "frame": frame,
+        "extent": extent,
+        "sqlite_pages": fault.sqlite_pages,
         "code": fault.code,
         "says": says.map(|says| match says {
             Says::This => "this",
@@ -81,4 +85,32 @@ pub fn to_json_with(fault: &Fault, says: Option<Says>) -> String {
         }),
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{FaultClass, FileKind};
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_number_is_named_by_what_its_file_is_sealed_in() {
+        for (kind, unit) in [
+            (FileKind::MainDb, "block"),
+            (FileKind::TempDb, "block"),
+            (FileKind::Wal, "frame"),
+            (FileKind::MainJournal, "extent"),
+            (FileKind::SubJournal, "extent"),
+        ] {
+            let fault = Fault::new(FaultClass::Tampered, "no").in_file(kind).at_number(7);
+            let record: Value = serde_json::from_str(&to_json(&fault)).unwrap();
+            for name in ["block", "frame", "extent"] {
+                assert_eq!(
+                    record[name],
+                    if name == unit { json!(7) } else { json!(null) },
+                    "{kind:?} {name}"
+                );
+            }
+        }
+    }
 }

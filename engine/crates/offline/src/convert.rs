@@ -152,7 +152,7 @@ pub(super) fn unauthentic(index: u64) -> Fault {
         ),
     )
     .in_file(FileKind::MainDb)
-    .at_page(index)
+    .at_number(index)
 }
 
 /// Converts all pieces.

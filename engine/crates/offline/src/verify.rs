@@ -11,7 +11,7 @@ use super::progress::{Meter, Progress};
 use super::slots::{PAUSE, Slots, TRIES};
 use super::undo::Undo;
 use super::workers::Input;
-use ground::error::{Fault, FaultClass, FileKind, Result};
+use ground::error::{Fault, FaultClass, FileKind, Result, numbered};
 use sqlite::facts;
 use sqlite::files::main_db::MainFile;
 use storage::Storage;
@@ -39,16 +39,23 @@ struct Findings {
 }
 
 impl Findings {
-    fn add(&mut self, kind: FileKind, page: Option<u64>, reason: &str) {
+    fn add(&mut self, kind: FileKind, number: Option<u64>, reason: &str) {
         self.total += 1;
         if self.damaged.len() < LISTED {
-            self.damaged.push(json!({"file_kind": kind.name(), "page": page, "reason": reason}));
+            let [block, frame, extent] = numbered(Some(kind), number);
+            self.damaged.push(json!({
+                "file_kind": kind.name(),
+                "block": block,
+                "frame": frame,
+                "extent": extent,
+                "reason": reason,
+            }));
         }
     }
 
     fn add_log(&mut self, kind: FileKind, report: &LogReport) {
-        for (page, reason) in &report.damaged {
-            self.add(kind, *page, reason);
+        for (number, reason) in &report.damaged {
+            self.add(kind, *number, reason);
         }
         self.warnings.extend(report.warnings.iter().cloned());
     }
@@ -87,8 +94,8 @@ pub async fn verify(files: Files<'_>, options: &OpenOptions, path: &Path, meter:
     verify_slots(&file, files.main, &aside, options.threads, &mut findings, meter).await?;
     if let Some(fault) = missing_end(&file, files.main, undo.as_ref())? {
         // A block that a crash tore is no damage where a log holds all of it; one that is missing is.
-        let page = fault.page.filter(|_| wal.committed == 0 && undo.is_none());
-        findings.add(FileKind::MainDb, page, &fault.message);
+        let block = fault.number.filter(|_| wal.committed == 0 && undo.is_none());
+        findings.add(FileKind::MainDb, block, &fault.message);
     } else if file.size == 0 {
         findings.warnings.push(
             "the database has a header and no content: its creation was not finished, or it was cut"

@@ -8,9 +8,8 @@ use super::convert::unauthentic;
 use super::verify::sqlite_size;
 use super::workers::Input;
 use crypto::{LengthPreserving, LengthPreservingCipher};
-use gosqlite::BLOCK_SIZES;
 use gosqlite::header::{judge, sample_len};
-use gosqlite::page_size;
+use gosqlite::{main_blocks, page_size};
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::memory;
 use sqlite::facts;
@@ -126,7 +125,7 @@ impl View {
                 "what the file holds does not begin like a SQLite database; `lumocrypt salvage` looks for what is left",
             )
             .in_file(FileKind::MainDb)
-            .at_page(0),
+            .at_number(0),
         }
     }
 
@@ -233,9 +232,7 @@ fn gosqlite_block_size(file: &mut dyn Input, gosqlite: &Gosqlite) -> Result<u32>
     if let Some(asked) = gosqlite.page_size {
         return judged(asked);
     }
-    let sizes = BLOCK_SIZES.start().ilog2()..=BLOCK_SIZES.end().ilog2();
-    sizes
-        .map(|bits| 1 << bits)
-        .find_map(|size| judged(size).ok())
+    main_blocks::sizes()
+        .find_map(|size| judged(size as u32).ok())
         .map_or_else(|| judged(USUAL_BLOCK_SIZE), Ok)
 }

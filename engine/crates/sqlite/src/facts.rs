@@ -3,6 +3,7 @@
 //! Sections are those of <https://sqlite.org/fileformat2.html>.
 
 pub use ground::error::DATABASE_MAGIC as MAGIC;
+use vault::format::superblock::is_block_size;
 
 /// Length of a database's header (section 1.3). `sqlite3_open` reads as much, without a lock, to guess the page size.
 pub const HEADER_LEN: usize = 100;
@@ -38,9 +39,9 @@ pub fn page_size_in(header: &[u8]) -> Option<u32> {
     is_page_size(size).then_some(size)
 }
 
-/// Whether pages can have this size.
+/// Whether pages can have this size in bytes. Blocks have the sizes of pages, all of them and no other.
 pub fn is_page_size(size: u32) -> bool {
-    size.is_power_of_two() && (512..=65536).contains(&size)
+    is_block_size(size)
 }
 
 /// The four bytes at `at` of a database, which are big-endian.

@@ -109,9 +109,9 @@ fn the_first_fault_in_order_counts_and_everything_in_front_of_it_was_worked_on()
                 42.. => {}
                 _ => return Ok(()),
             }
-            Err(Fault::new(FaultClass::Io, "no").at_page(piece.first))
+            Err(Fault::new(FaultClass::Io, "no").at_number(piece.first))
         };
-        assert_eq!(workers.round(&work).unwrap_err().page, Some(40 * 30));
+        assert_eq!(workers.round(&work).unwrap_err().number, Some(40 * 30));
         let seen = seen.into_inner().unwrap();
         assert!((0..=40).all(|number| seen.contains(&(number * 30))));
         assert!(seen.len() < 60, "nobody goes on for long");

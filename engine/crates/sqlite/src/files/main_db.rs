@@ -627,7 +627,7 @@ impl MainFile {
             ),
         )
         .in_file(FileKind::MainDb)
-        .at_page(index)
+        .at_number(index)
     }
 }
 

@@ -106,7 +106,7 @@ impl TempFile {
                 "a block of a temporary file does not authenticate: somebody changed the file while it was in use",
             )
             .in_file(self.kind)
-            .at_page(index));
+            .at_number(index));
         }
         Ok(())
     }

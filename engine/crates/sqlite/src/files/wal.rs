@@ -326,7 +326,7 @@ impl WalFile {
              {copied} frames: without it the database would hold half a transaction. Put the right -wal file back, restore \
              both from a backup, or copy out what is readable with `lumocrypt salvage`"
         ))
-        .at_page(index)
+        .at_number(index)
     }
 
     fn missing_frame(&self, storage: &mut dyn Storage, index: u64) -> Result<bool> {
@@ -335,7 +335,7 @@ impl WalFile {
         }
         Err(self
             .fault("a frame of the write-ahead log does not authenticate: it was changed or damaged")
-            .at_page(index))
+            .at_number(index))
     }
 
     fn slot_offset(&self, index: u64) -> u64 {
@@ -488,7 +488,7 @@ impl WalFile {
         }
         // It has just been read, where SQLite is about to write its header.
         if self.opened != Some(index) && !self.open_slot(storage, index, None)? {
-            return Err(self.fault("a frame being rewritten does not authenticate").at_page(index));
+            return Err(self.fault("a frame being rewritten does not authenticate").at_number(index));
         }
         self.opened = None;
         std::mem::swap(&mut self.assembly, &mut self.plain);

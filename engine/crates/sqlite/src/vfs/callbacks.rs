@@ -47,7 +47,7 @@ unsafe extern "C" fn x_close(file: *mut sqlite3_file) -> c_int {
     let mut open = unsafe { Box::from_raw((*file.cast::<ShimFile>()).open) };
     // SAFETY: as above; xOpen put them there.
     unsafe { std::ptr::drop_in_place(&raw mut (*file.cast::<ShimFile>()).users) };
-    let (shim, path) = (open.shim, std::mem::take(&mut open.path));
+    let (shim, path) = (open.common.shim, std::mem::take(&mut open.common.path));
     guard(&shim.host().api, &path, || {
         open.close();
         Ok(SQLITE_OK)
@@ -113,13 +113,13 @@ fn guard_state(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c
 
 /// As `guard`, without a copy of the path on the way that succeeds.
 fn guard_fast(open: &mut OpenFile, body: impl FnOnce(&mut OpenFile) -> Result<c_int>) -> c_int {
-    let shim = open.shim;
+    let shim = open.common.shim;
     let file = std::ptr::from_mut(open);
     guard(&shim.host().api, "", || {
         body(open).map_err(|fault| {
             // SAFETY: the body's borrow has ended.
             let open = unsafe { &*file };
-            fault.at_path(&open.path).of_connection(open.connection)
+            fault.at_path(&open.common.path).of_connection(open.connection)
         })
     })
 }
@@ -203,7 +203,7 @@ unsafe extern "C" fn x_unlock(file: *mut sqlite3_file, level: c_int) -> c_int {
 
 unsafe extern "C" fn x_check_reserved_lock(file: *mut sqlite3_file, reserved: *mut c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
-    let base = unsafe { &open_of(file).base };
+    let base = unsafe { &open_of(file).common.base };
     match base.methods().check_reserved_lock {
         // SAFETY: an open file below and SQLite's place for the result.
         Some(check) => unsafe { check(base.as_ptr(), reserved) },
@@ -232,12 +232,12 @@ unsafe extern "C" fn x_shm_map(
 ) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
-    let Some(shm_map) = open.base.methods().shm_map else { return SQLITE_IOERR };
+    let Some(shm_map) = open.common.base.methods().shm_map else { return SQLITE_IOERR };
     // SAFETY: an open file below; the result passes through, whatever code it comes with.
-    let code = unsafe { shm_map(open.base.as_ptr(), region, size, extend, address) };
+    let code = unsafe { shm_map(open.common.base.as_ptr(), region, size, extend, address) };
     if region == 0 && !address.is_null() {
         // SAFETY: SQLite's place for the result, just written; regions are 32 KiB.
-        open.wal_index = unsafe { WalIndex::new((*address).cast()) };
+        open.common.wal_index = unsafe { WalIndex::new((*address).cast()) };
     }
     code
 }
@@ -245,12 +245,12 @@ unsafe extern "C" fn x_shm_map(
 unsafe extern "C" fn x_shm_lock(file: *mut sqlite3_file, first: c_int, count: c_int, flags: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
-    guard_fast(open, |open| Ok(open.shm_lock(first, count, flags)))
+    guard_fast(open, |open| open.shm_lock(first, count, flags))
 }
 
 unsafe extern "C" fn x_shm_barrier(file: *mut sqlite3_file) {
     // SAFETY: SQLite calls with a file that our xOpen opened.
-    let base = unsafe { &open_of(file).base };
+    let base = unsafe { &open_of(file).common.base };
     if let Some(barrier) = base.methods().shm_barrier {
         // SAFETY: an open file below.
         unsafe { barrier(base.as_ptr()) }
@@ -260,10 +260,10 @@ unsafe extern "C" fn x_shm_barrier(file: *mut sqlite3_file) {
 unsafe extern "C" fn x_shm_unmap(file: *mut sqlite3_file, delete: c_int) -> c_int {
     // SAFETY: SQLite calls with a file that our xOpen opened.
     let open = unsafe { open_of(file) };
-    open.wal_index = None;
-    match open.base.methods().shm_unmap {
+    open.common.wal_index = None;
+    match open.common.base.methods().shm_unmap {
         // SAFETY: an open file below.
-        Some(unmap) => unsafe { unmap(open.base.as_ptr(), delete) },
+        Some(unmap) => unsafe { unmap(open.common.base.as_ptr(), delete) },
         None => SQLITE_OK,
     }
 }

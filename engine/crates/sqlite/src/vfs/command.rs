@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::open_file::{Content, OpenFile};
+use super::open_file::OpenFile;
 use super::rekey;
 use ground::error::{Fault, FaultClass, Result};
 use vault::commands::{Command, Which};
@@ -23,7 +23,7 @@ pub fn pragma(open: &mut OpenFile, handle: Option<&[u8]>) -> Result<String> {
 
 /// Carries out `command` on a file whose connection holds SQLite's write lock.
 pub fn run(open: &mut OpenFile, command: Command) -> Result<String> {
-    if !open.excludes_other_writers() {
+    if !open.common.excludes_other_writers() {
         return Err(Fault::new(
             FaultClass::InvalidArgument,
             "a command needs SQLite's write lock: run it between BEGIN IMMEDIATE and COMMIT",
@@ -41,7 +41,7 @@ pub fn run(open: &mut OpenFile, command: Command) -> Result<String> {
 }
 
 fn edit_slots(open: &mut OpenFile, change: impl FnOnce(&mut Slots<'_>) -> Result<u32>) -> Result<String> {
-    let OpenFile { content: Content::Main(database), base, .. } = open else {
+    let Some((database, base)) = open.database() else {
         return Err(Fault::new(FaultClass::NotEncrypted, "this database is plaintext: it has no keys"));
     };
     let limits = database.options.limits;

@@ -8,7 +8,6 @@ use super::base::BaseFile;
 use super::database::{Database, Link, News, Phase};
 use super::host::{Host, Shim};
 use super::mains;
-use super::open_file::{Content, OpenFile};
 use super::orphans::{self, NewMain, Outcome};
 use super::own_file::OwnFile;
 use crate::files::journal::JournalFile;
@@ -145,10 +144,9 @@ impl Shim {
         let Some((main, is_wal)) = mains::owner_of(self, name, text) else { return Ok(()) };
         // SAFETY: the owner is removed from the list before it is freed, and SQLite deletes a log from the
         // thread that uses its connection.
-        let main = unsafe { &mut *main };
-        let OpenFile { content: Content::Main(database), base, path, .. } = main else { return Ok(()) };
-        let Phase::Ready(file) = &mut database.phase else { return Ok(()) };
-        let mut link = Link { file, base };
+        let Some((main, common)) = unsafe { &mut *main }.main() else { return Ok(()) };
+        let Some(file) = main.file() else { return Ok(()) };
+        let (mut link, path) = (Link { file, base: &mut common.base }, &common.path);
         if is_wal {
             return self.retire_wal(link, path);
         }

@@ -18,7 +18,6 @@ use super::mains;
 use super::open_file::OpenFile;
 use crate::library::abi::*;
 use crate::library::api::Api;
-use ground::error::{Fault, FaultClass, Result};
 
 /// The name of the database `schema` of a connection, SQLite's own string; `None` while SQLite opens it, and if there is no
 /// such database.
@@ -76,22 +75,6 @@ pub unsafe fn main_of(api: &Api, connection: *mut sqlite3) -> Main {
             SQLITE_OK if !vfs.is_null() && !is_our_vfs(vfs) => Main::Foreign,
             _ => Main::Nameless,
         }
-    }
-}
-
-/// What a WAL begins with (fileformat2, section 4.1); the last bit is the byte order of its checksums.
-const WAL_MAGIC: u32 = 0x377f_0682;
-
-/// A log is kept frame by frame, and a commit is known by what is in a frame. A VFS above ours that changes what it hands
-/// on would make every commit look like none, so it is found out by the log's first bytes.
-pub fn check_log_is_sqlites(data: &[u8], offset: u64) -> Result<()> {
-    match data.first_chunk() {
-        Some(magic) if offset == 0 && u32::from_be_bytes(*magic) & !1 != WAL_MAGIC => Err(Fault::new(
-            FaultClass::InUse,
-            "what is written to the write-ahead log is not SQLite's: a VFS that is stacked above lumocrypt's and changes \
-             content can be used without a write-ahead log only (PRAGMA journal_mode=DELETE)",
-        )),
-        _ => Ok(()),
     }
 }
 

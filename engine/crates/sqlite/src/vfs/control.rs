@@ -10,7 +10,7 @@ use super::database::{Database, Phase};
 use super::dialects;
 use super::given::Origin;
 use super::mains;
-use super::open_file::{Content, OpenFile};
+use super::open_file::{Common, Control, MainDatabase, OpenFile};
 use super::passphrase;
 use super::proofs;
 use super::rekey_pragma;
@@ -22,56 +22,29 @@ use ground::error::{Fault, FaultClass, Result};
 use ground::failure;
 use vault::material::Key;
 
-/// Device characteristics that stay true above us. Masked: ATOMIC* (a page is not one device block any more),
-/// SEQUENTIAL (our flushes may reorder), BATCH_ATOMIC (the VFS below would apply it to other offsets), SUBPAGE_READ (a
-/// part of a page costs us the whole).
-const KEPT: c_int = SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN | SQLITE_IOCAP_IMMUTABLE;
-
 /// Device characteristics of `open`.
 pub fn device_characteristics(open: &OpenFile) -> c_int {
-    let below = characteristics_below(open);
-    // Said of the main file, and meant of its journal: what is appended counts from when all of it is there, because
-    // reading a journal stops at the first extent that does not authenticate. SQLite then need not write, and sync in
-    // between, how many records there are.
-    let kept = below & KEPT | SQLITE_IOCAP_SAFE_APPEND;
-    match &open.content {
-        Content::Plain => below,
-        // A block is rewritten as a whole, the WAL's last one, too, while others rely on it: SQLite is to know that and
-        // fill sectors up. Nothing tells how much of what was appended is there.
-        Content::Guest(_) => below & KEPT,
-        // While POWERSAFE_OVERWRITE is set SQLite journals 512-byte sectors and never asks for the sector
-        // size, so a block larger than a page would be rewritten without its neighbours being journaled.
-        // The WAL decides by it whether to split frames at sector boundaries: there the base's answer holds.
-        Content::Main(_) if open.wal.is_null() => kept,
-        _ => kept | below & SQLITE_IOCAP_POWERSAFE_OVERWRITE,
-    }
+    open.file.device_characteristics(characteristics_below(&open.common))
 }
 
-fn characteristics_below(open: &OpenFile) -> c_int {
-    match open.base.methods().device_characteristics {
+fn characteristics_below(common: &Common) -> c_int {
+    match common.base.methods().device_characteristics {
         // SAFETY: an open file below.
-        Some(characteristics) => unsafe { characteristics(open.base.as_ptr()) },
+        Some(characteristics) => unsafe { characteristics(common.base.as_ptr()) },
         None => 0,
     }
 }
 
-/// The sector size of `open` in bytes: what a write may destroy around it, which is a block.
+/// The sector size of `open` in bytes.
 pub fn sector_size(open: &mut OpenFile) -> c_int {
-    let below = match open.base.methods().sector_size {
+    let common = &mut open.common;
+    let below = match common.base.methods().sector_size {
         // SAFETY: an open file below.
-        Some(sector_size) => unsafe { sector_size(open.base.as_ptr()) },
+        Some(sector_size) => unsafe { sector_size(common.base.as_ptr()) },
         None => 4096,
     };
-    let powersafe = characteristics_below(open) & SQLITE_IOCAP_POWERSAFE_OVERWRITE != 0;
-    match &mut open.content {
-        Content::Main(database) => database.sector_size(&mut open.base) as c_int,
-        Content::Guest(file) => {
-            let sector = file.sector_size() as c_int;
-            // The medium's own sectors matter where it does not keep writes apart.
-            if powersafe { sector } else { sector.max(below) }
-        }
-        _ => below,
-    }
+    let powersafe = characteristics_below(common) & SQLITE_IOCAP_POWERSAFE_OVERWRITE != 0;
+    open.file.sector_size(common, below, powersafe)
 }
 
 /// `xFileControl`.
@@ -80,7 +53,7 @@ pub fn sector_size(open: &mut OpenFile) -> c_int {
 /// `argument` is what SQLite defines for `operation`.
 pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut c_void) -> Result<c_int> {
     // SAFETY: passing on what SQLite passed.
-    let forward = |open: &OpenFile| unsafe { open.base.control(operation, argument) };
+    let forward = |open: &OpenFile| unsafe { open.common.base.control(operation, argument) };
     match operation {
         SQLITE_FCNTL_VFSNAME => {
             let code = forward(open);
@@ -114,37 +87,9 @@ pub unsafe fn file_control(open: &mut OpenFile, operation: c_int, argument: *mut
         }
         _ => {}
     }
-    if matches!(open.content, Content::Plain) {
-        return Ok(forward(open));
-    }
-    match operation {
-        // In front of every sync of a database, also where synchronous=OFF leaves the sync itself out.
-        SQLITE_FCNTL_SYNC => {
-            open.before_sync()?;
-            Ok(forward(open))
-        }
-        // A transaction has ended, and the lock on the database lasts.
-        SQLITE_FCNTL_COMMIT_PHASETWO => {
-            if let Some((file, base)) = open.main_file() {
-                // The commit stands; the next one tries again.
-                let _ = file.record_unsynced(base);
-            }
-            Ok(forward(open))
-        }
-        SQLITE_FCNTL_CKPT_START => {
-            open.checkpoint_starts();
-            Ok(forward(open))
-        }
-        SQLITE_FCNTL_CKPT_DONE => {
-            open.checkpoint_done()?;
-            Ok(forward(open))
-        }
-        // Hints in logical sizes, which the file below would apply to physical ones.
-        SQLITE_FCNTL_SIZE_HINT | SQLITE_FCNTL_CHUNK_SIZE | SQLITE_FCNTL_OVERWRITE => Ok(SQLITE_OK),
-        SQLITE_FCNTL_BEGIN_ATOMIC_WRITE
-        | SQLITE_FCNTL_COMMIT_ATOMIC_WRITE
-        | SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE => Ok(SQLITE_NOTFOUND),
-        _ => Ok(forward(open)),
+    match open.file.file_control(&mut open.common, operation)? {
+        Control::PassOn => Ok(forward(open)),
+        Control::Answer(code) => Ok(code),
     }
 }
 
@@ -161,11 +106,11 @@ unsafe fn prefix_vfs_name(open: &OpenFile, name: *mut *mut c_char) {
         // SAFETY: a string of SQLite's.
         unsafe { CStr::from_ptr(below) }.to_string_lossy().into_owned()
     };
-    let own = open.shim.name();
+    let own = open.common.shim.name();
     let both = if below.is_empty() { own.to_owned() } else { format!("{own}/{below}") };
     // The string below is SQLite's to leak or free; it is a few bytes, once per question.
     // SAFETY: the place for the result.
-    unsafe { *name = open.shim.host().api.sqlite_string(&both) };
+    unsafe { *name = open.common.shim.host().api.sqlite_string(&both) };
 }
 
 /// What SQLite caps `PRAGMA mmap_size` at where it was compiled without another limit (SQLITE_MAX_MMAP_SIZE).
@@ -194,7 +139,7 @@ unsafe fn mmap_size(open: &OpenFile, limit: *mut i64) -> c_int {
             // The default of the library, which the VFS below knows; nothing is to be set there.
             let mut answer: i64 = -1;
             // SAFETY: a place for the limit.
-            let code = unsafe { open.base.control(SQLITE_FCNTL_MMAP_SIZE, (&raw mut answer).cast()) };
+            let code = unsafe { open.common.base.control(SQLITE_FCNTL_MMAP_SIZE, (&raw mut answer).cast()) };
             // SAFETY: as the caller promises.
             unsafe { *limit = if code == SQLITE_OK { answer.max(0) } else { 0 } };
         }
@@ -210,10 +155,10 @@ fn moved(open: &OpenFile) {
         "the file was moved, deleted or replaced by another while this connection was open; close it and open the database \
          again",
     )
-    .at_path(&open.path)
+    .at_path(&open.common.path)
     .with_code(SQLITE_READONLY_DBMOVED)
     .of_connection(open.connection);
-    fault.host = Some(open.shim.host().id);
+    fault.host = Some(open.common.shim.host().id);
     failure::record(fault);
 }
 
@@ -227,7 +172,7 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
     open.user = connection;
     // SAFETY: as the caller promises; SQLite holds the connection's mutex.
     let connection = unsafe { *connection };
-    let api = open.shim.host().api;
+    let api = open.common.shim.host().api;
     let is_first = open.connection == 0;
     open.connection = connection as usize;
     mains::set_connection(this, connection);
@@ -261,7 +206,7 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
     };
     let is_source = |file: *mut OpenFile| {
         // SAFETY: an open file of the connection, and another one than this.
-        !file.is_null() && matches!(unsafe { &(*file).content }, Content::Main(_))
+        !file.is_null() && unsafe { &*file }.database_ref().is_some()
     };
     let parent = if is_source(parent) { parent } else { main };
     if is_source(parent) {
@@ -275,59 +220,54 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
 }
 
 /// Why a file that is opened beside a main database must not be used.
-fn refusal(open: &OpenFile, foreign: bool, statement: &Statement) -> Option<Fault> {
-    match &open.content {
-        Content::Main(database) if foreign && !database.may_stay_plain => {}
-        Content::Guest(_) if foreign => {}
-        Content::Main(_) | Content::Guest(_) | Content::Plain => {
-            return match statement {
-                Statement::Attach { keyed: true } => Some(Fault::new(
-                    FaultClass::InvalidArgument,
-                    "ATTACH … KEY is another product's and does nothing in SQLite: use lumocrypt.attach(connection, path, \
-                     name, key=…), or give the key in the name, ATTACH 'file:…?lumo_key=…'",
-                )),
-                Statement::VacuumOfUnknown if !is_keyed(open) => Some(Fault::new(
-                    FaultClass::KeyRequired,
-                    "it cannot be told which database VACUUM INTO copies here; give the copy its key in its name, VACUUM \
-                     INTO 'file:…?lumo_key=…'",
-                )),
-                _ => None,
-            };
-        }
-        _ => return None,
+fn refusal(open: &mut OpenFile, foreign: bool, statement: &Statement) -> Option<Fault> {
+    let is_guest = open.guest().is_some();
+    let may_stay_plain = open.database_ref().map(|database| database.may_stay_plain);
+    if !is_guest && may_stay_plain.is_none() && !open.is_plain() {
+        return None;
     }
-    Some(users::foreign(&open.path))
+    if foreign && (is_guest || may_stay_plain == Some(false)) {
+        return Some(users::foreign(&open.common.path));
+    }
+    match statement {
+        Statement::Attach { keyed: true } => Some(Fault::new(
+            FaultClass::InvalidArgument,
+            "ATTACH … KEY is another product's and does nothing in SQLite: use lumocrypt.attach(connection, path, name, \
+             key=…), or give the key in the name, ATTACH 'file:…?lumo_key=…'",
+        )),
+        Statement::VacuumOfUnknown if !is_keyed(open) => Some(Fault::new(
+            FaultClass::KeyRequired,
+            "it cannot be told which database VACUUM INTO copies here; give the copy its key in its name, VACUUM INTO \
+             'file:…?lumo_key=…'",
+        )),
+        _ => None,
+    }
 }
 
-/// Refuses a file for as long as it is open; if opening it made it, it goes when it is closed.
+/// Refuses a file for as long as it is open.
 fn refuse(open: &mut OpenFile, fault: Fault) {
-    let fault = fault.at_path(&open.path);
-    match &mut open.content {
-        Content::Guest(file) => file.refuse(fault),
-        Content::Main(database) => {
-            open.is_stray = database.new_main.is_some();
-            database.may_stay_plain = false;
-            database.phase = Phase::Refused(fault);
-        }
-        _ => open.content = Content::Main(Box::new(Database::refused(&open.path, fault))),
+    let fault = fault.at_path(&open.common.path);
+    if let Some((guest, ..)) = open.guest() {
+        guest.refuse(fault);
+    } else if let Some((main, _)) = open.main() {
+        main.refuse(fault);
+    } else {
+        open.file = Box::new(MainDatabase::new(Database::refused(&open.common.path, fault)));
     }
 }
 
 /// Has the file a key, or a cipher that needs none, of its own?
 fn is_keyed(open: &OpenFile) -> bool {
-    match &open.content {
-        Content::Main(database) => {
-            database.options.key.is_some()
-                || database.heir_of.is_some()
-                || database.options.suite.is_some_and(|suite| !suite.is_keyed())
-        }
-        _ => true,
-    }
+    open.database_ref().is_none_or(|database| {
+        database.options.key.is_some()
+            || database.heir_of.is_some()
+            || database.options.suite.is_some_and(|suite| !suite.is_keyed())
+    })
 }
 
 /// The copy that a `VACUUM INTO` makes must have a key, unless it may stay plain.
 fn refuse_keyless(open: &mut OpenFile) {
-    let Content::Main(database) = &open.content else { return };
+    let Some(database) = open.database_ref() else { return };
     if matches!(database.phase, Phase::New) && !database.may_stay_plain && !is_keyed(open) {
         let fault = Fault::new(
             FaultClass::KeyRequired,
@@ -343,8 +283,8 @@ fn refuse_keyless(open: &mut OpenFile) {
 ///
 /// Of `parent` nothing is changed: where its cache is shared, other threads may be using it.
 fn take_after(open: &mut OpenFile, parent: &OpenFile) -> Result<()> {
-    let OpenFile { content: Content::Main(parent), shim, .. } = parent else { return Ok(()) };
-    let OpenFile { content: Content::Main(database), base, .. } = &mut *open else { return Ok(()) };
+    let (shim, Some(parent)) = (parent.common.shim, parent.database_ref()) else { return Ok(()) };
+    let Some((database, base)) = open.database() else { return Ok(()) };
     let needs_key = matches!(database.origin, Origin::Nobody | Origin::Environment);
     let gives_keys = match &parent.phase {
         Phase::New => parent.options.key.is_some(),
@@ -424,7 +364,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
     let name = unsafe { CStr::from_ptr(name) }.to_string_lossy().to_ascii_lowercase();
     // SAFETY: as above.
     let value = (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec());
-    let api = open.shim.host().api;
+    let api = open.common.shim.host().api;
     let answer = match name.as_str() {
         "mmap_size" => {
             if let Some(limit) = value.as_deref().and_then(mmap_limit) {
@@ -438,17 +378,13 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
         "lumo_command" => command::pragma(open, value.as_deref()),
         "lumo_proof" => proofs::proof(open, value.as_deref()),
         "lumo_cipher" => cipher_pragma(open, value.as_deref()),
-        "lumo_status" => Ok(match &open.content {
-            Content::Main(database) => database.status(),
-            Content::Guest(file) => file.status(),
-            _ => r#"{"state":"plain","encrypted":false}"#.to_owned(),
-        }),
+        "lumo_status" => Ok(open.file.status()),
         other => match dialects::refusal(other) {
             None => return Ok(None),
             Some(fault) => {
                 // Unless it means something to the VFS below.
                 // SAFETY: passing on what SQLite passed.
-                let code = unsafe { open.base.control(SQLITE_FCNTL_PRAGMA, arguments.cast()) };
+                let code = unsafe { open.common.base.control(SQLITE_FCNTL_PRAGMA, arguments.cast()) };
                 if code != SQLITE_NOTFOUND {
                     return Ok(Some(code));
                 }
@@ -462,7 +398,7 @@ unsafe fn pragma(open: &mut OpenFile, arguments: *mut *mut c_char) -> Result<Opt
             let message = fault.to_string();
             let fault = fault.of_connection(open.connection);
             // SQLite shows the text as the error message, so the record must carry the same.
-            let code = super::report::report(&api, &open.path, fault);
+            let code = super::report::report(&api, &open.common.path, fault);
             if let Some(mut fault) = failure::take() {
                 fault.message.clone_from(&message);
                 failure::record(fault);
@@ -483,26 +419,28 @@ fn key_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
         ));
     };
     let key = Key::parse(text)?;
-    match &mut open.content {
-        Content::Guest(file) => Err(file.another_key()),
-        Content::Main(database) => {
-            database.offer_key(&mut open.base, key)?;
-            Ok("ok".to_owned())
-        }
-        _ => Err(Fault::new(
+    if let Some((guest, ..)) = open.guest() {
+        return Err(guest.another_key());
+    }
+    let Some((database, base)) = open.database() else {
+        return Err(Fault::new(
             FaultClass::NotEncrypted,
             "this database is plaintext; encrypt it with `lumocrypt encrypt` before giving it a key",
-        )),
-    }
+        ));
+    };
+    database.offer_key(base, key)?;
+    Ok("ok".to_owned())
 }
 
 fn cipher_pragma(open: &mut OpenFile, value: Option<&[u8]>) -> Result<String> {
-    let database = match &mut open.content {
-        Content::Main(database) => database,
-        Content::Guest(file) if value.is_none() => return Ok(file.cipher_name().to_owned()),
-        Content::Guest(file) => return Err(file.another_cipher()),
-        _ => return Ok("none".to_owned()),
-    };
+    if let Some((guest, ..)) = open.guest() {
+        return if value.is_none() {
+            Ok(guest.cipher_name().to_owned())
+        } else {
+            Err(guest.another_cipher())
+        };
+    }
+    let Some((database, _)) = open.database() else { return Ok("none".to_owned()) };
     if let Some(value) = value {
         let name = String::from_utf8_lossy(value).into_owned();
         let suite = SuiteId::from_name(&name).ok_or_else(|| {

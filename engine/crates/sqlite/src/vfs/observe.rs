@@ -2,14 +2,14 @@
 
 use std::ffi::c_int;
 
-use super::open_file::{Content, OpenFile};
+use super::open_file::OpenFile;
 use super::recorder::{self, Operation, Recorder};
 use ground::failure;
 use ground::stats::Watch;
 
 impl OpenFile {
     fn recorder(&self) -> Option<Recorder> {
-        self.shim.recorder().filter(|_| recorder::are_called())
+        self.common.shim.recorder().filter(|_| recorder::are_called())
     }
 
     /// A read or write begins.
@@ -27,7 +27,7 @@ impl OpenFile {
         len: usize,
         code: c_int,
     ) -> Option<impl FnOnce() + use<>> {
-        let tally = self.tally.as_ref().filter(|_| !matches!(self.content, Content::Plain))?;
+        let tally = self.tally.as_ref()?;
         match operation {
             Operation::Read => tally.read(len, watch.as_ref()),
             Operation::Write => tally.wrote(len, watch.as_ref()),

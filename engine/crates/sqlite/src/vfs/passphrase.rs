@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::command;
 use super::database::{Database, Phase};
 use super::given::Origin;
-use super::open_file::{Content, OpenFile};
+use super::open_file::OpenFile;
 use super::own_connection;
 use crate::library::abi::SQLITE_READONLY;
 use crypto::kdf::Argon2Cost;
@@ -27,9 +27,9 @@ pub fn change(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
     let new = Arc::new(Key::parse(text)?);
     // The data key may have been changed since the connection last looked.
     open.follow(true)?;
-    let path = open.path.clone();
+    let path = open.common.path.clone();
     let command = {
-        let OpenFile { content: Content::Main(database), base, .. } = &mut *open else {
+        let Some((database, base)) = open.database() else {
             return Err(Fault::new(
                 FaultClass::NotEncrypted,
                 "this database is plaintext: it has no key to change; encrypt it with `lumocrypt encrypt`",
@@ -44,17 +44,17 @@ pub fn change(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
         command_for(database, &superblock, &new)?
     };
     if let Some(command) = command {
-        if open.read_only {
+        if open.common.read_only {
             let fault = Fault::new(FaultClass::Io, "the database was opened for reading only");
             return Err(fault.with_code(SQLITE_READONLY));
         }
-        if open.excludes_other_writers() {
+        if open.common.excludes_other_writers() {
             command::run(open, command)?;
-        } else if let Content::Main(database) = &open.content {
-            own_connection::run(open.shim, &path, database.options.clone(), command)?;
+        } else if let Some(database) = open.database_ref() {
+            own_connection::run(open.common.shim, &path, database.options.clone(), command)?;
         }
     }
-    if let Content::Main(database) = &mut open.content {
+    if let Some((database, _)) = open.database() {
         (database.options.key, database.origin) = (Some(new), Origin::Caller);
     }
     Ok("ok".to_owned())

@@ -2,7 +2,7 @@
 
 use super::database::Phase;
 use super::given::Origin;
-use super::open_file::{Content, OpenFile};
+use super::open_file::OpenFile;
 use ground::error::{Fault, FaultClass, Result};
 use vault::material::Key;
 use vault::registry;
@@ -10,7 +10,7 @@ use vault::registry;
 /// May a connection use the cache of `open` that joined it without having shown a key, when `known` was the one that the
 /// process knew?
 pub(super) fn may_join(open: &OpenFile, known: Option<&Key>) -> bool {
-    let Content::Main(database) = &open.content else { return true };
+    let Some(database) = open.database_ref() else { return true };
     if database.superblock.as_ref().map_or(database.may_stay_plain, |own| !own.suite.is_keyed()) {
         return true;
     }
@@ -23,7 +23,7 @@ pub(super) fn may_join(open: &OpenFile, known: Option<&Key>) -> bool {
 /// `PRAGMA lumo_proof = '<handle>'`: if the handle, with which the connection was to be opened, was not used for that, the
 /// connection has joined another one's cache; it is as good as one that opened the file only if the handle opens it.
 pub(super) fn proof(open: &mut OpenFile, handle: Option<&[u8]>) -> Result<String> {
-    let OpenFile { content: Content::Main(database), base, .. } = open else {
+    let Some((database, base)) = open.database() else {
         return Err(Fault::new(
             FaultClass::NotEncrypted,
             "this database is plaintext: there is no key to show",

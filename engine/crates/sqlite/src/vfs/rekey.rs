@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::base::BaseFile;
 use super::database::{Phase, Progress};
 use super::length::without_checkpoints;
-use super::open_file::{Content, OpenFile};
+use super::open_file::{Common, MainDatabase, OpenFile, SqliteFile};
 use super::renewal::Renewal;
 use crate::files::header_region::write_copies;
 use crate::files::main_db::{LostMarks, MainFile};
@@ -30,10 +30,11 @@ use vault::rekey::{self, Plan, RekeyCommand};
 
 /// Carries out a part of a change.
 pub fn run(open: &mut OpenFile, command: &RekeyCommand) -> Result<Value> {
+    let Some((main, common)) = open.main() else { return Err(not_a_database()) };
     match command {
-        RekeyCommand::Begin(plan) => begin(open, plan),
-        RekeyCommand::Step { bytes, threads } => step(open, *bytes, *threads),
-        RekeyCommand::Finish => finish(open),
+        RekeyCommand::Begin(plan) => begin(main, common, plan),
+        RekeyCommand::Step { bytes, threads } => step(main, common, *bytes, *threads),
+        RekeyCommand::Finish => finish(main, common),
     }
 }
 
@@ -41,10 +42,10 @@ pub fn run(open: &mut OpenFile, command: &RekeyCommand) -> Result<Value> {
 ///
 /// Errors: those of [`rekey::begin`] and of the storage; `InvalidArgument` if the interrupted change was to come to
 /// something else.
-fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
-    open.follow(true)?;
-    let answer = alone(open, |open| {
-        let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+fn begin(main: &mut MainDatabase, common: &mut Common, plan: &Plan) -> Result<Value> {
+    main.follow(common, true)?;
+    let answer = alone(main, common, |main, common| {
+        let database = &mut main.database;
         let (Phase::Ready(file), Some(superblock)) = (&mut database.phase, &database.superblock) else {
             return database.ready().map(|_| Value::Null);
         };
@@ -53,16 +54,16 @@ fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
         if resumed {
             rekey::check_resumed(&superblock, plan)?;
             // What was interrupted may have left either copy of the header behind the other, or not durable yet.
-            write_copies(&mut open.base, &superblock.encode(&keys))?;
+            write_copies(&mut common.base, &superblock.encode(&keys))?;
             database.stale_copy = None;
-            put_back(file, &mut open.base, &database.path)?;
+            put_back(file, &mut common.base, &database.path)?;
             database.rekey = Some(Progress::new(superblock.key_id));
         } else {
             redo::remove(&database.path)?;
-            database.complete_header(&mut open.base)?;
+            database.complete_header(&mut common.base)?;
             let (keys, superblock) = rekey::begin(&superblock, &keys, plan)?;
             database.rekey = Some(Progress::new(superblock.key_id));
-            database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
+            database.replace_superblock(&mut common.base, &Arc::new(keys), superblock)?;
         }
         if let Some(key) = &plan.new_key {
             // What opens the database from here on.
@@ -70,7 +71,7 @@ fn begin(open: &mut OpenFile, plan: &Plan) -> Result<Value> {
         }
         Ok(json!({"resumed": resumed, "busy": false}))
     })?;
-    open.pass_on_keys();
+    main.pass_on_keys();
     Ok(answer)
 }
 
@@ -94,18 +95,18 @@ fn put_back(file: &mut MainFile, base: &mut BaseFile, path: &Path) -> Result<()>
 ///
 /// Errors: `Tampered` for a block that opens under neither key, and those of the storage. What was sealed anew stays so,
 /// and the change can be resumed.
-fn step(open: &mut OpenFile, most: u64, threads: Option<usize>) -> Result<Value> {
-    open.follow(true)?;
-    alone(open, |open| {
-        let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+fn step(main: &mut MainDatabase, common: &mut Common, most: u64, threads: Option<usize>) -> Result<Value> {
+    main.follow(common, true)?;
+    alone(main, common, |main, common| {
+        let database = &mut main.database;
         let Phase::Ready(file) = &mut database.phase else { return database.ready().map(|_| Value::Null) };
         let current = file.keys().key_id;
         let progress = database.rekey.as_mut().ok_or_else(not_begun)?;
         if progress.unsettled {
-            put_back(file, &mut open.base, &database.path)?;
+            put_back(file, &mut common.base, &database.path)?;
             progress.unsettled = false;
         }
-        let mut walk = Walk::new(file, &mut open.base, &database.path)?;
+        let mut walk = Walk::new(file, &mut common.base, &database.path)?;
         // Somebody else has ended this change, and perhaps begun another.
         let next = if progress.key_id == current { walk.run(progress, most, threads)? } else { u64::MAX };
         let (total, block_size) = (walk.size, u64::from(walk.geometry.block_size));
@@ -118,17 +119,17 @@ fn step(open: &mut OpenFile, most: u64, threads: Option<usize>) -> Result<Value>
 /// still frames under the old key, which only a checkpoint that empties the log removes.
 ///
 /// Errors: those of the storage.
-fn finish(open: &mut OpenFile) -> Result<Value> {
-    open.follow(true)?;
-    let changed_over = match open.wal_and_base() {
+fn finish(main: &mut MainDatabase, common: &mut Common) -> Result<Value> {
+    main.follow(common, true)?;
+    let changed_over = match main.open_wal() {
         Some((wal, base)) => wal.is_changed_over(base)?,
         None => true,
     };
     if !changed_over {
         return Ok(json!({"finished": false, "busy": false}));
     }
-    let answer = alone(open, |open| {
-        let Content::Main(database) = &mut open.content else { return Err(not_a_database()) };
+    let answer = alone(main, common, |main, common| {
+        let database = &mut main.database;
         let (Phase::Ready(file), Some(superblock)) = (&mut database.phase, &database.superblock) else {
             return database.ready().map(|_| Value::Null);
         };
@@ -146,20 +147,24 @@ fn finish(open: &mut OpenFile) -> Result<Value> {
             sync_if_there(&paths::beside(&database.path, suffix))?;
         }
         sync_folder(&database.path)?;
-        file.renew_cells(&mut open.base, SYNC_NORMAL)?;
-        open.base.sync(SYNC_NORMAL)?;
+        file.renew_cells(&mut common.base, SYNC_NORMAL)?;
+        common.base.sync(SYNC_NORMAL)?;
         redo::remove(&database.path)?;
         let (keys, superblock) = rekey::finish(superblock, file.keys())?;
-        database.replace_superblock(&mut open.base, &Arc::new(keys), superblock)?;
+        database.replace_superblock(&mut common.base, &Arc::new(keys), superblock)?;
         Ok(json!({"finished": true, "busy": false}))
     })?;
-    open.pass_on_keys();
+    main.pass_on_keys();
     Ok(answer)
 }
 
 /// Runs `work` while nobody else writes the main file: writers are kept out already, and here checkpoints.
-fn alone(open: &mut OpenFile, work: impl FnOnce(&mut OpenFile) -> Result<Value>) -> Result<Value> {
-    Ok(without_checkpoints(open, work)?.unwrap_or_else(|| json!({"busy": true, "finished": false})))
+fn alone(
+    main: &mut MainDatabase,
+    common: &mut Common,
+    work: impl FnOnce(&mut MainDatabase, &mut Common) -> Result<Value>,
+) -> Result<Value> {
+    Ok(without_checkpoints(main, common, work)?.unwrap_or_else(|| json!({"busy": true, "finished": false})))
 }
 
 /// One step through the blocks.
@@ -267,7 +272,7 @@ impl<'a> Walk<'a> {
             ),
         )
         .in_file(FileKind::MainDb)
-        .at_page(index))
+        .at_number(index))
     }
 }
 

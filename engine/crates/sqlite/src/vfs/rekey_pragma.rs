@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::database::{Database, Phase};
 use super::given::Origin;
-use super::open_file::{Content, OpenFile};
+use super::open_file::OpenFile;
 use super::own_connection::OwnConnection;
 use super::passphrase::{cost_after, invalid, shown_key};
 use crate::library::abi::SQLITE_READONLY;
@@ -47,9 +47,9 @@ pub fn pragma(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
     }
     // The data key may have been changed since the connection last looked.
     open.follow(true)?;
-    let path = open.path.clone();
+    let path = open.common.path.clone();
     let (plan, mut options) = {
-        let OpenFile { content: Content::Main(database), base, .. } = &mut *open else {
+        let Some((database, base)) = open.database() else {
             return Err(Fault::new(
                 FaultClass::NotEncrypted,
                 "this database is plaintext: it has no data key; encrypt it with `lumocrypt encrypt`",
@@ -63,14 +63,14 @@ pub fn pragma(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
         let superblock = database.current_header(base)?;
         (plan_for(database, &superblock, &new)?, database.options.clone())
     };
-    if open.read_only {
+    if open.common.read_only {
         let fault = Fault::new(FaultClass::Io, "the database was opened for reading only");
         return Err(fault.with_code(SQLITE_READONLY));
     }
     options.key = Some(Arc::clone(&plan.key));
-    let own = OwnConnection::open(open.shim, &path, options)?;
+    let own = OwnConnection::open(open.common.shim, &path, options)?;
     unless_busy(|| own.command(Command::Rekey(RekeyCommand::Begin(plan.clone()))))?;
-    if let Content::Main(database) = &mut open.content {
+    if let Some((database, _)) = open.database() {
         // It opens the database from here on, whatever comes of the rest.
         (database.options.key, database.origin) = (Some(new), Origin::Caller);
     }
@@ -83,13 +83,13 @@ pub fn pragma(open: &mut OpenFile, text: Option<&[u8]>) -> Result<String> {
 
 /// Is the connection in a transaction, or does it keep the file to itself?
 fn is_in_transaction(open: &OpenFile) -> bool {
-    if open.excludes_other_writers() {
+    if open.common.excludes_other_writers() {
         return true;
     }
     let connection = open.connection as *mut crate::library::abi::sqlite3;
     locks::calls_out();
     // SAFETY: the connection that this file belongs to, within a call of which this runs.
-    !connection.is_null() && unsafe { (open.shim.host().api.get_autocommit)(connection) } == 0
+    !connection.is_null() && unsafe { (open.common.shim.host().api.get_autocommit)(connection) } == 0
 }
 
 /// What is to become of the keyslots: the one of the key that was shown is for `new`.

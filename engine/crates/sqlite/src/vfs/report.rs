@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::library::abi::*;
 use crate::library::api::Api;
-use ground::error::{Fault, FaultClass, Result};
+use ground::error::{Fault, FaultClass, FileKind, Result};
 use ground::failure;
 use ground::paths;
 use ground::stats::STATS;
@@ -50,14 +50,10 @@ pub fn report(api: &Api, path: &Path, fault: Fault) -> c_int {
 /// What hosts without our Python package learn of a fault beyond its code: where first, then what, and what to do.
 fn log_message(fault: &Fault) -> String {
     let kind = fault.kind.map(|kind| kind.name().to_owned());
-    let unit = match fault.kind.map(|kind| kind.name()) {
-        Some("wal") => "frame",
-        Some("journal" | "temp-journal" | "sub-journal") => "extent",
-        _ => "block",
-    };
-    let page = fault.page.map(|page| format!("{unit} {page}"));
+    let unit = fault.kind.map_or("block", FileKind::unit);
+    let part = fault.number.map(|number| format!("{unit} {number}"));
     let place: Vec<String> =
-        [fault.path.as_deref().map(paths::shown), kind, page].into_iter().flatten().collect();
+        [fault.path.as_deref().map(paths::shown), kind, part].into_iter().flatten().collect();
     if place.is_empty() { fault.message.clone() } else { format!("{}: {}", place.join(" "), fault.message) }
 }
 

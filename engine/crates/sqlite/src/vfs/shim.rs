@@ -10,7 +10,9 @@ use super::database::{Database, Phase};
 use super::given::{self, Given, Origin, Parameters};
 use super::host::{self, Host, Shim};
 use super::mains;
-use super::open_file::{Content, OpenFile};
+use super::open_file::{
+    Companion, GuestFile, Journal, MainDatabase, OpenFile, Plain, SqliteFile, Temporary, Wal,
+};
 use super::report::guard;
 use super::sharing;
 use super::shim_file::ShimFile;
@@ -126,8 +128,8 @@ unsafe extern "C" fn x_open(
         // SAFETY: just opened; our file keeps it until it is closed.
         let mut base = unsafe { BaseFile::new(below) };
         // SAFETY: the name that SQLite passed.
-        let content = match unsafe { content_of(shim, name, &path, &mut base, flags) } {
-            Ok(content) => content,
+        let kind = match unsafe { kind_of(shim, name, &path, &mut base, flags) } {
+            Ok(kind) => kind,
             Err(fault) => {
                 base.close();
                 return Err(fault);
@@ -135,13 +137,13 @@ unsafe extern "C" fn x_open(
         };
         let methods = methods_for(&base);
         let path_of_users = path.clone();
-        let mut open = OpenFile::new(shim, path, base, content);
-        if let Content::Main(database) = &mut open.content {
+        let mut open = OpenFile::new(shim, path, base, kind);
+        if let Some((database, _)) = open.database() {
             database.new_main = new_main;
         }
         // SAFETY: null or SQLite's place for the flags that the VFS below has granted.
         let granted = unsafe { out_flags.as_ref() }.copied().unwrap_or(flags);
-        open.read_only = (flags | granted) & SQLITE_OPEN_READONLY != 0;
+        open.common.read_only = (flags | granted) & SQLITE_OPEN_READONLY != 0;
         let open = Box::into_raw(open);
         // SAFETY: both were just made; the main database of a log outlives it.
         unsafe { introduce(shim, name, open, flags) };
@@ -160,12 +162,12 @@ unsafe extern "C" fn x_open(
 ///
 /// # Safety
 /// `name` is the name of a log that SQLite, or a VFS above ours, passed to `xOpen`.
-pub unsafe fn database_of<'a>(shim: &Shim, name: *const c_char) -> Result<&'a mut OpenFile> {
+pub unsafe fn database_of(shim: &Shim, name: *const c_char) -> Result<Companion> {
     // SAFETY: as the caller promises.
     let text = unsafe { CStr::from_ptr(name) }.to_bytes();
     match mains::owner_of(shim, name, text) {
-        // SAFETY: known until it is closed, and used by the thread that opens its log.
-        Some((main, _)) => Ok(unsafe { &mut *main }),
+        // SAFETY: known until it is closed, which its logs are before it, and used by the thread that opens its log.
+        Some((main, _)) => Ok(unsafe { Companion::new(main) }),
         None => Err(Fault::new(
             FaultClass::InUse,
             "this is the log of a database that was not opened through this VFS under the same name; a VFS that is stacked \
@@ -200,25 +202,7 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
                 open,
             );
         }
-        match &(*open).content {
-            Content::Journal(_, main) => {
-                if let Some(main) = main.as_mut() {
-                    main.journal = open;
-                    (*open).connection = main.connection;
-                }
-            }
-            Content::Wal(_, main) => {
-                if let Some(main) = main.as_mut() {
-                    main.wal = open;
-                    (*open).connection = main.connection;
-                    // From here on checkpoints of others may change it.
-                    if let Some((file, base)) = main.main_file() {
-                        file.lock_taken(base, false);
-                    }
-                }
-            }
-            Content::Main(_) | Content::Plain | Content::Temp(_) | Content::Guest(_) => {}
-        }
+        (*open).connection = (*open).file.introduce(open);
     }
 }
 
@@ -226,26 +210,28 @@ unsafe fn introduce(shim: &'static Shim, name: *const c_char, open: *mut OpenFil
 ///
 /// # Safety
 /// `name` is what SQLite passed to `xOpen` with `flags`.
-unsafe fn content_of(
+unsafe fn kind_of(
     shim: &'static Shim,
     name: *const c_char,
     path: &Path,
     base: &mut BaseFile,
     flags: c_int,
-) -> Result<Content> {
+) -> Result<Box<dyn SqliteFile>> {
     if let Some(opener) = shim.opener {
         // SAFETY: as the caller promises.
-        let guest = unsafe { opener.open(shim, name, path, base, flags) }?;
-        return Ok(guest.map_or(Content::Plain, Content::Guest));
+        return Ok(match unsafe { opener.open(shim, name, path, base, flags) }? {
+            Some(guest) => Box::new(GuestFile::new(guest)),
+            None => Box::new(Plain),
+        });
     }
     // A super-journal holds names of journals, and SQLite reads other databases' journals under this flag to
     // find the names that those end in: both are clear.
     if flags & SQLITE_OPEN_SUPER_JOURNAL != 0 {
-        return Ok(Content::Plain);
+        return Ok(Box::new(Plain));
     }
-    let temporary = |kind| {
+    let temporary = |kind| -> Result<Box<dyn SqliteFile>> {
         Stats::count(&STATS.temporary);
-        TempFile::new(SuiteId::DEFAULT, kind).map(|file| Content::Temp(Box::new(file)))
+        Ok(Box::new(Temporary::new(TempFile::new(SuiteId::DEFAULT, kind)?)))
     };
     if flags & (SQLITE_OPEN_TEMP_DB | SQLITE_OPEN_TRANSIENT_DB) != 0 {
         return temporary(FileKind::TempDb);
@@ -258,46 +244,40 @@ unsafe fn content_of(
     }
     if flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL) != 0 {
         // SAFETY: the name of a log that SQLite passed to xOpen.
-        return unsafe { log_content(shim, name, path, base, flags) };
+        return unsafe { log_kind(shim, name, path, base, flags) };
     }
     if flags & SQLITE_OPEN_MAIN_DB != 0 {
         // SAFETY: the name of a main database that SQLite passed to xOpen.
-        return unsafe { main_content(shim, name, path, base) };
+        return unsafe { main_kind(shim, name, path, base) };
     }
-    Ok(Content::Plain)
+    Ok(Box::new(Plain))
 }
 
 /// # Safety
 /// `name` is the name of a journal or WAL that SQLite passed to `xOpen`.
-unsafe fn log_content(
+unsafe fn log_kind(
     shim: &'static Shim,
     name: *const c_char,
     path: &Path,
     base: &mut BaseFile,
     flags: c_int,
-) -> Result<Content> {
+) -> Result<Box<dyn SqliteFile>> {
     // SAFETY: as the caller promises.
-    let main = unsafe { database_of(shim, name) }?;
-    let owner = std::ptr::from_mut(main);
-    // SAFETY: the main file outlives the call.
-    unsafe { log_content_of(shim, owner, path, base, flags) }
-        // SAFETY: as above; nothing of it is borrowed any more.
-        .map_err(|fault| fault.of_connection(unsafe { (*owner).connection }))
+    let owner = unsafe { database_of(shim, name) }?;
+    let connection = owner.connection();
+    log_kind_of(shim, owner, path, base, flags).map_err(|fault| fault.of_connection(connection))
 }
 
-/// # Safety
-/// `owner` is the open main file that the log belongs to.
-unsafe fn log_content_of(
+/// What a log of `owner` is to us.
+fn log_kind_of(
     shim: &'static Shim,
-    owner: *mut OpenFile,
+    mut owner: Companion,
     path: &Path,
     base: &mut BaseFile,
     flags: c_int,
-) -> Result<Content> {
-    // SAFETY: as the caller promises.
-    let OpenFile { content: Content::Main(database), base: main_base, .. } = (unsafe { &mut *owner }) else {
-        return Ok(Content::Plain);
-    };
+) -> Result<Box<dyn SqliteFile>> {
+    let Some((main, common)) = owner.main() else { return Ok(Box::new(Plain)) };
+    let (database, main_base) = (&mut main.database, &mut common.base);
     // A journal's keys are the database's, so a new database comes into being with its first journal; that
     // one has nothing to roll back. One whose creation failed is there durably before a journal says that it is.
     let writes = flags & SQLITE_OPEN_READONLY == 0;
@@ -311,34 +291,34 @@ unsafe fn log_content_of(
             base.enable_map(path);
         }
         allow_writer(shim, base);
-        Content::Wal(Box::new(WalFile::new(keys, discard_wal)?), owner)
+        Box::new(Wal::new(WalFile::new(keys, discard_wal)?, owner))
     } else {
         let buffers = std::mem::take(&mut database.journal_buffers);
-        Content::Journal(Box::new(JournalFile::with_buffers(keys, partial_journal, buffers)?), owner)
+        Box::new(Journal::new(JournalFile::with_buffers(keys, partial_journal, buffers)?, owner))
     })
 }
 
 /// # Safety
 /// `name` is the name of a main database that SQLite passed to `xOpen`.
-unsafe fn main_content(
+unsafe fn main_kind(
     shim: &'static Shim,
     name: *const c_char,
     path: &Path,
     base: &mut BaseFile,
-) -> Result<Content> {
+) -> Result<Box<dyn SqliteFile>> {
     // SAFETY: as the caller promises.
     let parameters = unsafe { Parameters::read(&shim.host().api, name) }?;
     let Given { mut open, origin, entry, pinned } = given::read(parameters, path)?;
     let named = origin == Origin::Caller || entry.is_some() || pinned;
     if parameters.is_set(c"lumo_plain") {
-        return if named { Err(plain_with_key(path)) } else { Ok(Content::Plain) };
+        return if named { Err(plain_with_key(path)) } else { Ok(Box::new(Plain)) };
     }
     let size = base.size()?;
     // LUMO_KEY is for whatever is encrypted; unless that was ruled out, a plaintext database that exists stays what it is.
     let may_be_plain =
         shim.pass_through && !named && !(shim.is_strict() && !open.no_key && given::any_key_is_known());
     if size > 0 && may_be_plain && is_plaintext(base)? {
-        return Ok(Content::Plain);
+        return Ok(Box::new(Plain));
     }
     parameters.apply(&mut open)?;
     if open.io != Some(IoMode::Pread) {
@@ -373,7 +353,7 @@ unsafe fn main_content(
             unlocked => unlocked?,
         }
     }
-    Ok(Content::Main(Box::new(database)))
+    Ok(Box::new(MainDatabase::new(database)))
 }
 
 /// SQLite's own VFSs for Unix, whose xWrite needs nothing of the thread that opened the file (os_unix.c, unixWrite).

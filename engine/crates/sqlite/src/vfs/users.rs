@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::company::{self, Main};
 use super::mains;
-use super::open_file::{Content, OpenFile};
+use super::open_file::OpenFile;
 use super::proofs;
 use super::sharing;
 use ground::error::{Fault, FaultClass, Result};
@@ -108,8 +108,8 @@ pub unsafe fn check_user(open: &mut OpenFile, users: &Users) -> Result<()> {
     // SAFETY: the place is the cache's, which lives as long as the file; its mutex is held.
     let Some(user) = (unsafe { open.user.as_ref() }) else { return Ok(()) };
     // SAFETY: SQLite holds a connection's mutex whenever it works for it.
-    match unsafe { company::main_of(&open.shim.host().api, *user) } {
-        Main::Foreign if !matches!(open.content, Content::Plain) => Err(foreign(&open.path)),
+    match unsafe { company::main_of(&open.common.shim.host().api, *user) } {
+        Main::Foreign if !open.is_plain() => Err(foreign(&open.common.path)),
         _ => Ok(()),
     }
 }

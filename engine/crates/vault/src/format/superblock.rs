@@ -25,7 +25,7 @@ const LMDB: u64 = 4;
 /// The highest generation. Nobody counts that far; a copy that says more was made up, and counting on from it would end.
 const LAST_GENERATION: u64 = u64::MAX >> 1;
 
-/// The smallest and largest block: SQLite's own limits on page sizes.
+/// The smallest and the largest block, in bytes: SQLite's own limits on page sizes, which hold for every format.
 pub const BLOCK_SIZES: std::ops::RangeInclusive<u32> = 512..=65536;
 
 /// Offset in a copy of its generation: eight bytes, little-endian.

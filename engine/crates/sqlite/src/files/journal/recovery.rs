@@ -201,6 +201,6 @@ impl JournalFile {
              back the rest would leave half a transaction. Restore the journal or the database, or open with \
              lumo_partial_journal=1 to roll back what is left of it",
         )
-        .at_page(self.extents.len() as u64)
+        .at_number(self.extents.len() as u64)
     }
 }

@@ -100,7 +100,7 @@ impl MainFile {
             ),
         )
         .in_file(FileKind::MainDb)
-        .at_page(slots)
+        .at_number(slots)
     }
 
     /// What was written is durable: none of the slots that there are can be an honest hole any more. The cell may become

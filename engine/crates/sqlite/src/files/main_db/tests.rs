@@ -118,7 +118,7 @@ fn a_gap_is_sealed_and_an_erased_slot_is_damage() {
     let at = file.geometry.slot_offset(4) as usize;
     storage.bytes[at..at + file.geometry.slot_len()].fill(0);
     let fault = file.read(&mut storage, &mut block, 4 * 512).unwrap_err();
-    assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(4)));
+    assert_eq!((fault.class, fault.number), (FaultClass::Tampered, Some(4)));
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn what_nothing_restored_of_a_torn_block_is_an_error_and_the_rest_is_there() {
         let mut page = [0; 512];
         let read = again.read(&mut storage, &mut page, 4096 + part * 512);
         match part {
-            2 | 3 => assert_eq!(read.unwrap_err().page, Some(1)),
+            2 | 3 => assert_eq!(read.unwrap_err().number, Some(1)),
             _ => assert_eq!((read.unwrap(), page), (true, [9; 512])),
         }
     }
@@ -325,7 +325,7 @@ fn a_last_block_that_was_cut_stays_an_error_when_the_file_grows() {
         file = MainFile::new(file.keys().clone(), block_size).unwrap();
         let mut page = vec![9; block];
         let fault = file.read(&mut storage, &mut page, 2 * block as u64).unwrap_err();
-        assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(2)));
+        assert_eq!((fault.class, fault.number), (FaultClass::Tampered, Some(2)));
         for (index, fill) in [(1, 1), (3, 0), (4, 0), (5, 2)] {
             assert!(file.read(&mut storage, &mut page, index * block as u64).unwrap());
             assert_eq!(page, vec![fill; block]);
@@ -381,7 +381,7 @@ fn only_block_zero_is_read_again_trap_17() {
         let fault = file.read(&mut busy, &mut block, index * 512).unwrap_err();
         // Reading ahead, then the block alone.
         assert!(busy.reads <= 2);
-        assert_eq!((fault.page, block), (Some(index), [0; 512]));
+        assert_eq!((fault.number, block), (Some(index), [0; 512]));
     }
     // Damage that stays is an error in the end.
     busy.torn = usize::MAX;
@@ -514,9 +514,9 @@ fn a_slot_that_was_durable_once_and_is_missing_is_damage_with_and_without_a_log(
     for current in [None, log(0), log(8)] {
         let (mut file, mut storage) = cut_file();
         file.set_log(&mut storage, current).unwrap();
-        assert_eq!(file.check_length(&mut storage).unwrap_err().page, Some(5));
+        assert_eq!(file.check_length(&mut storage).unwrap_err().number, Some(5));
         let fault = file.read(&mut storage, &mut [0; 512], 6 * 512).unwrap_err();
-        assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(5)));
+        assert_eq!((fault.class, fault.number), (FaultClass::Tampered, Some(5)));
         // Nobody takes zeros for what is missing, whatever is written behind it.
         let before = storage.bytes.clone();
         assert_eq!(file.write(&mut storage, &[3; 512], 7 * 512).unwrap_err().class, FaultClass::Tampered);

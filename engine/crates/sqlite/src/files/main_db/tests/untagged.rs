@@ -101,7 +101,7 @@ fn a_first_block_of_noise_is_damage_hazard_14() {
         storage.bytes[65_536] ^= 1;
         let mut page = [9; 512];
         let fault = file.read(&mut storage, &mut page, 0).unwrap_err();
-        assert_eq!((fault.class, fault.page, page), (FaultClass::Tampered, Some(0), [0; 512]));
+        assert_eq!((fault.class, fault.number, page), (FaultClass::Tampered, Some(0), [0; 512]));
         // SQLite's look at the change counter, too.
         assert!(file.read(&mut storage, &mut [0; 16], CHANGE_COUNTER_AT).is_err());
         // Of others nothing can be said.
@@ -120,10 +120,10 @@ fn a_last_block_that_was_cut_short_is_missing_hazard_14() {
         assert_eq!(storage.bytes.len(), 65_536 + 3 * 4096);
         storage.bytes.truncate(65_536 + 3 * 4096 - cut);
         let mut file = MainFile::new(file.keys().clone(), 4096).unwrap();
-        assert_eq!(file.check_length(&mut storage).unwrap_err().page, Some(2));
+        assert_eq!(file.check_length(&mut storage).unwrap_err().number, Some(2));
         for (at, len) in [(2 * 4096, 4096), (2 * 4096, 512), (3 * 4096 - 512, 512)] {
             let fault = file.read(&mut storage, &mut vec![0; len], at).unwrap_err();
-            assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(2)), "{cut} {at} {len}");
+            assert_eq!((fault.class, fault.number), (FaultClass::Tampered, Some(2)), "{cut} {at} {len}");
         }
         let before = storage.bytes.clone();
         assert!(file.write(&mut storage, &[1; 4096], 3 * 4096).is_err());
@@ -187,7 +187,7 @@ fn an_erased_slot_is_damage_and_an_honest_hole_is_zeros_hazard_14() {
         storage.bytes[65_536 + 5 * 512..][..512].fill(0);
         let mut page = [9; 512];
         let fault = file.read(&mut storage, &mut page, 5 * 512).unwrap_err();
-        assert_eq!((fault.class, fault.page), (FaultClass::Tampered, Some(5)));
+        assert_eq!((fault.class, fault.number), (FaultClass::Tampered, Some(5)));
         file.lock_taken(&mut storage, true);
         file.set_log(&mut storage, Some(CurrentLog { generation: [1; 16], main_slots: 4 })).unwrap();
         assert!(file.read(&mut storage, &mut page, 5 * 512).unwrap());
