@@ -419,6 +419,28 @@ def test_a_command_is_for_one_pragma_in_a_write_transaction(encrypted: Path) -> 
     assert generation(encrypted) == 2
 
 
+def test_a_write_lock_that_was_not_got_is_none(encrypted: Path) -> None:
+    """Of a WAL: the lock is taken, and given back because the header cannot be read."""
+    with contextlib.closing(
+        lumocrypt.connect(encrypted, key=KEY, isolation_level=None, io="pread")
+    ) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("INSERT INTO t (name) VALUES ('x')")
+        with encrypted.open("r+b", buffering=0) as file:
+            header = file.read(2 * COPY)
+            file.seek(0)
+            file.write(bytes(len(header)))
+            with pytest.raises(lumocrypt.CryptError):
+                connection.execute("BEGIN IMMEDIATE")
+            file.seek(0)
+            file.write(header)
+        handle = native.command_new({"command": "label_slot", "slot": 0, "label": "x"}, [])
+        with pytest.raises(sqlite3.OperationalError, match="BEGIN IMMEDIATE"):
+            connection.execute(f"PRAGMA lumo_command='{handle}'")
+        connection.execute("INSERT INTO t (name) VALUES ('y')")
+    assert generation(encrypted) == 1
+
+
 def test_the_number_of_calls_does_not_depend_on_the_size(encrypted: Path, tmp_path: Path) -> None:
     if not Path("/proc/self/io").exists():
         pytest.skip("the kernel does not count system calls")

@@ -119,10 +119,11 @@ impl OpenFile {
         if code != SQLITE_OK {
             return Ok(code);
         }
+        let settled = self.file.shm_locked(common, &lock);
         if lock.is_writers() {
-            common.excludes_writers = lock.is_taken;
+            common.excludes_writers = lock.is_taken && settled.is_ok();
         }
-        if let Err(fault) = self.file.shm_locked(common, &lock) {
+        if let Err(fault) = settled {
             let released = flags & !SQLITE_SHM_LOCK | SQLITE_SHM_UNLOCK;
             // SAFETY: gives back the lock that SQLite is told it did not get.
             unsafe { shm_lock(common.base.as_ptr(), first, count, released) };
