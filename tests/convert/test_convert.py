@@ -580,6 +580,10 @@ def test_a_last_block_that_is_longer_than_its_pages_is_no_missing_end(
     result = lumocrypt.verify(again, key=key)
     assert result.journal_extents > 0
     assert result.damaged == []
+    with contextlib.closing(lumocrypt.connect(again, key=key)) as connection:
+        assert connection.execute("SELECT length(v) FROM b").fetchall() == [(30000,)]
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert lumocrypt.verify(again, key=key).damaged == []
 
 
 def test_verify_of_a_database_that_is_written_to(

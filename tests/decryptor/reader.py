@@ -65,9 +65,10 @@ def read_database(
         wal = read_wal(wal_bytes, header.cell, header.length, header.keys_of(newest_key_id(wal_bytes)))
         if wal is not None:
             main.holes_from = header.length.slots_under(wal.header.generation, wal.header.main_slots)
-        restored = 0 if undo is None else undo.page_size * undo.page_count
         slots = -(-main.size // main.block_size)
-        if slots < header.length.slots or main.size < restored:
+        # A page at the end of which the file has a part only counts.
+        short = undo is not None and -(-main.size // undo.page_size) < undo.page_count
+        if slots < header.length.slots or short:
             raise UnauthenticError("the end of the main file was cut off")
         return Database(
             compose(main, _both(undo, wal)), header, wal, journal if journal_bytes else None, name, undo

@@ -467,7 +467,10 @@ impl MainFile {
         let block_size = u64::from(self.geometry.block_size);
         self.unsynced = true;
         let end = offset + data.len() as u64;
-        if self.rolling_back && end > size && !sabotage::is(Sabotage::MissingEnd) {
+        // Playback writes whole pages. Of the last one the file may have a part only, where an earlier rollback left the last
+        // block as long as a crash had left it; to SQLite that was a page when it wrote the journal.
+        let there = size.next_multiple_of((data.len() as u64).max(1));
+        if self.rolling_back && end > there && !sabotage::is(Sabotage::MissingEnd) {
             return Err(self.cut_off(self.geometry.block_count(size), self.geometry.block_count(end)));
         }
         if offset > size {

@@ -542,6 +542,17 @@ fn what_a_log_may_hold_may_be_missing() {
 }
 
 #[test]
+fn a_rollback_after_a_crash_completes_the_page_that_the_file_ends_in() {
+    let (mut file, mut storage) = default_file(2048);
+    file.write(&mut storage, &[2; 2048 + 600], 0).unwrap();
+    file.set_rolling_back(true);
+    assert_eq!(file.write(&mut storage, &[0; 512], 3072).unwrap_err().class, FaultClass::Tampered);
+    file.lock_taken(&mut storage, true);
+    file.write(&mut storage, &[3; 512], 2560).unwrap();
+    assert_eq!(file.size(&mut storage).unwrap(), 3072);
+}
+
+#[test]
 fn a_rollback_after_a_crash_makes_no_file_longer() {
     let (mut file, mut storage) = default_file(512);
     file.write(&mut storage, &[2; 4 * 512], 0).unwrap();
