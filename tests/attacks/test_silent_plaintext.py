@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import MARKER, RAW, fill, make_plain
+from support.plaintext import MARKER, fill, make_plain
+from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 

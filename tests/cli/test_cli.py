@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip, make_plain
+from support.bytes_on_disk import flip
+from support.plaintext import make_plain
 from support.program import PASS, run
+from support.secrets import RAW
 from support.terminal import PROGRAM, on_terminal
 
 FAST = "t=2,m=19456,p=1"

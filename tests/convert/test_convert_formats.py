@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import MARKER, RAW, fill, flip, make_plain
+from support.bytes_on_disk import flip
 from support.crash import crashed
 from support.gosqlite import KEYS
+from support.plaintext import MARKER, fill, make_plain
 from support.program import run
+from support.secrets import RAW
 
 FORMATS = ["lumocrypt", "gosqlite-adiantum", "gosqlite-aes-256-xts"]
 OTHER = {cipher: bytes(byte ^ 0x5A for byte in key) for cipher, key in KEYS.items()}

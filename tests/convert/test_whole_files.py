@@ -17,7 +17,8 @@ from random import Random
 import pytest
 
 import lumocrypt
-from conftest import RAW, Peer
+from support.peers import Peer
+from support.secrets import RAW
 
 HEADER = 65536
 SLOT = 4096 + 40

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip
+from support.bytes_on_disk import flip
 from support.layout import VERSION_AT, patched, slot_at, u32
+from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes(32))

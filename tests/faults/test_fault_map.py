@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
+from support.plaintext import fill
+from support.secrets import RAW
 
 _READER = """
 import sqlite3, sys

@@ -14,7 +14,6 @@ import pyproj.datadir
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, flip, make_plain
 from decryptor import (
     HeaderDamagedError,
     LostLogError,
@@ -43,7 +42,10 @@ from samples import (
     read,
     secret_for,
 )
+from support.bytes_on_disk import flip
+from support.plaintext import MARKER, make_plain
 from support.rekeying import bring_back, interrupt, steps_of
+from support.secrets import FAST, RAW
 
 
 def decrypted(path: Path, suite: str) -> bytes:

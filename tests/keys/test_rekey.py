@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, fill
 from lumocrypt.database.command import Commander
 from lumocrypt.keys.source import Source
+from support.plaintext import MARKER, fill
 from support.rekeying import bring_back, interrupt, steps_of
+from support.secrets import FAST, RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes(range(32, 64)))

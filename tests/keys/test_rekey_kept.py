@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
 from decryptor.redo import redo_path
+from support.plaintext import fill
 from support.rekeying import interrupt, kept_header, steps_of
+from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 SLOT, HEADER = 4096 + 40, 65536

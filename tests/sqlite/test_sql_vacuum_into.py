@@ -10,7 +10,8 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER
+from support.plaintext import MARKER
+from support.secrets import FAST
 
 MAIN, X, Y = (lumocrypt.Key.raw(bytes([n]) * 32) for n in (1, 2, 3))
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
+from support.plaintext import fill
+from support.secrets import RAW
 
 ROWS = 500
 
