@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.peers import Peer
 from support.plaintext import fill, make_plain
-from support.secrets import RAW
 from support.unprivileged import Unprivileged
 
 # By itself a second thread writes only what comes fast; tests meet it everywhere. Said before any test says

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST
 from support.operations import PASSPHRASE
 from support.plaintext import make_plain
-from support.secrets import FAST
 from support.tiny import make_tiny
 
 

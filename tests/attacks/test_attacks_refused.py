@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.layout import COPY, HEADER
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes(range(32, 64)))

@@ -8,6 +8,7 @@ import pytest
 
 import lumocrypt
 from support.bytes_on_disk import flip
+from support.known_keys import FAST
 from support.layout import (
     BLOCK_SIZE_AT,
     COPY,
@@ -35,7 +36,6 @@ from support.operations import (
     unlock,
     verify,
 )
-from support.secrets import FAST
 
 
 @pytest.mark.parametrize("operation", [*READERS, unlock, info], ids=by_name)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.layout import (
     COPY,
     HEADER,
@@ -32,7 +33,6 @@ from support.operations import (
     verify,
 )
 from support.plaintext import make_plain
-from support.tiny import RAW
 
 # Keys
 

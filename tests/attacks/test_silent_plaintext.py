@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.plaintext import MARKER, fill, make_plain
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 

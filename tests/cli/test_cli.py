@@ -15,9 +15,9 @@ import pytest
 
 import lumocrypt
 from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.plaintext import make_plain
 from support.program import PASS, run
-from support.secrets import RAW
 from support.terminal import PROGRAM, on_terminal
 
 FAST = "t=2,m=19456,p=1"

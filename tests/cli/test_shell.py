@@ -23,8 +23,8 @@ from lumocrypt.shell.screen import harmless
 from lumocrypt.shell.statements import Splitter
 from lumocrypt.shell.values import literal, shown
 from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.plaintext import make_plain
-from support.secrets import RAW
 
 HEX = f"x'{RAW.hex()}'"
 OTHER_HEX = f"x'{'5a' * 32}'"

@@ -23,9 +23,9 @@ from lumocrypt.files.newfile import NewFile
 from samples import SUITES
 from support.bytes_on_disk import flip
 from support.crash import crashed
+from support.known_keys import FAST, RAW
 from support.peers import Peer
 from support.plaintext import MARKER, fill, make_plain
-from support.secrets import FAST, RAW
 from support.unprivileged import Unprivileged
 
 

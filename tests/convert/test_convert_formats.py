@@ -15,9 +15,9 @@ import lumocrypt
 from support.bytes_on_disk import flip
 from support.crash import crashed
 from support.gosqlite import KEYS
+from support.known_keys import RAW
 from support.plaintext import MARKER, fill, make_plain
 from support.program import run
-from support.secrets import RAW
 
 FORMATS = ["lumocrypt", "gosqlite-adiantum", "gosqlite-aes-256-xts"]
 OTHER = {cipher: bytes(byte ^ 0x5A for byte in key) for cipher, key in KEYS.items()}

@@ -14,8 +14,8 @@ import pytest
 import lumocrypt
 from lumocrypt.files.attributes import Attributes, umask
 from support.intruder import ACCESS_LIST, DEFAULT_LIST, OTHER, access_list, supports_access_lists
+from support.known_keys import RAW
 from support.plaintext import fill, make_plain
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 GOSQLITE_KEY = bytes(range(32))

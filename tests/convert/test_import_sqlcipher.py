@@ -15,9 +15,9 @@ from sqlcipher3 import dbapi2 as sqlcipher
 
 import lumocrypt
 from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
 from support.plaintext import MARKER, fill
 from support.program import run
-from support.secrets import FAST, RAW
 
 PASSPHRASE = "SQLCipher's passphrase, Grüße"
 RAW_KEY = "x'" + "2dd29ca851e7b56e4697b0e1f08507293d761a05ce4d1b628663f411a8086d99" + "'"

@@ -17,8 +17,8 @@ from random import Random
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.peers import Peer
-from support.secrets import RAW
 
 HEADER = 65536
 SLOT = 4096 + 40

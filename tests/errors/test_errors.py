@@ -18,9 +18,9 @@ import lumocrypt
 from lumocrypt import errors
 from lumocrypt.engine import native
 from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
 from support.layout import slot_at
 from support.plaintext import fill, make_plain
-from support.secrets import FAST, RAW
 
 OURS = [
     lumocrypt.KeyRequiredError,

@@ -11,8 +11,8 @@ import pytest
 
 import lumocrypt
 from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.layout import VERSION_AT, patched, slot_at, u32
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes(32))

@@ -17,8 +17,8 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST, RAW
 from support.plaintext import make_plain
-from support.secrets import FAST, RAW
 
 SECRET = "a secret that no report may hold"
 RAW_SECRET = bytes(range(100, 132))

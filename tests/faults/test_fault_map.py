@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.plaintext import fill
-from support.secrets import RAW
 
 _READER = """
 import sqlite3, sys

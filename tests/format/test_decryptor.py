@@ -43,9 +43,9 @@ from samples import (
     secret_for,
 )
 from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
 from support.plaintext import MARKER, make_plain
 from support.rekeying import bring_back, interrupt, steps_of
-from support.secrets import FAST, RAW
 
 
 def decrypted(path: Path, suite: str) -> bytes:

@@ -14,7 +14,7 @@ from decryptor import ForeignLogError, read_database
 from decryptor.journal import rollback
 from samples import OVERHEAD, SUITES, connect, content, content_of, copy_database, fill, read, reopened
 from support.bytes_on_disk import flip
-from support.secrets import RAW
+from support.known_keys import RAW
 
 SPILL = "PRAGMA cache_size=5"
 SYNCED = SUITES[::2]

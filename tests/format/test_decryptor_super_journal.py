@@ -10,7 +10,7 @@ import pytest
 import lumocrypt
 from decryptor import read_database
 from samples import connect, content, copy_database, fill, key_for, read, reopened
-from support.secrets import RAW
+from support.known_keys import RAW
 
 
 class Snooping(apsw.VFSFile):

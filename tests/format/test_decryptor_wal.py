@@ -14,7 +14,7 @@ from decryptor import ForeignLogError, LostLogError, UnauthenticError, read_data
 from decryptor.main_file import MainFile
 from samples import SUITES, connect, content, content_of, copy_database, fill, read, reopened
 from support.bytes_on_disk import flip
-from support.secrets import RAW
+from support.known_keys import RAW
 
 SPILL = "PRAGMA cache_size=5"
 

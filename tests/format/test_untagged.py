@@ -14,9 +14,9 @@ import pytest
 import lumocrypt
 from samples import UNTAGGED, connect, content_of, copy_database, fill, key_for, reopened
 from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.layout import HEADER
 from support.peers import Peer
-from support.secrets import RAW
 
 BLOCK = 4096
 

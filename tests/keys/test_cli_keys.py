@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST
 from support.plaintext import make_plain
 from support.program import PASS, run
-from support.secrets import FAST
 
 KDF = "t=2,m=19456,p=1"
 

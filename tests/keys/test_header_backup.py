@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.layout import CELL_A, COPY, GENERATION_AT, HEADER, patched, u64
 from support.peers import Peer
 from support.plaintext import fill
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes([1] * 32))

@@ -20,9 +20,9 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.operations import digest
 from support.plaintext import make_plain
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 TEXT = f"x'{RAW.hex()}'"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST
 from support.program import run
-from support.secrets import FAST
 
 COMPOSED = unicodedata.normalize("NFC", "Zürich café Å 한국어")
 DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)

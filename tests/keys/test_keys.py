@@ -14,7 +14,7 @@ import pytest
 import lumocrypt
 from lumocrypt import Key
 from lumocrypt.engine import native
-from support.secrets import FAST, RAW
+from support.known_keys import FAST, RAW
 
 SECRET = "a secret that must not be seen"
 

@@ -23,10 +23,10 @@ from lumocrypt.database.command import Commander
 from lumocrypt.engine import native
 from lumocrypt.keys.key import RemoteKey, Wrapped
 from lumocrypt.keys.source import Source
+from support.known_keys import FAST, RAW
 from support.layout import COPY, KEYSLOTS_AT, patched
 from support.peers import Peer
 from support.plaintext import fill
-from support.secrets import FAST, RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER_RAW, THIRD_RAW = bytes([1] * 32), bytes([2] * 32)

@@ -27,8 +27,8 @@ from lumocrypt import Key, KeySourceError, KmsKey
 from lumocrypt.cli import main
 from lumocrypt.keys.kms import Envelope
 from support.keystores import REGION, Kms, kms
+from support.known_keys import RAW
 from support.plaintext import make_plain
-from support.secrets import RAW
 
 __all__ = ["kms"]
 

@@ -14,9 +14,9 @@ import apsw
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST, RAW
 from support.peers import Peer
 from support.plaintext import make_plain
-from support.secrets import FAST, RAW
 
 PASS = "correct horse"
 #: What SQL, or a shell, could stumble over.

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST
 from support.plaintext import make_plain
-from support.secrets import FAST
 
 PASS, NEW = "correct horse", "it's new"
 IN_SQL = NEW.replace("'", "''")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.plaintext import make_plain
-from support.secrets import RAW
 from support.terminal import on_terminal
 
 PASS = "correct horse battery staple"

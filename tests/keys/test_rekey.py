@@ -14,9 +14,9 @@ import pytest
 import lumocrypt
 from lumocrypt.database.command import Commander
 from lumocrypt.keys.source import Source
+from support.known_keys import FAST, RAW
 from support.plaintext import MARKER, fill
 from support.rekeying import bring_back, interrupt, steps_of
-from support.secrets import FAST, RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes(range(32, 64)))

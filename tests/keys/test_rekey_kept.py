@@ -11,9 +11,9 @@ import pytest
 
 import lumocrypt
 from decryptor.redo import redo_path
+from support.known_keys import RAW
 from support.plaintext import fill
 from support.rekeying import interrupt, kept_header, steps_of
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 SLOT, HEADER = 4096 + 40, 65536

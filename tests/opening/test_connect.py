@@ -14,9 +14,9 @@ import pytest
 
 import lumocrypt
 from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
 from support.peers import Peer
 from support.plaintext import MARKER, fill
-from support.secrets import FAST, RAW
 from support.unprivileged import Unprivileged
 
 

@@ -21,8 +21,8 @@ import pytest
 
 import lumocrypt
 from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.plaintext import fill, make_plain
-from support.secrets import RAW
 
 HEX = f"x'{RAW.hex()}'"
 OTHER_HEX = f"x'{'5a' * 32}'"

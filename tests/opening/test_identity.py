@@ -17,9 +17,9 @@ import pytest
 
 import lumocrypt
 from lumocrypt.cli import main
+from support.known_keys import RAW
 from support.operations import digest
 from support.plaintext import make_plain
-from support.secrets import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 TEXT = f"x'{RAW.hex()}'"

@@ -12,8 +12,8 @@ import pytest
 
 import lumocrypt
 from lumocrypt.engine import native, registration
+from support.known_keys import RAW
 from support.plaintext import fill, make_plain
-from support.secrets import RAW
 
 HEX = f"x'{RAW.hex()}'"
 

@@ -17,8 +17,8 @@ import lumocrypt
 from lumocrypt.cli import main
 from support.bytes_on_disk import flip
 from support.damage import build, content, damage, freelist, page_kinds
+from support.known_keys import FAST, RAW
 from support.rescue import Content, rescue, table
-from support.secrets import FAST, RAW
 
 PAGE = 1024
 INTERNAL = ("sqlite_sequence", "sqlite_stat1")

@@ -15,7 +15,7 @@ from lumocrypt.pages import damage as damage_module
 from samples import copy_database
 from support.bytes_on_disk import flip
 from support.damage import build, damage, freelist, page_kinds
-from support.secrets import RAW
+from support.known_keys import RAW
 
 PAGE = 1024
 

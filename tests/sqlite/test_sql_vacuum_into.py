@@ -10,8 +10,8 @@ import apsw
 import pytest
 
 import lumocrypt
+from support.known_keys import FAST
 from support.plaintext import MARKER
-from support.secrets import FAST
 
 MAIN, X, Y = (lumocrypt.Key.raw(bytes([n]) * 32) for n in (1, 2, 3))
 

@@ -11,8 +11,8 @@ import pytest
 
 import lumocrypt
 from lumocrypt.engine import native
+from support.known_keys import RAW
 from support.plaintext import MARKER
-from support.secrets import RAW
 
 FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 KEY = f"PRAGMA lumo_key = \"x'{RAW.hex()}'\""

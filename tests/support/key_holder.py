@@ -16,7 +16,7 @@ import sys
 import lumocrypt
 from lumocrypt import Key
 from lumocrypt.engine import native
-from support.secrets import FAST
+from support.known_keys import FAST
 
 
 def take_key(kind: str, length: int) -> Key:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.plaintext import fill
-from support.secrets import RAW
 
 ROWS = 500
 
