@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,14 +14,10 @@ from typing import Any
 import pytest
 
 import lumocrypt
-
-#: A raw key: no key derivation, so tests that do not care about passphrases are fast.
-RAW = bytes(range(32))
-#: The cheapest costs that are accepted.
-FAST = {"t": 2, "m": 19 * 1024, "p": 1}
-#: A text that no file may contain in clear.
-MARKER = "the quick brown marker"
-
+from support.known_keys import RAW
+from support.peers import Peer
+from support.plaintext import fill, make_plain
+from support.unprivileged import Unprivileged
 
 # By itself a second thread writes only what comes fast; tests meet it everywhere. Said before any test says
 # something else for itself: the engine asks once.
@@ -62,27 +54,6 @@ def mapped_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def fill(connection: sqlite3.Connection, rows: int = 500) -> None:
-    """A table with an index, over several pages."""
-    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT, data BLOB)")
-    connection.executemany(
-        "INSERT INTO t (name, data) VALUES (?, ?)",
-        ((f"{MARKER} {i}", bytes([i % 256]) * 200) for i in range(rows)),
-    )
-    connection.execute("CREATE INDEX by_name ON t (name)")
-    connection.commit()
-
-
-def make_plain(path: Path, rows: int = 500, *, journal_mode: str = "delete", page_size: int = 4096) -> Path:
-    """A plaintext database, closed cleanly."""
-    connection = sqlite3.connect(path)
-    connection.execute(f"PRAGMA page_size={page_size}")
-    connection.execute(f"PRAGMA journal_mode={journal_mode}")
-    fill(connection, rows)
-    connection.close()
-    return path
-
-
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
     return make_plain(tmp_path / "plain.db")
@@ -97,58 +68,6 @@ def encrypted(tmp_path: Path, key: lumocrypt.Key) -> Path:
     return path
 
 
-def flip(path: Path, offset: int, mask: int = 1) -> None:
-    """Changes one byte."""
-    with path.open("r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ mask]))
-
-
-class Peer:
-    """Another process with a connection of its own; ``run`` executes SQL there."""
-
-    def __init__(
-        self, database: Path | str, raw_key: bytes | None, environment: dict[str, str] | None = None
-    ) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-u", str(Path(__file__).with_name("peer.py")), str(database)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **(environment or {})},
-        )
-        assert self._process.stdin is not None
-        # Not in the arguments: these are what ps shows.
-        self._process.stdin.write((raw_key.hex() if raw_key else "") + "\n")
-        self._process.stdin.flush()
-        self.opened = self._answer()
-
-    def run(self, sql: str) -> dict[str, Any]:
-        """``{"rows": [...]}`` or ``{"error": class, "message": text}``."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(sql) + "\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the peer died"
-        return json.loads(line)
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(30)
-
-    def kill(self) -> None:
-        """As a crash: nothing is closed."""
-        self._process.kill()
-        self._process.wait(30)
-
-
 @pytest.fixture
 def peer() -> Iterator[Callable[..., Peer]]:
     peers: list[Peer] = []
@@ -160,25 +79,6 @@ def peer() -> Iterator[Callable[..., Peer]]:
     yield start
     for one in peers:
         one.kill()
-
-
-class Unprivileged:
-    """A folder that may be read and, after :meth:`drop`, not be written by this process."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._root = os.geteuid() == 0
-
-    def drop(self) -> None:
-        """Root may do everything, so it becomes somebody else."""
-        self.folder.chmod(0o555)
-        if self._root:
-            os.setresuid(65534, 65534, 0)
-
-    def restore(self) -> None:
-        if self._root:
-            os.setresuid(0, 0, 0)
-        self.folder.chmod(0o755)
 
 
 @pytest.fixture

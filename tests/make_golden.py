@@ -6,13 +6,15 @@ again for ciphers that are added to it.
 The files differ from run to run (keys and nonces are random), their content does not. Samples that are in the
 repository are never made again: that they open for ever is what they are there for. The program makes
 those that are missing and replaces none.
+
+Samples named v1-CIPHER-STATE are from before there was a length cell (flag 2 of the superblock). No version
+writes such databases any more, so they cannot be made again. Those named v1-length-CIPHER-STATE have one.
 """
 
 from __future__ import annotations
 
 import json
 import lzma
-import shutil
 import sqlite3
 import sys
 import tempfile
@@ -37,6 +39,10 @@ RAW = bytes(range(100, 132))
 #: The cheapest costs that are accepted.
 KDF = {"t": 2, "m": 19 * 1024, "p": 1}
 STATES = ["closed", "wal", "journal"]
+#: Begins the names of samples with a length cell, and those of older ones.
+LENGTH, EARLIER = "v1-length-", "v1-"
+#: Bytes of a log that a sample keeps: all that is committed, and of the unfinished transaction the beginning.
+LOG = 18_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,9 @@ def _leave(connection: sqlite3.Connection, state: str) -> None:
         connection.execute("PRAGMA cache_size=2")
         connection.execute("UPDATE t SET name = 'second generation ' || id WHERE id < 7")
         connection.execute("INSERT INTO t (name, data) VALUES ('in the log only', x'00ff')")
+        # Frames wait in memory for about 128 KiB of them, so the transaction must be longer.
         connection.execute("BEGIN")
-        connection.execute("UPDATE t SET name = 'never committed', data = zeroblob(600)")
+        connection.execute("UPDATE t SET name = 'never committed', data = zeroblob(12000)")
     if state == "journal":
         connection.execute("PRAGMA cache_size=2")
         connection.execute("BEGIN")
@@ -119,7 +126,7 @@ def make(suite: str, state: str) -> Sample:
         key = lumocrypt.Key.passphrase(passphrase)
     elif raw_key is not None:
         key = lumocrypt.Key.raw(bytes.fromhex(raw_key))
-    name = f"v1-{suite}-{state}"
+    name = f"{LENGTH}{suite}-{state}"
     with tempfile.TemporaryDirectory() as temporary:
         path = _base(Path(temporary), suite, key)
         writer = lumocrypt.connect(path, key, isolation_level=None)
@@ -132,9 +139,13 @@ def make(suite: str, state: str) -> Sample:
         for suffix in ("", "-wal", "-journal"):
             source = path.with_name(path.name + suffix)
             if source.exists():
-                shutil.copyfile(source, copy.with_name(source.name))
+                content = source.read_bytes()
+                if suffix == "-wal":
+                    # As a crash may leave it, and small.
+                    content = content[:LOG]
+                copy.with_name(source.name).write_bytes(content)
                 files.append(f"{name}.db{suffix}.xz")
-                packed = lzma.compress(source.read_bytes(), preset=9 | lzma.PRESET_EXTREME)
+                packed = lzma.compress(content, preset=9 | lzma.PRESET_EXTREME)
                 with (FOLDER / files[-1]).open("xb") as file:
                     file.write(packed)
         if state != "closed":
@@ -149,8 +160,10 @@ def make(suite: str, state: str) -> Sample:
 def main() -> int:
     FOLDER.mkdir(exist_ok=True)
     samples = json.loads(MANIFEST.read_text(encoding="utf-8"))["samples"] if MANIFEST.exists() else []
-    there = {(sample["suite"], sample["state"]) for sample in samples}
-    missing = [(suite, state) for suite in SUITES for state in STATES if (suite, state) not in there]
+    there = {sample["name"] for sample in samples}
+    missing = [
+        (suite, state) for suite in SUITES for state in STATES if f"{LENGTH}{suite}-{state}" not in there
+    ]
     if not missing:
         print("all samples are there, and none is made again", file=sys.stderr)
         return 1

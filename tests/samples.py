@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 import lumocrypt
-from conftest import FAST, RAW
 from decryptor import Database, read_database
+from support.known_keys import FAST, RAW
 
 AEADS = ["aegis-256", "aegis-256x2", "xchacha20-poly1305", "aes-256-gcm"]
 #: Those whose blocks carry nothing to tell damage by.

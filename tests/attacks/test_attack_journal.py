@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.attacked_logs import changed, journal_outcomes, log, prefix_or_error
 from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_a_transaction
-from support.judge import changed, journal_outcomes, log, prefix_or_error
 from support.layout import HEADER, OVERHEAD, slot_at
 from support.sql_recorder import Recorder
 from support.tiny import BLOCK, Attacked, Rows, make_tiny

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.attacked_logs import changed, refused
 from support.crash import contents, log_of
 from support.folders import fast_folder
 from support.history import (
@@ -21,7 +22,6 @@ from support.history import (
     open_wal,
     write,
 )
-from support.judge import changed, refused
 from support.layout import (
     CELL_A,
     CELL_B,

@@ -14,9 +14,10 @@ import pytest
 
 import lumocrypt
 from lumocrypt.opening.connection import Io
+from support.known_keys import RAW
 from support.layout import CELL_A, CELL_B, CELL_USED, CELLS_END, COPY, HEADER, OVERHEAD, slot_at
 from support.seal import open_block, seal_block
-from support.tiny import BLOCK, RAW, ROWS, Attacked, Rows, make_tiny
+from support.tiny import BLOCK, ROWS, Attacked, Rows, make_tiny
 
 SLOT = BLOCK + OVERHEAD
 MODES = pytest.mark.parametrize("io", ["map", "pread"])

@@ -10,10 +10,10 @@ import pytest
 
 import lumocrypt
 from lumocrypt.opening.connection import Io
+from support.attacked_logs import changed, log, prefix_or_error, refused
 from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_wal_mode, open_wal, write
-from support.judge import changed, log, prefix_or_error, refused
 from support.layout import HEADER, OVERHEAD, WAL_FRAME_HEADER, WAL_FRAMES, frame_at
 from support.tiny import BLOCK, Attacked, make_tiny
 

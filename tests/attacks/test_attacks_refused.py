@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import RAW
+from support.known_keys import RAW
 from support.layout import COPY, HEADER
 
 KEY = lumocrypt.Key.raw(RAW)

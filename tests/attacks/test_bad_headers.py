@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, flip, make_plain
+from support.bytes_on_disk import flip
+from support.known_keys import FAST
 from support.layout import (
     BLOCK_SIZE_AT,
     COPY,
@@ -35,21 +36,6 @@ from support.operations import (
     unlock,
     verify,
 )
-from support.tiny import make_tiny
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    return make_tiny(tmp_path / "tiny.db")
-
-
-@pytest.fixture(scope="module")
-def with_passphrase(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a database with a passphrase slot."""
-    path = tmp_path_factory.mktemp("passphrase") / "tiny.db"
-    make_plain(path, rows=5)
-    lumocrypt.encrypt(path, key=PASSPHRASE, kdf=FAST)
-    return path.read_bytes()
 
 
 @pytest.mark.parametrize("operation", [*READERS, unlock, info], ids=by_name)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, make_plain
+from support.known_keys import RAW
 from support.layout import (
     COPY,
     HEADER,
@@ -19,7 +19,6 @@ from support.operations import (
     CONNECTIONS,
     EVERYTHING,
     KEY,
-    PASSPHRASE,
     READERS,
     WRONG,
     Operation,
@@ -33,22 +32,7 @@ from support.operations import (
     unlock,
     verify,
 )
-from support.tiny import RAW, make_tiny
-
-
-@pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    return make_tiny(tmp_path / "tiny.db")
-
-
-@pytest.fixture(scope="module")
-def with_passphrase(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a database with a passphrase slot."""
-    path = tmp_path_factory.mktemp("passphrase") / "tiny.db"
-    make_plain(path, rows=5)
-    lumocrypt.encrypt(path, key=PASSPHRASE, kdf=FAST)
-    return path.read_bytes()
-
+from support.plaintext import make_plain
 
 # Keys
 

@@ -13,11 +13,11 @@ import apsw
 import pytest
 
 import lumocrypt
+from support.attacked_logs import log
 from support.crash import contents, crashed, log_of
 from support.folders import fast_folder
 from support.history import KEY, Crashed, crash_in_a_transaction, crash_in_wal_mode, open_wal
 from support.intruder import ACCESS_LIST, DEFAULT_LIST, OTHER, access_list, supports_access_lists
-from support.judge import log
 from support.layout import OVERHEAD, WAL_FRAME_HEADER, WAL_FRAMES
 from support.sql_recorder import Recorder
 from support.tiny import BLOCK

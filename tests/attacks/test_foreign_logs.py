@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.attacked_logs import log, refused
 from support.crash import contents, log_of
 from support.folders import fast_folder
 from support.history import KEY, crash_in_a_transaction, crash_in_wal_mode
-from support.judge import log, refused
 from support.tiny import BLOCK, Attacked, make_plain_tiny, make_tiny
 
 LOG_KINDS = pytest.mark.parametrize("kind", ["wal", "journal"])

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import MARKER, RAW, fill, make_plain
 from lumocrypt.database import formats
 from lumocrypt.shell.history import History
 from lumocrypt.shell.resultfile import open_result_file
 from support.intruder import OTHER, Shared, act, in_background, shared
+from support.known_keys import RAW
+from support.plaintext import MARKER, fill, make_plain
 from support.rekeying import steps_of
 
 __all__ = ["shared"]

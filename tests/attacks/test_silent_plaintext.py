@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import MARKER, RAW, fill, make_plain
+from support.known_keys import RAW
+from support.plaintext import MARKER, fill, make_plain
 
 KEY = lumocrypt.Key.raw(RAW)
 

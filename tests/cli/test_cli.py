@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip, make_plain
+from support.bytes_on_disk import flip
+from support.known_keys import RAW
+from support.plaintext import make_plain
 from support.program import PASS, run
 from support.terminal import PROGRAM, on_terminal
 

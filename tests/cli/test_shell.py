@@ -18,11 +18,13 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip, make_plain
 from lumocrypt.shell.history import may_hold_key
 from lumocrypt.shell.screen import harmless
 from lumocrypt.shell.statements import Splitter
 from lumocrypt.shell.values import literal, shown
+from support.bytes_on_disk import flip
+from support.known_keys import RAW
+from support.plaintext import make_plain
 
 HEX = f"x'{RAW.hex()}'"
 OTHER_HEX = f"x'{'5a' * 32}'"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW
+from support.known_keys import RAW
 from support.terminal import Terminal, terminal
 
 HEX = f"x'{RAW.hex()}'"

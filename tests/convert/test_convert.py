@@ -19,10 +19,14 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip, make_plain
 from lumocrypt.files.newfile import NewFile
 from samples import SUITES
+from support.bytes_on_disk import flip
 from support.crash import crashed
+from support.known_keys import FAST, RAW
+from support.peers import Peer
+from support.plaintext import MARKER, fill, make_plain
+from support.unprivileged import Unprivileged
 
 
 def names(folder: Path) -> list[str]:

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import MARKER, RAW, fill, flip, make_plain
+from support.bytes_on_disk import flip
 from support.crash import crashed
 from support.gosqlite import KEYS
+from support.known_keys import RAW
+from support.plaintext import MARKER, fill, make_plain
 from support.program import run
 
 FORMATS = ["lumocrypt", "gosqlite-adiantum", "gosqlite-aes-256-xts"]

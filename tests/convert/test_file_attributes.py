@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill, make_plain
 from lumocrypt.files.attributes import Attributes, umask
 from support.intruder import ACCESS_LIST, DEFAULT_LIST, OTHER, access_list, supports_access_lists
+from support.known_keys import RAW
+from support.plaintext import fill, make_plain
 
 KEY = lumocrypt.Key.raw(RAW)
 GOSQLITE_KEY = bytes(range(32))

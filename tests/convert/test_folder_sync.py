@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill, make_plain
+from support.known_keys import RAW
+from support.plaintext import fill, make_plain
 
 SOURCE = Path(__file__).parents[1] / "support" / "failing_folder_sync.c"
 KEY = lumocrypt.Key.raw(RAW)

@@ -14,7 +14,9 @@ import pytest
 from sqlcipher3 import dbapi2 as sqlcipher
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, fill, flip
+from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
+from support.plaintext import MARKER, fill
 from support.program import run
 
 PASSPHRASE = "SQLCipher's passphrase, Grüße"

@@ -17,7 +17,8 @@ from random import Random
 import pytest
 
 import lumocrypt
-from conftest import RAW, Peer
+from support.known_keys import RAW
+from support.peers import Peer
 
 HEADER = 65536
 SLOT = 4096 + 40

@@ -12,5 +12,5 @@ recovery.py  what a crash left, recovered under the recorder, to be crashed agai
 medium.py    syncs and writes that fail, and what is lost with them; failing.py runs scenarios with those
 keys.py      keys that come and go on such a medium; setup.py, flavour.py   how a database is opened
 campaign.py  scenarios times states; worker.py and __main__.py run it
-faulty.py    engines that are broken on purpose, which a campaign must notice
+broken_builds.py   engines that are broken on purpose, which a campaign must notice
 """

@@ -6,9 +6,10 @@ import argparse
 import collections
 import itertools
 import os
-import re
 import sys
 import time
+
+from campaigns.selection import add_only, chosen
 
 from .campaign import Outcome
 from .catalogue import scenarios
@@ -78,10 +79,11 @@ class Table:
 def main() -> int:
     """0 if there were states enough, of every scenario, and nothing was found."""
     arguments = _parser().parse_args()
+    named = chosen((scenario.name for scenario in scenarios()), arguments.only)
     groups = {
         scenario.name: scenario.group
         for scenario in scenarios()
-        if re.search(arguments.only, scenario.name)
+        if scenario.name in named
         and not _skipped(scenario.group, arguments.flavour)
         and (not arguments.failing or is_tried(scenario, arguments.flavour))
     }
@@ -135,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m crash", description=__doc__)
     parser.add_argument("--states", type=int, default=100_000, help="crash states to judge, at least")
     parser.add_argument("--seed", type=int, default=1, help="the first seed")
-    parser.add_argument("--only", default="", help="a regular expression for names of scenarios")
+    add_only(parser)
     parser.add_argument("--flavour", choices=["encrypted", "plain", *Gosqlite.CIPHERS], default="encrypted")
     parser.add_argument("--lie", choices=list(LIES), default="", help="syncs that do nothing")
     parser.add_argument(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import sqlite3
 
-from .flavour import RAW
+from support.known_keys import RAW
+
 from .header import edit_superblock
 from .keys import add_key, change_key, remove_key
 from .recovery import change_data_key, convert_in_place

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
+from campaigns.integrity import WrongError
+
 from .catalogue import Scenario
 from .disk import Disk
 from .flavour import Either, Encrypted, Flavour, Gosqlite
 from .image import Fate, Image, cut_off, killed
-from .judge import WrongError, judge
+from .judge import judge
 from .log import Kind
 from .recorder import Recorder
 from .recovery import record_recovery

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any
 
 import lumocrypt
+from support.known_keys import RAW
 
-RAW = bytes(range(32))
 #: How many keys may come and go beside that.
 KEYS = 3
 

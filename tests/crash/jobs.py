@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from campaigns.shared_object import build
+
 from .campaign import Lies, Outcome
-from .recorder import VARIABLE, build
+from .recorder import LIBRARIES, SOURCE, VARIABLE
 
 #: Broken recordings: syncs that are recorded as if they had not happened, by the name of the file.
 LIES: dict[str, Lies] = {
@@ -56,7 +58,11 @@ class _Worker:
         # Where this package is, and before it the lumocrypt to use, if not the installed one.
         paths = [str(package)] if package else []
         paths.append(str(Path(__file__).parents[1]))
-        environment = {**os.environ, VARIABLE: str(build()), "PYTHONPATH": os.pathsep.join(paths)}
+        environment = {
+            **os.environ,
+            VARIABLE: str(build(SOURCE, *LIBRARIES)),
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
         environment.pop("LUMO_KEY", None)
         # The second thread, however slowly batches fill here.
         environment["LUMO_THREADS"] = "2"
@@ -102,7 +108,7 @@ def run_jobs(
     """The outcomes of all jobs, in the order in which they came.
 
     ``package`` is the folder of another lumocrypt than the installed one, and ``fault`` what its engine is to
-    do wrong (faulty.py).
+    do wrong (broken_builds.py).
     """
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:

@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+from campaigns.integrity import WrongError, check_integrity
+
 from .flavour import Encrypted, Flavour
 from .session import NAME, OTHER, OTHER_NAME, all_contents
 
 #: A file of this size or less is empty to SQLite, and may be a creation that a crash interrupted: there is
 #: nothing to verify.
 WITHOUT_CONTENT = 65536
-
-
-class WrongError(Exception):
-    """Something that must not be."""
 
 
 def judge(
@@ -78,7 +76,7 @@ def recover(
         found += flavour.opening(path)
         if found not in allowed:
             raise WrongError(f"content is none of the {len(allowed)} that are allowed")
-        _check_integrity(connection)
+        check_integrity(connection)
     _verify(folder, flavour, written=False)
     return found
 
@@ -92,19 +90,10 @@ def go_on(folder: Path, flavour: Flavour, random: Random) -> None:
         connection.execute("CREATE TABLE after (v BLOB)")
         connection.execute("INSERT INTO after VALUES (?)", (random.randbytes(random.randrange(1, 9000)),))
         connection.execute("DELETE FROM after")
-        _check_integrity(connection)
+        check_integrity(connection)
         if random.random() < 0.1:
             connection.execute("VACUUM")
     _verify(folder, flavour, written=True)
-
-
-def _check_integrity(connection: sqlite3.Connection) -> None:
-    for (schema,) in connection.execute(
-        "SELECT name FROM pragma_database_list WHERE name <> 'temp'"
-    ).fetchall():
-        answer = connection.execute(f"PRAGMA {schema}.integrity_check").fetchall()
-        if answer != [("ok",)]:
-            raise WrongError(f"integrity_check of {schema}: {answer[:3]}")
 
 
 def _verify(folder: Path, flavour: Flavour, *, written: bool) -> None:

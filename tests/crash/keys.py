@@ -6,8 +6,9 @@ import itertools
 from collections.abc import Callable
 
 import lumocrypt
+from support.known_keys import RAW
 
-from .flavour import RAW, numbered_key
+from .flavour import numbered_key
 from .session import Session
 
 _ALWAYS = lumocrypt.Key.raw(RAW)

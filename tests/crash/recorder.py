@@ -1,39 +1,22 @@
-"""The preloaded recorder: building it, and talking to it from the process that it is loaded into."""
+"""The preloaded recorder: its source, and talking to it from the process that it is loaded into."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
-import hashlib
 import os
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 #: What the page cache takes as one.
 PAGE = 4096
 SOURCE = Path(__file__).with_name("recorder.c")
+#: What it is linked with.
+LIBRARIES = ("-ldl",)
 #: Tells a worker which recorder is in front of its C library.
 VARIABLE = "LD_PRELOAD"
 #: What is called with the descriptor of a sync that fails.
 _Failed = ctypes.CFUNCTYPE(None, ctypes.c_int)
-
-
-def build() -> Path:
-    """Compiles the recorder, once per version of its source."""
-    digest = hashlib.sha256(SOURCE.read_bytes()).hexdigest()[:16]
-    target = Path(tempfile.gettempdir()) / f"lumocrypt-recorder-{os.getuid()}-{digest}.so"
-    with target.with_suffix(".lock").open("w") as lock:
-        # Several test processes may need it at once.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            partial = target.with_suffix(".partial")
-            command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"]
-            subprocess.run([*command, "-o", str(partial), str(SOURCE), "-ldl"], check=True)
-            partial.rename(target)
-    return target
 
 
 class Recorder:

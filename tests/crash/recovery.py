@@ -7,9 +7,10 @@ from pathlib import Path
 from random import Random
 
 import lumocrypt
+from support.known_keys import RAW
 from support.rekeying import steps_of
 
-from .flavour import RAW, Either, Flavour
+from .flavour import Either, Flavour
 from .image import Image
 from .judge import WITHOUT_CONTENT, recover
 from .log import parse

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from crash.faulty import ATTACKS, FAILING, FAULTS, faulty_package
+from crash.broken_builds import ATTACKS, FAILING, FAULTS, faulty_package
 from crash.jobs import Job, run_jobs
 
 #: Crashes of one recording, and recordings at most, within which a broken build has to be noticed.

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 import sys
-import tempfile
 from pathlib import Path
+
+from support.folders import fast_folder
 
 from .campaign import Outcome, run
 from .catalogue import Scenario, scenarios
@@ -19,28 +18,21 @@ from .log import Kind
 from .recorder import Recorder
 
 
-def scratch() -> Path:
-    """A new folder, in memory where there is such a place: nothing here has to last."""
-    memory = Path("/dev/shm")
-    parent = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
-    return Path(tempfile.mkdtemp(prefix="lumocrypt-crash-", dir=parent)).resolve()
-
-
 def main() -> None:
     """Runs jobs until standard input ends."""
     known = {scenario.name: scenario for scenario in scenarios()}
-    recorder, folder = Recorder(), scratch()
-    try:
+    recorder = Recorder()
+    with fast_folder() as place:
+        # The recorder knows files by the names that the kernel has for them.
+        folder = place.resolve() / "files"
         for line in sys.stdin:
             job = Job(**json.loads(line))
             scenario = known[job.scenario]
             flavour = _flavour(job.flavour, scenario)
-            outcome = _outcome(job, scenario, flavour, folder / "files", recorder)
+            outcome = _outcome(job, scenario, flavour, folder, recorder)
             if isinstance(flavour, Gosqlite):
                 flavour.close()
             print(json.dumps(dataclasses.asdict(outcome)), flush=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _outcome(job: Job, scenario: Scenario, flavour: Flavour, folder: Path, recorder: Recorder) -> Outcome:

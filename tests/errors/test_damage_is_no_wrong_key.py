@@ -21,8 +21,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
+from support.known_keys import RAW
 from support.layout import CELLS_END, COPY, HEADER, KEYSLOTS_AT, slot_at
-from support.tiny import BLOCK, RAW, Attacked, Rows, make_tiny
+from support.tiny import BLOCK, Attacked, Rows, make_tiny
 
 DAMAGES = 1000
 #: Of the header: both copies of the superblock, the first keyslot in each, the cells, and all of it.

@@ -15,10 +15,12 @@ from types import SimpleNamespace
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, fill, flip, make_plain
 from lumocrypt import errors
 from lumocrypt.engine import native
+from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
 from support.layout import slot_at
+from support.plaintext import fill, make_plain
 
 OURS = [
     lumocrypt.KeyRequiredError,

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip
+from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.layout import VERSION_AT, patched, slot_at, u32
 
 KEY = lumocrypt.Key.raw(RAW)

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import flip
+from support.bytes_on_disk import flip
 
 SLOT = 4096 + 40
 #: A leaf of the table t.

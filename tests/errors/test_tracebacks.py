@@ -17,7 +17,8 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, make_plain
+from support.known_keys import FAST, RAW
+from support.plaintext import make_plain
 
 SECRET = "a secret that no report may hold"
 RAW_SECRET = bytes(range(100, 132))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import hashlib
-import os
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
+
+from campaigns.shared_object import build
 
 FOLDER = Path(__file__).parent
 #: The name under which the VFS is registered.
@@ -169,21 +166,3 @@ class Faulty:
 def faulty() -> Faulty:
     """The one of this process."""
     return Faulty()
-
-
-def build(source: Path) -> Path:
-    """Compiles a shared library, once per version of its sources."""
-    hasher = hashlib.sha256(source.read_bytes())
-    for header in sorted(source.parent.glob("*.h")):
-        hasher.update(header.read_bytes())
-    name = f"lumocrypt-{source.stem}-{os.getuid()}-{hasher.hexdigest()[:16]}.so"
-    target = Path(tempfile.gettempdir()) / name
-    with target.with_suffix(".lock").open("w") as lock:
-        # Several test processes may need it at once.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            partial = target.with_suffix(".partial")
-            command = [os.environ.get("CC", "cc"), "-O2", "-Wall", "-Wextra", "-fPIC", "-shared"]
-            subprocess.run([*command, "-o", str(partial), str(source)], check=True)
-            partial.rename(target)
-    return target

@@ -14,9 +14,9 @@ from pathlib import Path
 from random import Random
 
 import lumocrypt
+from support.known_keys import RAW
 from support.rekeying import steps_of
 
-from .flavour import RAW
 from .ledger import Ledger
 
 ACCOUNTS, START = 20, 1000

@@ -13,8 +13,9 @@ from pathlib import Path
 from random import Random
 
 import lumocrypt
+from campaigns.integrity import flaw
+from support.known_keys import RAW
 
-from .flavour import RAW
 from .fleet import Duty, Fleet, InconsistentError, Place, counts, read, write
 from .ledger import acknowledged
 
@@ -47,9 +48,8 @@ def check(place: Place, tally: Tally) -> None:
                 raise InconsistentError(
                     f"worker {worker}: {number} acknowledged, {found.get(worker, 0)} found"
                 )
-        answer = connection.execute("PRAGMA integrity_check").fetchall()
-        if answer != [("ok",)]:
-            raise InconsistentError(f"integrity_check: {answer[:3]}")
+        if wrong := flaw(connection):
+            raise InconsistentError(wrong)
     verdict = lumocrypt.verify(place.path, key=lumocrypt.Key.raw(RAW))
     if not verdict.ok:
         raise InconsistentError(f"verify: {verdict.damaged}")

@@ -23,8 +23,8 @@ from random import Random
 
 import lumocrypt
 from support.folders import fast_folder
+from support.known_keys import RAW
 
-from .flavour import RAW
 from .fleet import Duty, Fleet, InconsistentError, Place, change_keys, counts, read, write
 from .kills import Tally, check
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import lumocrypt
+from campaigns.integrity import WrongError
 from lumocrypt.engine import native
 
 from .catalogue import INTERRUPTED, base
 from .faulty import SHORT_READ, Call, Fault, Operation, Scope, faulty
-from .flavour import Flavour
+from .opener import Opener
 from .workload import Kind, Start, Step, Workload
 
 NAME, OTHER = "app.db", "other.db"
@@ -22,10 +23,6 @@ NAME, OTHER = "app.db", "other.db"
 #: LOCKED, NOMEM, READONLY, IOERR, FULL, CANTOPEN, PROTOCOL.
 _CLEAN = {1, 5, 6, 7, 8, 10, 13, 14, 15}
 _INTERNAL = 11
-
-
-class WrongError(Exception):
-    """Something that must not be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +58,12 @@ def all_contents(connection: sqlite3.Connection, workload: Workload) -> bytes:
     return contents(connection) + (contents(connection, "other") if workload.with_other else b"")
 
 
-def connect(folder: Path, flavour: Flavour, workload: Workload) -> sqlite3.Connection:
+def connect(folder: Path, opener: Opener, workload: Workload) -> sqlite3.Connection:
     """A connection with the workload's pragmas."""
-    connection = flavour.open(folder / NAME, "pread" if workload.io == "pread" else "map")
+    connection = opener.open(folder / NAME, "pread" if workload.io == "pread" else "map")
     try:
         if workload.with_other:
-            flavour.attach(connection, folder / OTHER, "other")
+            opener.attach(connection, folder / OTHER, "other")
         for pragma in workload.pragmas(create=workload.start is Start.NOTHING):
             connection.execute(pragma).fetchall()
     except BaseException:
@@ -75,12 +72,12 @@ def connect(folder: Path, flavour: Flavour, workload: Workload) -> sqlite3.Conne
     return connection
 
 
-def prepare(folder: Path, flavour: Flavour, workload: Workload) -> None:
+def prepare(folder: Path, opener: Opener, workload: Workload) -> None:
     """Makes the files that a workload finds; they are the same for every run of it."""
     folder.mkdir(parents=True)
     if workload.start is Start.NOTHING:
         return
-    connection = connect(folder, flavour, workload)
+    connection = connect(folder, opener, workload)
     connection.execute(f"PRAGMA page_size={workload.page}")
     for schema in ("main", "other") if workload.with_other else ("main",):
         connection.executescript("BEGIN;" + ";".join(_BASE[schema]) + ";COMMIT")
@@ -106,7 +103,7 @@ class Run:
     """A workload on its way. ``allowed``: the contents that its files may have."""
 
     folder: Path
-    flavour: Flavour
+    opener: Opener
     workload: Workload
     injection: Injection | None = None
     errors: list[Exception] = field(default_factory=list)
@@ -188,7 +185,7 @@ class Run:
             return
         if step.kind is Kind.OPEN or step.connection not in self._open:
             # An earlier attempt may have failed.
-            self._open[step.connection] = connect(self.folder, self.flavour, self.workload)
+            self._open[step.connection] = connect(self.folder, self.opener, self.workload)
         connection = self._open[step.connection]
         if step.kind is Kind.READ:
             if all_contents(connection, self.workload) != self._state():
@@ -251,7 +248,7 @@ class Run:
 
     def _reopen(self, number: int) -> None:
         self._open.pop(number).close()
-        self._open[number] = connect(self.folder, self.flavour, self.workload)
+        self._open[number] = connect(self.folder, self.opener, self.workload)
 
     def _last_words(self) -> None:
         """Closing is a part of the run in which calls can fail, too."""
@@ -271,7 +268,7 @@ class Run:
         if isinstance(error, lumocrypt.CryptError):
             raise WrongError(f"a false {type(error).__name__}: {error}") from error
         lied_to = self.injection is not None and self.injection.fault == SHORT_READ
-        if code is None or (code & 0xFF not in _CLEAN and not (lied_to and not self.flavour.encrypted)):
+        if code is None or (code & 0xFF not in _CLEAN and not (lied_to and not self.opener.encrypted)):
             raise WrongError(f"not a clean error: {error!r}, code {code}") from error
         if "internal error" in str(error):
             raise WrongError(f"a failure inside the engine: {error}") from error

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from campaigns.integrity import WrongError
+
 from .catalogue import workloads
 from .faulty import FAULTS, GONE, SHORT_READ, Call, Scope, faulty
-from .flavour import Encrypted, Flavour, Plain
-from .judge import judge
-from .run import Injection, Run, WrongError, prepare
+from .opener import Encrypted, Opener, Plain
+from .reopening import judge
+from .run import Injection, Run, prepare
 from .workload import Workload
 
 
@@ -33,11 +35,11 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
 
-def injections(calls: list[Call], flavour: Flavour) -> Iterator[Injection]:
+def injections(calls: list[Call], opener: Opener) -> Iterator[Injection]:
     """Every call in every way."""
     for at, call in enumerate(calls):
         for fault in FAULTS[call.operation]:
-            if fault == SHORT_READ and not flavour.encrypted:
+            if fault == SHORT_READ and not opener.encrypted:
                 # SQLite alone takes the bytes that are missing for zeros.
                 continue
             yield Injection(at, fault, Scope.ONCE, call)
@@ -45,25 +47,23 @@ def injections(calls: list[Call], flavour: Flavour) -> Iterator[Injection]:
         yield Injection(at, GONE, Scope.EVERY, call)
 
 
-def sweep(
-    workload: Workload, flavour: Flavour, folder: Path, *, share: float = 1.0, seed: int = 0
-) -> Outcome:
+def sweep(workload: Workload, opener: Opener, folder: Path, *, share: float = 1.0, seed: int = 0) -> Outcome:
     """Runs ``workload`` once without a fault and then with each; ``share`` of them, chosen by ``seed``."""
     faulty()
     outcome = Outcome(workload.label)
     original = folder / "original"
-    prepare(original, flavour, workload)
-    calm = Run(_copy(original, folder), flavour, workload)
+    prepare(original, opener, workload)
+    calm = Run(_copy(original, folder), opener, workload)
     calm.go()
     judge(calm)
     if calm.errors:
         raise WrongError(f"{workload.label} fails without a fault: {calm.errors}")
     outcome.calls = len(calm.calls)
     random = Random(f"{seed} {workload.label}")
-    for injection in injections(calm.calls, flavour):
+    for injection in injections(calm.calls, opener):
         if random.random() >= share:
             continue
-        run = Run(_copy(original, folder), flavour, workload, injection)
+        run = Run(_copy(original, folder), opener, workload, injection)
         outcome.runs += 1
         try:
             run.go()
@@ -85,10 +85,10 @@ def _copy(original: Path, folder: Path) -> Path:
 
 def _job(number: int, plain: bool, share: float, seed: int) -> Outcome:
     workload = list(workloads())[number]
-    flavour = Plain() if plain else Encrypted()
+    opener = Plain() if plain else Encrypted()
     with tempfile.TemporaryDirectory(prefix="lumocrypt-faults-") as folder:
         try:
-            return sweep(workload, flavour, Path(folder), share=share, seed=seed)
+            return sweep(workload, opener, Path(folder), share=share, seed=seed)
         except WrongError as error:
             return Outcome(workload.label, failures=[f"{workload.label}: {error}"])
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import make_plain
 from support.operations import (
     KEY,
     by_name,
@@ -25,6 +24,7 @@ from support.operations import (
     verify,
     write,
 )
+from support.plaintext import make_plain
 from support.tiny import make_tiny
 
 

@@ -11,8 +11,8 @@ import pytest
 from sqlcipher3 import dbapi2 as sqlcipher
 
 import lumocrypt
-from conftest import fill
 from support import confined
+from support.plaintext import fill
 
 TESTS = Path(__file__).parents[1]
 ALL = [name for name in vars(confined.Errands) if not name.startswith("_")]

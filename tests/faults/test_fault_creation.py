@@ -11,7 +11,8 @@ import pytest
 
 import lumocrypt
 from faults.faulty import FAULTS, Call, Fault, Operation, Scope, faulty
-from faults.flavour import RAW, Encrypted
+from faults.opener import Encrypted
+from support.known_keys import RAW
 
 #: Writing the header, and seeing to it that it stays.
 STEPS = (Call(Operation.WRITE, "main"), Call(Operation.SYNC, "main"))

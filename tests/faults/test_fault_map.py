@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
+from support.known_keys import RAW
+from support.plaintext import fill
 
 _READER = """
 import sqlite3, sys

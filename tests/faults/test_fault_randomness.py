@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.faulty import build
+from campaigns.shared_object import build
 
 FAULTS = Path(__file__).parent
 

@@ -18,7 +18,7 @@ import pytest
 
 from faults.catalogue import workloads
 from faults.faulty import FAULTS, Effect, Fault, Operation, Scope, faulty
-from faults.flavour import Encrypted
+from faults.opener import Encrypted
 from faults.run import NAME, OTHER, connect, contents, prepare
 
 by_name = attrgetter("name")
@@ -74,7 +74,7 @@ def test_a_journal_that_cannot_be_written(tmp_path: Path, label: str, fault: Fau
 )
 def test_a_crash_while_a_journal_is_written(tmp_path: Path, label: str, torn: Fault) -> None:
     """Both databases had been written before, because the cache was too small."""
-    flavour = Encrypted()
+    opener = Encrypted()
     for at in writes(tmp_path / "count", label, "journal", cache=3):
         folder, copy = tmp_path / str(at), tmp_path / "copy"
         connection, main, other = begin(folder, label, cache=3)
@@ -88,6 +88,6 @@ def test_a_crash_while_a_journal_is_written(tmp_path: Path, label: str, torn: Fa
         shutil.rmtree(folder)
         copy.rename(folder)
         for name, before in ((NAME, main), (OTHER, other)):
-            with contextlib.closing(flavour.open(folder / name)) as reader:
+            with contextlib.closing(opener.open(folder / name)) as reader:
                 assert contents(reader) == before
                 assert reader.execute("PRAGMA integrity_check").fetchall() == [("ok",)]

@@ -12,19 +12,19 @@ import pytest
 from faults import sweep as module
 from faults.catalogue import MODES, SYNCS, workloads
 from faults.faulty import FAULTS, Fault, Operation
-from faults.flavour import Encrypted, Flavour, Plain
+from faults.opener import Encrypted, Opener, Plain
 from faults.sweep import sweep
 
 #: The part of the runs that is done here, chosen by a seed.
 SHARE = 0.03
 
 
-def sample(flavour: Flavour, folder: Path, journal: str, sync: str, share: float) -> tuple[int, list[str]]:
+def sample(opener: Opener, folder: Path, journal: str, sync: str, share: float) -> tuple[int, list[str]]:
     """Number of runs and failures."""
     runs, failures = 0, []
     for workload in workloads():
         if (workload.journal, workload.sync) == (journal, sync):
-            outcome = sweep(workload, flavour, folder / workload.name, share=share)
+            outcome = sweep(workload, opener, folder / workload.name, share=share)
             runs += outcome.runs
             failures += outcome.failures
     return runs, failures
@@ -46,14 +46,14 @@ def test_the_judge_is_fair(tmp_path: Path, journal: str) -> None:
     assert runs > 10
 
 
-@pytest.mark.parametrize("flavour", [Plain(), Encrypted()], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("opener", [Plain(), Encrypted()], ids=["plain", "encrypted"])
 @pytest.mark.parametrize("label", ["spills/delete/full", "commits/wal/full"])
 def test_the_judge_is_strict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavour: Flavour, label: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opener: Opener, label: str
 ) -> None:
     """A disk that forgets writes, and says nothing, is found out."""
     forgetful = dict.fromkeys(FAULTS, ()) | {Operation.WRITE: (Fault("forgotten", 0),)}
     monkeypatch.setattr(module, "FAULTS", forgetful)
     (workload,) = (workload for workload in workloads() if workload.label == label)
-    outcome = sweep(workload, flavour, tmp_path, share=1)
+    outcome = sweep(workload, opener, tmp_path, share=1)
     assert outcome.failures

@@ -14,7 +14,6 @@ import pyproj.datadir
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, flip, make_plain
 from decryptor import (
     HeaderDamagedError,
     LostLogError,
@@ -43,6 +42,9 @@ from samples import (
     read,
     secret_for,
 )
+from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
+from support.plaintext import MARKER, make_plain
 from support.rekeying import bring_back, interrupt, steps_of
 
 

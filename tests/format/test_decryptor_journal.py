@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip
 from decryptor import ForeignLogError, read_database
 from decryptor.journal import rollback
 from samples import OVERHEAD, SUITES, connect, content, content_of, copy_database, fill, read, reopened
+from support.bytes_on_disk import flip
+from support.known_keys import RAW
 
 SPILL = "PRAGMA cache_size=5"
 SYNCED = SUITES[::2]

@@ -8,9 +8,9 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import RAW
 from decryptor import read_database
 from samples import connect, content, copy_database, fill, key_for, read, reopened
+from support.known_keys import RAW
 
 
 class Snooping(apsw.VFSFile):

@@ -13,7 +13,7 @@ import pytest
 import lumocrypt
 from decryptor import read_database
 from decryptor.header import Secret
-from make_golden import FOLDER, MANIFEST, STATES, facts
+from make_golden import EARLIER, FOLDER, LENGTH, MANIFEST, STATES, facts
 from samples import SUITES
 
 SAMPLES: list[dict[str, Any]] = json.loads(MANIFEST.read_text(encoding="utf-8"))["samples"]
@@ -47,6 +47,7 @@ def test_the_decryptor_reads_it(sample: dict[str, Any], tmp_path: Path) -> None:
     assert found.header is not None
     assert found.header.superblock.suite.name == sample["suite"]
     # The samples are what they are said to be.
+    assert found.header.superblock.keeps_length == sample["name"].startswith(LENGTH)
     assert (found.wal is not None) == (sample["state"] == "wal")
     assert (found.rolled_back is not None) == (sample["state"] == "journal")
     if found.wal is not None:
@@ -72,13 +73,20 @@ def test_lumocrypt_reads_it(sample: dict[str, Any], tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     assert lumocrypt.verify(path, key=key).ok
-    assert len(read_database(path, secret_of(sample)).image) >= 512 * sample["facts"]["page_count"]
+    found = read_database(path, secret_of(sample))
+    assert len(found.image) >= 512 * sample["facts"]["page_count"]
+    # Whoever writes to an older one gives it a length cell.
+    assert found.header is not None
+    assert found.header.superblock.keeps_length
 
 
 def test_the_samples_are_complete() -> None:
-    assert {(sample["suite"], sample["state"]) for sample in SAMPLES} == {
-        (suite, state) for suite in SUITES for state in STATES
-    }
+    expected_names = [
+        f"{age}{suite}-{state}" for age in (EARLIER, LENGTH) for suite in SUITES for state in STATES
+    ]
+    assert sorted(sample["name"] for sample in SAMPLES) == sorted(expected_names)
+    for sample in SAMPLES:
+        assert sample["name"].endswith(f"-{sample['suite']}-{sample['state']}")
     names = {name for sample in SAMPLES for name in sample["files"]}
     assert names == {path.name for path in FOLDER.glob("*.xz")}
     # Of unfinished transactions nothing may be seen, of the log's commits everything.

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, Peer, flip
 from samples import UNTAGGED, connect, content_of, copy_database, fill, key_for, reopened
+from support.bytes_on_disk import flip
+from support.known_keys import RAW
 from support.layout import HEADER
+from support.peers import Peer
 
 BLOCK = 4096
 

@@ -16,7 +16,7 @@ import lumocrypt
 from lumocrypt.cli import main
 from support.as_it_is import seal
 
-from .judge import Outcome
+from .conduct import Outcome
 from .originals import CHEAP, NAME
 
 _NEW = "x'" + "77" * 32 + "'"

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from .actions import ACTIONS, FOREIGN, SEALED, USAGE, Place, outcome_of
+from .conduct import judged
 from .forgeries import anything, b_trees, headers, key_of, side_files
-from .judge import judged
 
 #: A derivation takes milliseconds, and what a forged header may ask for not much more.
 KDF_LIMIT = "t=8,m=32768,p=8,work=163840"

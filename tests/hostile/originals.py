@@ -15,8 +15,9 @@ from sqlcipher3 import dbapi2 as sqlcipher
 import lumocrypt
 from support import gosqlite
 from support.crash import contents, crashed
+from support.known_keys import RAW
 from support.rekeying import bring_back, interrupt, steps_of
-from support.tiny import RAW, make_plain_tiny, make_tiny
+from support.tiny import make_plain_tiny, make_tiny
 
 #: What every original is called.
 NAME = "app.db"

@@ -14,7 +14,7 @@ import pytest
 import lumocrypt
 from hostile.actions import ACTIONS, Place, command, outcome_of
 from hostile.campaign import KINDS, run
-from hostile.judge import judged
+from hostile.conduct import judged
 from hostile.originals import NAME, RAW_KEY, original
 from support.layout import GENERATION_AT, KEYSLOTS_AT, patched, u64
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import MARKER, make_plain
 from support.crash import crashed, log_of
 from support.folders import fast_folder
 from support.gosqlite import (
@@ -33,6 +32,7 @@ from support.gosqlite import (
     insert,
     make,
 )
+from support.plaintext import MARKER, make_plain
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 

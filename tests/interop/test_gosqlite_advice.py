@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import make_plain
 from support.gosqlite import CIPHERS, KEYS
+from support.plaintext import make_plain
 from support.program import run
 
 KEY = lumocrypt.Key.raw(bytes(range(32)))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import MARKER
 from support.crash import crashed, log_of
 from support.gosqlite import KEYS, MAIN, connect, count, encrypt_xts, insert
+from support.plaintext import MARKER
 
 SIZES = (512, 1024, 4096, 16384, 65536)
 PAIRS = [pair for pair in itertools.product(SIZES, SIZES) if pair[0] != pair[1]]

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import make_plain
 from make_golden_gosqlite import KEYS, content, leave
 from support.crash import crashed
 from support.interop import Interop, built
+from support.plaintext import make_plain
 
 PAGE_SIZES = [512, 1024, 4096, 16384, 65536]
 STATES = ["closed", "journal", "wal"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, make_plain
+from support.known_keys import FAST
+from support.plaintext import make_plain
 from support.program import PASS, run
 
 KDF = "t=2,m=19456,p=1"

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, Peer, fill
+from support.known_keys import RAW
 from support.layout import CELL_A, COPY, GENERATION_AT, HEADER, patched, u64
+from support.peers import Peer
+from support.plaintext import fill
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER = lumocrypt.Key.raw(bytes([1] * 32))

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, make_plain
+from support.known_keys import FAST
 from support.layout import COPY, KDF_P_AT, KDF_T_AT, KEYSLOT, KEYSLOTS_AT, patched, u32, u64
 from support.operations import PASSPHRASE, READERS, Operation, by_name, refused, unlock
+from support.plaintext import make_plain
 from support.terminal import PROGRAM
 
 GENERATION_AT = 24

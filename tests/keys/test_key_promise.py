@@ -20,8 +20,9 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
-from conftest import RAW, make_plain
+from support.known_keys import RAW
 from support.operations import digest
+from support.plaintext import make_plain
 
 KEY = lumocrypt.Key.raw(RAW)
 TEXT = f"x'{RAW.hex()}'"

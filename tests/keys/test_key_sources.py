@@ -22,11 +22,12 @@ import pytest
 from sqlcipher3 import dbapi2 as sqlcipher
 
 import lumocrypt
-from conftest import FAST, make_plain
 from lumocrypt import Key, KeySourceError, KmsKey, WrongKeyError
 from lumocrypt.cli import cli, main
 from support.keystores import Kms, MemoryKeyring, kms, memory_keyring
+from support.known_keys import FAST
 from support.operations import digest
+from support.plaintext import make_plain
 from support.terminal import on_terminal
 
 __all__ = ["kms", "memory_keyring"]

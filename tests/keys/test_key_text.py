@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST
+from support.known_keys import FAST
 from support.program import run
 
 COMPOSED = unicodedata.normalize("NFC", "Zürich café Å 한국어")

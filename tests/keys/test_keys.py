@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW
 from lumocrypt import Key
 from lumocrypt.engine import native
+from support.known_keys import FAST, RAW
 
 SECRET = "a secret that must not be seen"
 

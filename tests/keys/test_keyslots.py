@@ -18,13 +18,15 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, Peer, fill
 from decryptor.header import REGION, open_header
 from lumocrypt.database.command import Commander
 from lumocrypt.engine import native
 from lumocrypt.keys.key import RemoteKey, Wrapped
 from lumocrypt.keys.source import Source
+from support.known_keys import FAST, RAW
 from support.layout import COPY, KEYSLOTS_AT, patched
+from support.peers import Peer
+from support.plaintext import fill
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER_RAW, THIRD_RAW = bytes([1] * 32), bytes([2] * 32)

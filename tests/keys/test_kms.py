@@ -22,12 +22,13 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 import lumocrypt
-from conftest import RAW, make_plain
 from decryptor.header import open_header
 from lumocrypt import Key, KeySourceError, KmsKey
 from lumocrypt.cli import main
 from lumocrypt.keys.kms import Envelope
 from support.keystores import REGION, Kms, kms
+from support.known_keys import RAW
+from support.plaintext import make_plain
 
 __all__ = ["kms"]
 

@@ -14,7 +14,9 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, Peer, make_plain
+from support.known_keys import FAST, RAW
+from support.peers import Peer
+from support.plaintext import make_plain
 
 PASS = "correct horse"
 #: What SQL, or a shell, could stumble over.

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, make_plain
+from support.known_keys import FAST
+from support.plaintext import make_plain
 
 PASS, NEW = "correct horse", "it's new"
 IN_SQL = NEW.replace("'", "''")

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, make_plain
+from support.known_keys import RAW
+from support.plaintext import make_plain
 from support.terminal import on_terminal
 
 PASS = "correct horse battery staple"

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, fill
 from lumocrypt.database.command import Commander
 from lumocrypt.keys.source import Source
+from support.known_keys import FAST, RAW
+from support.plaintext import MARKER, fill
 from support.rekeying import bring_back, interrupt, steps_of
 
 KEY = lumocrypt.Key.raw(RAW)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
 from decryptor.redo import redo_path
+from support.known_keys import RAW
+from support.plaintext import fill
 from support.rekeying import interrupt, kept_header, steps_of
 
 KEY = lumocrypt.Key.raw(RAW)

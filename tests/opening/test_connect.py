@@ -13,7 +13,11 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER, RAW, Peer, Unprivileged, fill, flip
+from support.bytes_on_disk import flip
+from support.known_keys import FAST, RAW
+from support.peers import Peer
+from support.plaintext import MARKER, fill
+from support.unprivileged import Unprivileged
 
 
 def count(connection: sqlite3.Connection) -> int:

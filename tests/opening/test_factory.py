@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import MARKER
+from support.plaintext import MARKER
 
 SQLITE = b"SQLite format 3"
 

@@ -20,7 +20,9 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill, flip, make_plain
+from support.bytes_on_disk import flip
+from support.known_keys import RAW
+from support.plaintext import fill, make_plain
 
 HEX = f"x'{RAW.hex()}'"
 OTHER_HEX = f"x'{'5a' * 32}'"

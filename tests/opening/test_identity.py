@@ -16,9 +16,10 @@ from uuid import UUID, uuid4
 import pytest
 
 import lumocrypt
-from conftest import RAW, make_plain
 from lumocrypt.cli import main
+from support.known_keys import RAW
 from support.operations import digest
+from support.plaintext import make_plain
 
 KEY = lumocrypt.Key.raw(RAW)
 TEXT = f"x'{RAW.hex()}'"

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import RAW
 from lumocrypt.errors.names import shown, valid
 from lumocrypt.files.paths import StrPath
+from support.known_keys import RAW
 
 #: Latin-1, no character of any encoding, half of a character, what a URI and a shell would take for theirs,
 #: what acts on a terminal, and an ordinary name that is not ASCII.

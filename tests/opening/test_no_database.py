@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW
+from support.known_keys import RAW
 
 CONTENTS = [b"xy", b"hello", b"SQLite", b"no database at all\n" * 3, bytes(range(256)) * 40]
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill, make_plain
 from lumocrypt.engine import native, registration
+from support.known_keys import RAW
+from support.plaintext import fill, make_plain
 
 HEX = f"x'{RAW.hex()}'"
 

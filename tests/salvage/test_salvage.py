@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from conftest import FAST, RAW, flip
 from lumocrypt.cli import main
+from support.bytes_on_disk import flip
 from support.damage import build, content, damage, freelist, page_kinds
+from support.known_keys import FAST, RAW
 from support.rescue import Content, rescue, table
 
 PAGE = 1024

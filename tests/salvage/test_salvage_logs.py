@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 
 import lumocrypt
-from conftest import flip
 from samples import copy_database
+from support.bytes_on_disk import flip
 from support.damage import damage
 from support.rescue import Content, rescue
 

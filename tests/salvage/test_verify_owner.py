@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, flip
 from lumocrypt.cli import main
 from lumocrypt.pages import damage as damage_module
 from samples import copy_database
+from support.bytes_on_disk import flip
 from support.damage import build, damage, freelist, page_kinds
+from support.known_keys import RAW
 
 PAGE = 1024
 

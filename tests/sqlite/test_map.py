@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW
+from support.known_keys import RAW
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="maps are made on Linux only")
 

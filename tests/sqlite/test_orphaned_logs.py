@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW
+from support.known_keys import RAW
 
 KILLED = """
 import lumocrypt, os, sys

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import MARKER
 from lumocrypt.opening.connection import Io
+from support.plaintext import MARKER
 
 AGAIN = "close it and open"
 

@@ -12,7 +12,7 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import Peer
+from support.peers import Peer
 from support.sql_database import OTHER_RAW, RAW, assert_verified, count, make, opened
 
 KEY_PRAGMA = f"PRAGMA lumo_key = \"x'{RAW.hex()}'\""

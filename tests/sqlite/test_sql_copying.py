@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
-from conftest import FAST
+from support.known_keys import FAST
 from support.sql_database import (
     OTHER_RAW,
     RAW,

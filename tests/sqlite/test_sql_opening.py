@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import Peer
 from support.crash import crashed
+from support.peers import Peer
 from support.sql_database import (
     RAW,
     add,

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import Peer
 from support import sql_worker
+from support.peers import Peer
 from support.sql_database import (
     RAW,
     add,

@@ -10,7 +10,8 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import FAST, MARKER
+from support.known_keys import FAST
+from support.plaintext import MARKER
 
 MAIN, X, Y = (lumocrypt.Key.raw(bytes([n]) * 32) for n in (1, 2, 3))
 

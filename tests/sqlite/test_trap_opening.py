@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import Peer, flip
+from support.bytes_on_disk import flip
 from support.crash import contents, crashed
 from support.layout import COPY, slot_at
+from support.peers import Peer
 from support.sql_database import (
     OTHER_RAW,
     RAW,

@@ -11,9 +11,9 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import Peer
 from support.crash import crashed, log_of
 from support.layout import HEADER, OVERHEAD
+from support.peers import Peer
 from support.sql_database import (
     RAW,
     add,

@@ -10,8 +10,9 @@ import apsw
 import pytest
 
 import lumocrypt
-from conftest import MARKER, RAW
 from lumocrypt.engine import native
+from support.known_keys import RAW
+from support.plaintext import MARKER
 
 FLAGS = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
 KEY = f"PRAGMA lumo_key = \"x'{RAW.hex()}'\""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import lumocrypt
 from support.crash import contents, crashed, log_of
-from support.tiny import RAW, Attacked, Rows, make_tiny
+from support.known_keys import RAW
+from support.tiny import Attacked, Rows, make_tiny
 
 KEY = lumocrypt.Key.raw(RAW)
 

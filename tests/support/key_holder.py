@@ -14,9 +14,9 @@ import resource
 import sys
 
 import lumocrypt
-from conftest import FAST
 from lumocrypt import Key
 from lumocrypt.engine import native
+from support.known_keys import FAST
 
 
 def take_key(kind: str, length: int) -> Key:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from support.tiny import RAW
+from support.known_keys import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 WRONG = lumocrypt.Key.raw(bytes(32))

@@ -10,8 +10,8 @@ import lumocrypt
 from lumocrypt.engine import native
 from lumocrypt.engine.registration import stdlib_host
 from lumocrypt.opening.connection import Io
+from support.known_keys import RAW
 
-RAW = bytes(range(32))
 #: Blocks and pages of the smallest size there is.
 BLOCK = 512
 #: Rows of the table.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import os
-import re
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+
+from campaigns.selection import add_only, chosen
+from support.folders import fast_folder
 
 RAW = "x'" + "11" * 32 + "'"
 #: Seconds that a process may take beyond its scenario's.
@@ -21,7 +22,7 @@ def main() -> int:
     """The campaign; 1 if a scenario failed."""
     parser = argparse.ArgumentParser(prog="threads", description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="how long each scenario works")
-    parser.add_argument("--only", default="", help="a regular expression that scenarios' names match")
+    add_only(parser)
     parser.add_argument("--plain", action="store_true", help="SQLite alone")
     parser.add_argument("--checked", action="store_true", help="an engine that checks the order of its locks")
     parser.add_argument("--here", help=argparse.SUPPRESS)
@@ -31,13 +32,12 @@ def main() -> int:
     from .scenarios import SCENARIOS
 
     failed = 0
-    for name in SCENARIOS:
-        if re.search(arguments.only, name):
-            outcome = run(name, arguments.seconds, plain=arguments.plain, checked=arguments.checked)
-            print(f"{name}: {outcome.stdout.strip() or 'failed'}", flush=True)
-            if outcome.returncode:
-                print(outcome.stderr, flush=True)
-                failed += 1
+    for name in chosen(SCENARIOS, arguments.only):
+        outcome = run(name, arguments.seconds, plain=arguments.plain, checked=arguments.checked)
+        print(f"{name}: {outcome.stdout.strip() or 'failed'}", flush=True)
+        if outcome.returncode:
+            print(outcome.stderr, flush=True)
+            failed += 1
     return int(failed > 0)
 
 
@@ -50,7 +50,7 @@ def run(
     """
     environment = os.environ | {"LUMO_KEY": RAW, "PYTHONPATH": str(Path(__file__).parents[1])}
     if checked:
-        from crash.faulty import faulty_package
+        from crash.broken_builds import faulty_package
 
         environment["PYTHONPATH"] += f"{os.pathsep}{faulty_package()}"
     command = [sys.executable, "-m", "threads", f"--here={name}", f"--seconds={seconds}"]
@@ -72,10 +72,9 @@ def _work(name: str, seconds: float, *, encrypted: bool) -> int:
         import lumocrypt
 
         lumocrypt.install()
-    memory = Path("/dev/shm")
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+    with fast_folder() as folder:
         begun = time.monotonic()
-        done = SCENARIOS[name](Place(Path(folder), encrypted=encrypted), seconds)
+        done = SCENARIOS[name](Place(folder, encrypted=encrypted), seconds)
     print(f"{done} rounds in {time.monotonic() - begun:.1f} s")
     return 0
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 import lumocrypt
-from conftest import RAW
+from support.known_keys import RAW
 
 KEY = lumocrypt.Key.raw(RAW)
 TEXT = f"x'{RAW.hex()}'"

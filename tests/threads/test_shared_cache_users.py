@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import lumocrypt
-from conftest import RAW, fill
+from support.known_keys import RAW
+from support.plaintext import fill
 
 ROWS = 500
 

@@ -9,10 +9,10 @@ from typing import Literal
 import lumocrypt
 from lumocrypt.engine import native
 from lumocrypt.engine.registration import VFS
+from support.known_keys import RAW
 
 from . import faulty
 
-RAW = bytes(range(32))
 Io = Literal["map", "pread"]
 
 
@@ -69,4 +69,4 @@ def _is_scar(one: lumocrypt.DamagedPage) -> bool:
     return (one.number is None and one.reason.startswith("copy ")) or one.owner_type == "freelist"
 
 
-Flavour = Plain | Encrypted
+Opener = Plain | Encrypted
