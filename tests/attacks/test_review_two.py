@@ -1,6 +1,6 @@
 """A second review: ways to clear text past a key, and attempts of the kind that failed.
 
-What is marked ``xfail`` is a finding that is not mended yet. The headings are sentences of SECURITY.md.
+The headings are sentences of SECURITY.md.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import lumocrypt
-from conftest import RAW, make_plain
+from support.known_keys import RAW
+from support.plaintext import make_plain
 
 KEY = lumocrypt.Key.raw(RAW)
 OTHER_RAW = b"o" * 32
@@ -81,11 +82,6 @@ def copy_beside_plaintext(folder: Path, statement: str, name: str, source: str) 
 # "a copy has the keys of what is copied, and is never in clear next to something encrypted"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the text of a statement is read otherwise than SQLite reads it",
-)
 @pytest.mark.parametrize("front", IN_FRONT)
 def test_a_copy_beside_plaintext_is_not_in_clear_whatever_is_in_front(tmp_path: Path, front: str) -> None:
     make(tmp_path / "other.db", OTHER)
@@ -94,11 +90,6 @@ def test_a_copy_beside_plaintext_is_not_in_clear_whatever_is_in_front(tmp_path: 
     assert holds_secret(tmp_path) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a name ends where Rust's letters end, and not where SQLite's do",
-)
 @pytest.mark.parametrize("name", UNUSUAL_NAMES)
 def test_a_copy_beside_plaintext_is_not_in_clear_whatever_the_name(tmp_path: Path, name: str) -> None:
     make(tmp_path / "other.db", OTHER)
@@ -107,11 +98,6 @@ def test_a_copy_beside_plaintext_is_not_in_clear_whatever_the_name(tmp_path: Pat
     assert holds_secret(tmp_path) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a database of the gosqlite format has no keys to hand on, and is passed over",
-)
 def test_a_copy_of_a_gosqlite_database_beside_plaintext_is_not_in_clear(tmp_path: Path) -> None:
     in_another_process(
         tmp_path,
@@ -127,11 +113,6 @@ def test_a_copy_of_a_gosqlite_database_beside_plaintext_is_not_in_clear(tmp_path
     assert holds_secret(tmp_path) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="the text of a statement is read otherwise than SQLite reads it",
-)
 @pytest.mark.parametrize("front", IN_FRONT)
 def test_a_copy_has_the_keys_of_its_source_whatever_is_in_front(tmp_path: Path, front: str) -> None:
     make(tmp_path / "main.db", KEY)
@@ -155,11 +136,6 @@ def test_comments_and_blanks_in_front_of_a_copy_change_nothing(tmp_path: Path, f
 # "another product's statement that would seem to do something is an error"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=pytest.fail.Exception,
-    reason="the text of a statement is read otherwise than SQLite reads it",
-)
 @pytest.mark.parametrize("front", IN_FRONT)
 def test_an_attach_with_a_key_clause_is_an_error_whatever_is_in_front(tmp_path: Path, front: str) -> None:
     make(tmp_path / "main.db", KEY)
@@ -170,7 +146,7 @@ def test_an_attach_with_a_key_clause_is_an_error_whatever_is_in_front(tmp_path: 
         connection.execute(f"{front}ATTACH ? AS n KEY 'k'", (str(tmp_path / "new.db"),))
 
 
-# "a key that was given, from any source, and a file that takes none: an error, and nothing was read or written"
+# "a key that was given, from any source, and a file that takes none: an error; nothing was read or written"
 
 
 @pytest.fixture
@@ -199,9 +175,6 @@ def shell(folder: Path, script: str, *options: str, key: bool = False) -> None:
 WRITE = f"INSERT INTO t (name) VALUES ('{SECRET}');\n"
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="Session.open forgets that the shell was given a key"
-)
 @pytest.mark.parametrize("source", ["file", "environment"])
 def test_a_shell_that_has_a_key_opens_no_checksum_database(beside_checksum: Path, source: str) -> None:
     options = ["--key-file", "key"] if source == "file" else []
@@ -210,11 +183,6 @@ def test_a_shell_that_has_a_key_opens_no_checksum_database(beside_checksum: Path
     assert holds_secret(beside_checksum) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="a key for :memory: is dropped, so nothing knows of it at the ATTACH",
-)
 def test_a_shell_in_memory_that_has_a_key_attaches_no_checksum_database(beside_checksum: Path) -> None:
     shell(beside_checksum, f"ATTACH 'check.db' AS y;\n{WRITE}", ":memory:", "--key-file", "key")
     assert holds_secret(beside_checksum) == []

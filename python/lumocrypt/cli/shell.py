@@ -105,6 +105,8 @@ def shell(
 
 def _key(file: str, source: KeySource, cipher: str | None) -> Key | RemoteKey | NoKey | None:
     """The key of a database that there is, or is to be; none where none is meant, or for now."""
+    if file == MEMORY and source.named:
+        raise click.UsageError("a database in memory takes no key; name the file that the key is for")
     if file == MEMORY or source.no_key:
         return None
     if size(absolute(file)) == 0 and source.uuid is None:

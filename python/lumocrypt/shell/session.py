@@ -11,6 +11,7 @@ from typing import Any
 
 from ..database.keyslots import change_key
 from ..engine.uri import encode_path
+from ..errors import NotEncryptedError, make
 from ..files.paths import absolute, size
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit
 from ..keys.key import Key, NoKey, RemoteKey
@@ -60,6 +61,8 @@ class Session:
         self._ask = ask
         self._cipher, self._kdf, self._kdf_limit = cipher, kdf, kdf_limit
         self._progress: tuple[Callable[[], bool], int] | None = None
+        #: A key was given here, so what is opened is to be encrypted.
+        self._expects_key = key is not None and not isinstance(key, NoKey)
         self._opened = self._connect(file, key, readonly, uuid)
 
     @property
@@ -110,8 +113,21 @@ class Session:
         self.connection.close()
 
     def open(self, file: str, *, readonly: bool = False) -> None:
-        """Opens another database, without a key. Where that fails the present one stays open."""
-        self._replace(self._connect(file, None, readonly))
+        """Opens another database, without a key. Where that fails the present one stays open.
+
+        Raises what :func:`lumocrypt.connect` raises, FileNotFoundError, and NotEncryptedError for a database
+        that is only checksummed where this session was given a key.
+        """
+        opened = self._connect(file, None, readonly)
+        if self._expects_key and status_of(opened.connection, "main").get("cipher") == CHECKSUM:
+            opened.connection.close()
+            raise make(
+                NotEncryptedError,
+                "the database is only checksummed and takes no key, and this shell was given one; open it in "
+                "another shell, with --no-key",
+                path=opened.path,
+            )
+        self._replace(opened)
 
     def _replace(self, opened: _Opened) -> None:
         self._opened.connection.close()
@@ -140,6 +156,7 @@ class Session:
             raise ValueError("the database needs no key: it is open")
         key = self._ask(is_new(self.path))
         self._replace(self._connect(self.path, key, self._opened.readonly, self._opened.uuid))
+        self._expects_key = True
 
     def change_key(self) -> None:
         """Asks for the present key and, twice, for a new one, which replaces it in its keyslot.

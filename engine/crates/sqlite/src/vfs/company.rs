@@ -106,8 +106,11 @@ pub unsafe fn statement(api: &Api, connection: *mut sqlite3) -> Statement {
         while !statement.is_null() {
             if (api.stmt_busy)(statement) != 0 {
                 let text = (api.sql)(statement);
-                let text = if text.is_null() { "".into() } else { CStr::from_ptr(text).to_string_lossy() };
-                texts.push(text.into_owned());
+                texts.push(if text.is_null() {
+                    Vec::new()
+                } else {
+                    CStr::from_ptr(text).to_bytes().to_vec()
+                });
             }
             statement = (api.next_stmt)(connection, statement);
         }
@@ -115,14 +118,14 @@ pub unsafe fn statement(api: &Api, connection: *mut sqlite3) -> Statement {
     // The newest comes first. A VACUUM attaches its target by a statement of its own, and nothing but that and it runs.
     let attach = texts.iter().map(|text| tokens(text)).find(|tokens| is_word(tokens.first(), "ATTACH"));
     let Some((alias, keyed)) = attach.map(|tokens| alias_and_key(&tokens)) else { return Statement::Unknown };
-    if !alias.is_some_and(|alias| alias.to_ascii_lowercase().starts_with("vacuum_")) {
+    if !alias.is_some_and(|alias| alias.to_ascii_lowercase().starts_with(b"vacuum_")) {
         return Statement::Attach { keyed };
     }
     let vacuum = texts.iter().map(|text| tokens(text)).find(|tokens| is_word(tokens.first(), "VACUUM"));
     match vacuum.map(|tokens| vacuumed(&tokens)) {
         Some(Some(schema)) => Statement::Vacuum(schema),
         // Somebody's own name for an attached database, unless a statement without a text runs.
-        None if !texts.iter().any(String::is_empty) => Statement::Attach { keyed },
+        None if !texts.iter().any(Vec::is_empty) => Statement::Attach { keyed },
         Some(None) | None => Statement::VacuumOfUnknown,
     }
 }
@@ -130,22 +133,22 @@ pub unsafe fn statement(api: &Api, connection: *mut sqlite3) -> Statement {
 /// The database that a VACUUM statement names; main if it names none.
 fn vacuumed(tokens: &[Token]) -> Option<CString> {
     match tokens.get(1)? {
-        Token::Word(word) if word.eq_ignore_ascii_case("INTO") && !is_word(tokens.get(2), "INTO") => {
+        Token::Word(word) if word.eq_ignore_ascii_case(b"INTO") && !is_word(tokens.get(2), "INTO") => {
             Some(c"main".to_owned())
         }
-        Token::Word(name) | Token::Quoted(name) => CString::new(name.as_str()).ok(),
+        Token::Word(name) | Token::Quoted(name) => CString::new(name.as_slice()).ok(),
         Token::Sign(_) => None,
     }
 }
 
 /// The name that an ATTACH gives, where it is a plain one, and whether it has a KEY.
-fn alias_and_key(tokens: &[Token]) -> (Option<String>, bool) {
+fn alias_and_key(tokens: &[Token]) -> (Option<Vec<u8>>, bool) {
     let mut depth = 0;
     let mut last_as = None;
     for (at, token) in tokens.iter().enumerate() {
         match token {
-            Token::Sign('(') => depth += 1,
-            Token::Sign(')') => depth -= 1,
+            Token::Sign(b'(') => depth += 1,
+            Token::Sign(b')') => depth -= 1,
             token if depth == 0 && is_word(Some(token), "AS") => last_as = last_as.or(Some(at)),
             _ => {}
         }
@@ -158,64 +161,82 @@ fn alias_and_key(tokens: &[Token]) -> (Option<String>, bool) {
     (alias, tokens.iter().skip(at + 2).any(|token| is_word(Some(token), "KEY")))
 }
 
-/// As much of a part of SQL as is told apart here.
+/// As much of a part of SQL as is told apart here. In bytes, since a name need not be text.
 #[derive(Debug, PartialEq, Eq)]
 enum Token {
     /// A keyword, or a name without quotes.
-    Word(String),
+    Word(Vec<u8>),
     /// A string, or a name with quotes.
-    Quoted(String),
+    Quoted(Vec<u8>),
     /// Anything else.
-    Sign(char),
+    Sign(u8),
 }
 
 fn is_word(token: Option<&Token>, word: &str) -> bool {
-    matches!(token, Some(Token::Word(found)) if found.eq_ignore_ascii_case(word))
+    matches!(token, Some(Token::Word(found)) if found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// The parts of an SQL statement, without comments.
-fn tokens(sql: &str) -> Vec<Token> {
+/// What SQLite takes for a blank between tokens, wherever it stands (tokenize.c, CC_BOM).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Can a name without quotes hold this byte (tokenize.c, IdChar)? All beyond ASCII can be in it.
+fn is_in_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..)
+}
+
+/// The parts of an SQL statement as SQLite's tokenizer finds them, without comments, and without the empty statements that
+/// may stand in front of it.
+fn tokens(sql: &[u8]) -> Vec<Token> {
     let mut found = Vec::new();
     let mut rest = sql;
-    while let Some(first) = rest.chars().next() {
-        let word_end = rest.find(|c: char| !(c.is_alphanumeric() || "_$".contains(c))).unwrap_or(rest.len());
+    while let Some((&first, behind)) = rest.split_first() {
         rest = match first {
-            _ if rest.starts_with("--") => rest.split_once('\n').map_or("", |(_, behind)| behind),
-            _ if rest.starts_with("/*") => rest[2..].split_once("*/").map_or("", |(_, behind)| behind),
-            '\'' | '"' | '`' | '[' => {
-                let (text, behind) = quoted(&rest[1..], if first == '[' { ']' } else { first });
+            _ if rest.starts_with(BYTE_ORDER_MARK) => &rest[BYTE_ORDER_MARK.len()..],
+            _ if rest.starts_with(b"--") => after(rest, b"\n"),
+            _ if rest.starts_with(b"/*") => after(&rest[2..], b"*/"),
+            b'\'' | b'"' | b'`' | b'[' => {
+                let (text, behind) = quoted(behind, if first == b'[' { b']' } else { first });
                 found.push(Token::Quoted(text));
                 behind
             }
-            _ if word_end > 0 => {
-                found.push(Token::Word(rest[..word_end].to_owned()));
-                &rest[word_end..]
+            _ if is_in_word(first) => {
+                let end = rest.iter().position(|byte| !is_in_word(*byte)).unwrap_or(rest.len());
+                found.push(Token::Word(rest[..end].to_vec()));
+                &rest[end..]
             }
             _ => {
-                if !first.is_whitespace() {
+                let is_empty_statement = first == b';' && found.is_empty();
+                if !is_empty_statement && !first.is_ascii_whitespace() {
                     found.push(Token::Sign(first));
                 }
-                &rest[first.len_utf8()..]
+                behind
             }
         };
     }
     found
 }
 
+/// What is behind the first `mark`; nothing if there is none.
+fn after<'a>(text: &'a [u8], mark: &[u8]) -> &'a [u8] {
+    let at = text.windows(mark.len()).position(|part| part == mark);
+    at.map_or(&[], |at| &text[at + mark.len()..])
+}
+
 /// The text up to the `end` quote, which stands for itself where it is doubled, and what is behind it.
-fn quoted(rest: &str, end: char) -> (String, &str) {
-    let mut text = String::new();
-    let mut signs = rest.char_indices().peekable();
-    while let Some((at, sign)) = signs.next() {
-        if sign == end {
-            if end == ']' || signs.peek().is_none_or(|(_, next)| *next != end) {
-                return (text, &rest[at + sign.len_utf8()..]);
+fn quoted(rest: &[u8], end: u8) -> (Vec<u8>, &[u8]) {
+    let mut text = Vec::new();
+    let mut at = 0;
+    while let Some(&byte) = rest.get(at) {
+        at += 1;
+        if byte == end {
+            if end == b']' || rest.get(at) != Some(&end) {
+                return (text, &rest[at..]);
             }
-            signs.next();
+            at += 1;
         }
-        text.push(sign);
+        text.push(byte);
     }
-    (text, "")
+    (text, &[])
 }
 
 #[cfg(test)]
@@ -223,7 +244,7 @@ mod tests {
     use super::*;
 
     fn copied(sql: &str) -> Option<String> {
-        vacuumed(&tokens(sql)).map(|name| name.into_string().unwrap())
+        vacuumed(&tokens(sql.as_bytes())).map(|name| name.into_string().unwrap())
     }
 
     #[test]
@@ -235,6 +256,11 @@ mod tests {
             ("VACUUM [a b] INTO 'main'", "a b"),
             ("VACUUM`x`INTO'a'", "x"),
             ("vacuum 'x' into f()", "x"),
+            (" ;;\u{feff}\x0c; VACUUM x INTO 'a'", "x"),
+            ("VACUUM \u{feff}x \u{feff}INTO 'a'", "x"),
+            ("VACUUM cafe\u{301} INTO 'a'", "cafe\u{301}"),
+            ("VACUUM x\u{1f600}\u{a0}y INTO 'a'", "x\u{1f600}\u{a0}y"),
+            ("VACUUM/* * / **/x--\u{2028}\nINTO 'a'", "x"),
         ] {
             assert_eq!(copied(sql).as_deref(), Some(schema), "{sql}");
         }
@@ -252,8 +278,8 @@ mod tests {
             ("ATTACH cast('a' AS text) AS y /* KEY 'x' */", Some("y"), false),
             ("ATTACH 'a'", None, false),
         ] {
-            let (found, has) = alias_and_key(&tokens(sql));
-            assert_eq!((found.as_deref(), has), (alias, keyed), "{sql}");
+            let (found, has) = alias_and_key(&tokens(sql.as_bytes()));
+            assert_eq!((found.as_deref(), has), (alias.map(str::as_bytes), keyed), "{sql}");
         }
     }
 }

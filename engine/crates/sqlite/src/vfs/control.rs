@@ -204,6 +204,8 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         Statement::Vacuum(schema) => unsafe { company::file_of(&api, connection, schema) },
         _ => null_mut(),
     };
+    // SAFETY: an open file of the connection, and another one than this.
+    let from_guest = unsafe { parent.as_mut() }.is_some_and(|source| source.guest().is_some());
     let is_source = |file: *mut OpenFile| {
         // SAFETY: an open file of the connection, and another one than this.
         !file.is_null() && unsafe { &*file }.database_ref().is_some()
@@ -214,7 +216,7 @@ unsafe fn connection_known(open: &mut OpenFile, connection: *const *mut sqlite3)
         take_after(open, unsafe { &*parent })?;
     }
     if matches!(statement, Statement::Vacuum(_)) {
-        refuse_keyless(open);
+        refuse_keyless(open, from_guest);
     }
     Ok(())
 }
@@ -265,10 +267,12 @@ fn is_keyed(open: &OpenFile) -> bool {
     })
 }
 
-/// The copy that a `VACUUM INTO` makes must have a key, unless it may stay plain.
-fn refuse_keyless(open: &mut OpenFile) {
+/// The copy that a `VACUUM INTO` makes must have a key, unless it may stay plain. It may not where it is one of an encrypted
+/// database of another format (`from_guest`), which has no keys to hand on.
+fn refuse_keyless(open: &mut OpenFile, from_guest: bool) {
     let Some(database) = open.database_ref() else { return };
-    if matches!(database.phase, Phase::New) && !database.may_stay_plain && !is_keyed(open) {
+    let may_stay_plain = database.may_stay_plain && !from_guest;
+    if matches!(database.phase, Phase::New) && !may_stay_plain && !is_keyed(open) {
         let fault = Fault::new(
             FaultClass::KeyRequired,
             "VACUUM INTO has no key for the copy, because the database that it copies has none; give one in the copy's name, \
