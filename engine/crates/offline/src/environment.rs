@@ -1,0 +1,17 @@
+//! Encrypted LMDB environments, looked at without LMDB: whatever is in the file, this ends, and says what is wrong.
+//!
+//! Reading order: `region` (header and meta pages), `node` (what is in a page), `pages` (a page out of the file),
+//! `walk` (every tree), `findings`, `check` (all of it).
+
+mod check;
+mod findings;
+mod node;
+mod pages;
+mod region;
+mod walk;
+
+pub use check::verify;
+pub use region::is_environment;
+
+#[cfg(test)]
+mod tests;
