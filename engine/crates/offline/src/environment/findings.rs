@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use ground::bytes::hex;
-use ground::error::FileKind;
 
 /// The most damages that are listed one by one.
 const LISTED: usize = 10_000;
@@ -76,7 +75,7 @@ impl Findings {
         self.total += 1;
         if self.damaged.len() < LISTED {
             self.damaged.push(json!({
-                "file_kind": FileKind::MainDb.name(),
+                "file_kind": "lmdb",
                 "block": page,
                 "frame": null,
                 "extent": null,
