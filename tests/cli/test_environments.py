@@ -147,10 +147,78 @@ def test_what_is_for_sqlite_alone_is_refused(tmp_path: Path) -> None:
         lambda: lumocrypt.connect(path, key=key).execute("SELECT * FROM sqlite_schema"),
         lambda: lumocrypt.decrypt(path, other, key=key),
         lambda: lumocrypt.rekey(path, key=key),
-        lambda: lumocrypt.add_key(path, key=key, new_key=lumocrypt.Key.random()),
         lambda: lumocrypt.salvage(path, other, key=key),
     ):
         with pytest.raises(lumocrypt.Error, match="LMDB environment"):
             refused()
         assert path.read_bytes() == before
         assert not other.exists()
+
+
+def _opens(path: Path, key: lumocrypt.Key) -> bool:
+    try:
+        return lumocrypt.verify(path, key=key).ok
+    except lumocrypt.WrongKeyError:
+        return False
+
+
+def test_keys_come_change_and_go(tmp_path: Path) -> None:
+    name = "v1-aegis-256"
+    path = _environment(tmp_path, name)
+    pages, key = path.read_bytes()[REGION:], _key(name)
+    assert key is not None
+    second, third = lumocrypt.Key.random(), lumocrypt.Key.random()
+    assert lumocrypt.add_key(path, key=key, new_key=second, label="second").index == 1
+    assert _opens(path, key)
+    assert _opens(path, second)
+    assert lumocrypt.change_key(path, key=second, new_key=third).label == "second"
+    assert not _opens(path, second)
+    lumocrypt.label_key(path, "other", key=third, slot=1)
+    assert [slot.label for slot in lumocrypt.keyslots(path)] == ["", "other"]
+    assert lumocrypt.remove_key(path, key=third, slot=0) == 0
+    assert not _opens(path, key)
+    with pytest.raises(lumocrypt.CryptError, match="last keyslot"):
+        lumocrypt.remove_key(path, key=third)
+    with pytest.raises(lumocrypt.WrongKeyError):
+        lumocrypt.add_key(path, key=key, new_key=second)
+    assert _opens(path, third)
+    assert path.read_bytes()[REGION:] == pages
+    path.chmod(0o400)
+    done = run("key", "list", path)
+    assert done.returncode == 0
+    assert b"other" in done.stdout
+
+
+def test_a_change_that_was_cut_short_is_completed_first(tmp_path: Path) -> None:
+    name = "v1-aegis-256"
+    path = _environment(tmp_path, name)
+    older, key = path.read_bytes(), _key(name)
+    lumocrypt.add_key(path, key=key, new_key=lumocrypt.Key.random(), label="new")
+    newer = path.read_bytes()
+    # Copy A is written first.
+    path.write_bytes(newer[:16384] + older[16384:])
+    assert not lumocrypt.verify(path, key=key).ok
+    lumocrypt.label_key(path, "again", key=key, slot=1)
+    assert lumocrypt.verify(path, key=key).ok
+    content = path.read_bytes()
+    assert content[:16384] == content[16384:32768]
+
+
+def test_a_header_comes_back(tmp_path: Path) -> None:
+    name = "v1-aegis-256"
+    path, backup = _environment(tmp_path, name), tmp_path / "backup"
+    whole, key = path.read_bytes(), _key(name)
+    lumocrypt.backup_header(path, backup)
+    assert backup.read_bytes() == whole[:REGION]
+    path.write_bytes(bytes(REGION) + whole[REGION:])
+    restored = lumocrypt.restore_header(path, backup, key=key)
+    assert (restored.opened, restored.new_cells) == (2, True)
+    assert lumocrypt.verify(path, key=key).ok
+    assert path.read_bytes()[REGION:] == whole[REGION:]
+    other = tmp_path / "other"
+    other.mkdir()
+    other_path = _environment(other, "v1-aes-256-gcm")
+    before = other_path.read_bytes()
+    with pytest.raises(ValueError, match="another environment"):
+        lumocrypt.restore_header(other_path, backup, key=key)
+    assert other_path.read_bytes() == before

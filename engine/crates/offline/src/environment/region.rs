@@ -41,11 +41,16 @@ pub(super) struct Unlocked {
 }
 
 impl Unlocked {
-    /// Errors: those of a wrong key and a damaged header; `InUse` while the data key is being changed.
+    /// Errors: those of a wrong key and a damaged header; `UnsupportedFormat` while the data key is being changed.
     pub fn open(file: &mut dyn Storage, options: &OpenOptions, path: &Path) -> Result<Unlocked> {
         let size = file.size()?;
         let mut region = vec![0; size.min(HEADER_LEN) as usize];
         file.read(&mut region, 0)?;
+        Self::of(region, size, options, path)
+    }
+
+    /// As [`Unlocked::open`], with this header region in front of a file of `size` bytes.
+    pub fn of(region: Vec<u8>, size: u64, options: &OpenOptions, path: &Path) -> Result<Unlocked> {
         let header = header::parse_of(Contents::Lmdb, region)?;
         // Limits that the path was unlocked with hold here, too.
         let mut limited = options.clone();
