@@ -98,7 +98,7 @@ if TYPE_CHECKING or os.environ.get("EAGER_IMPORT"):
     from .keys.unlocking import lock, unlock
     from .opening.attach import attach
     from .opening.connection import connect
-    from .pages.damage import DamagedPage
+    from .pages.damage import DamagedPage, KeyRange
     from .salvaging.salvage import SalvagedTable, SalvageResult, salvage
 
 _NAMES = {
@@ -123,7 +123,7 @@ _NAMES = {
     "keys.unlocking": ("lock", "unlock"),
     "opening.attach": ("attach",),
     "opening.connection": ("connect",),
-    "pages.damage": ("DamagedPage",),
+    "pages.damage": ("DamagedPage", "KeyRange"),
     "salvaging.salvage": ("SalvagedTable", "SalvageResult", "salvage"),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
@@ -192,6 +192,7 @@ __all__ = [
     "KdfLimitError",
     "KdfTime",
     "Key",
+    "KeyRange",
     "KeyRequiredError",
     "KeySourceError",
     "Keyslot",

@@ -39,6 +39,8 @@ PASSPHRASE, RAW, KMS = 1, 2, 3
 REKEYING = 1
 #: The flag of a database with a length cell, whose cells are written in pairs.
 KEEPS_LENGTH = 2
+#: The flag of an LMDB environment (docs/reference/lmdb-format.md).
+LMDB = 4
 LINK, LINK_END = 512, 680
 
 #: A passphrase, a raw key, or none (checksum suite).
@@ -112,13 +114,15 @@ class Superblock:
     keeps_length: bool
     #: Empty unless the data key is being changed.
     link: bytes
+    #: Whether this is no database of SQLite's but an LMDB environment.
+    lmdb: bool
 
     @classmethod
     def parse(cls, raw: bytes) -> Superblock:
         """An intact copy of version 1."""
         (generation,) = struct.unpack_from("<Q", raw, 24)
         suite, block_size, flags = struct.unpack_from("<IIQ", raw, 64)
-        if flags & ~(REKEYING | KEEPS_LENGTH):
+        if flags & ~(REKEYING | KEEPS_LENGTH | LMDB):
             raise UnsupportedFormatError(f"flags {flags:#x}")
         if block_size not in (1 << shift for shift in range(9, 17)):
             raise MalformedError(f"block size {block_size}")
@@ -137,6 +141,7 @@ class Superblock:
             tuple(slot for slot in slots if slot is not None),
             bool(flags & KEEPS_LENGTH),
             raw[LINK:LINK_END] if flags & REKEYING else b"",
+            bool(flags & LMDB),
         )
         if not found.suite.keyed and (found.keyslots or any(found.key_id)):
             raise MalformedError("a database without a key has a keyslot or a key id")
@@ -274,12 +279,14 @@ def newest_first(copies: Iterable[_Cell | None]) -> list[_Cell]:
     return sorted((copy for copy in copies if copy is not None), key=lambda copy: -copy.sequence)
 
 
-def open_header(region: bytes, secret: Secret) -> Header:
-    """Reads and checks the whole header region."""
+def open_header(region: bytes, secret: Secret, *, lmdb: bool = False) -> Header:
+    """Reads and checks the whole header region of a database or, with ``lmdb``, of an LMDB environment."""
     if len(region) < REGION:
         raise HeaderDamagedError("the header is cut off")
     for copy in intact_copies(region):
         superblock = Superblock.parse(copy)
+        if superblock.lmdb != lmdb:
+            raise UnsupportedFormatError("an LMDB environment" if superblock.lmdb else "an SQLite database")
         keys = superblock.unlock(secret)
         if superblock.authentic(keys):
             break

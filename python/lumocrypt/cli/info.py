@@ -20,15 +20,18 @@ def info(file: str, as_json: bool, uuid: str | None) -> None:
     if as_json:
         print_json(found, ok=True)
         return
+    is_lmdb = found.contents == "lmdb"
+    seen = "of them in pages" if is_lmdb else "of them as SQLite sees it"
     rows = {
         "file": found.path,
-        "format": f"lumocrypt {found.version}",
+        "format": f"lumocrypt {found.version}" + (", an LMDB environment" if is_lmdb else ""),
         "uuid": str(found.uuid),
         "key id": found.key_id,
         "cipher": found.cipher,
-        "block size": f"{found.block_size:,} bytes + {found.overhead}",
-        "blocks": f"{found.blocks:,}",
-        "size": f"{found.size:,} bytes, {found.logical_size:,} of them as SQLite sees it",
+        "page size" if is_lmdb else "block size": f"{found.block_size:,} bytes"
+        + (f", {found.overhead} of them to protect it" if is_lmdb else f" + {found.overhead}"),
+        "pages" if is_lmdb else "blocks": f"{found.blocks:,}",
+        "size": f"{found.size:,} bytes, {found.logical_size:,} {seen}",
         "header": f"generation {found.generation}; "
         + ", ".join(f"copy {name.upper()} {state}" for name, state in found.copies.items()),
     }

@@ -22,7 +22,10 @@ _SHOWN_PAGES = 20
 @json_option
 @database_options
 def verify(file: str, as_json: bool, key_source: KeySource) -> int:
-    """Check every block of FILE and its logs. Exit code 4 if anything is damaged."""
+    """Check every block of FILE and its logs, or every page of an LMDB environment.
+
+    Exit code 4 if anything is damaged.
+    """
     opening = key_source.opening(file)
     with progress_bar("verifying", quiet=as_json) as progress:
         result = run_verify(file, **opening, progress=progress)
@@ -40,6 +43,9 @@ def verify(file: str, as_json: bool, key_source: KeySource) -> int:
     logs = f", {result.wal_frames:,} WAL frames" if result.wal_frames else ""
     logs += f", {result.journal_extents:,} journal extents" if result.journal_extents else ""
     places = "1 place" if result.damaged_total == 1 else f"{result.damaged_total:,} places"
+    checked = f"{result.blocks:,} {'blocks' if result.transaction is None else 'pages'}"
+    if result.transaction is not None:
+        logs = f" of transaction {result.transaction:,}"
     verdict = "ok" if result.ok else f"DAMAGED in {places}"
-    say(f"{result.path}: {verdict}; {result.blocks:,} blocks{logs} checked, {result.cipher}")
+    say(f"{result.path}: {verdict}; {checked}{logs} checked, {result.cipher}")
     return code

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from typing import Any, Literal, Self, final
 
 from ..engine import native
+from ..engine.registration import stdlib_host
 from ..errors import SQLITE_ERROR, CryptError, InUseError, is_busy, make, os_error, quoting_files
+from ..keys.inspection import inspect
 from ..keys.key import Key
 from ..keys.source import Source
 from ..opening.connection import handle_uri
@@ -27,6 +29,45 @@ LOCK_WAIT = 5.0
 # Seconds between two looks at a lock. SQLite pauses for up to a tenth of a second, in which others that write
 # without a pause of their own take the lock many times.
 _PAUSE = 0.002
+
+
+@final
+class EnvironmentCommander:
+    """As :class:`Commander`, for the keyslots of an LMDB environment, which SQLite cannot open."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> Self:
+        path = self._source.path
+        if not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, command: dict[str, Any], keys: Sequence[Key] = ()) -> dict[str, Any]:
+        """Carries out one command, and returns its answer.
+
+        Raises InUseError if others change the header meanwhile, and what keeps the environment from being
+        opened; ValueError and CryptError as for :meth:`Commander.run`.
+        """
+        source, path = self._source, self._source.path
+        handle = native.command_new(command, [key.number for key in keys])
+        try:
+            return native.environment_command(
+                stdlib_host().number, path, source.number, source.options, handle
+            )
+        except ValueError as error:
+            raise make(CryptError, str(error).removeprefix(f"{path}: "), path=path) from error
+
+
+def commander(source: Source) -> Commander | EnvironmentCommander:
+    """What carries out commands for the file, whatever it is."""
+    if inspect(source.path).contents == "lmdb":
+        return EnvironmentCommander(source)
+    return Commander(source)
 
 
 @final

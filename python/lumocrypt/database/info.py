@@ -8,7 +8,8 @@ from ..keys.inspection import DatabaseInfo
 
 
 def info(path: StrPath, *, uuid: UuidLike | None = None) -> DatabaseInfo:
-    """What the header of a database says. No key is needed, and so nothing of it is authenticated.
+    """What the header of a database, or of an LMDB environment, says. No key is needed, and so nothing of it
+    is authenticated.
 
     ``uuid`` says which database is meant, as for :func:`lumocrypt.connect`.
 

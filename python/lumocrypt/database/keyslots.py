@@ -20,7 +20,7 @@ from ..keys.kdf import DEFAULT, Kdf, KdfLimit
 from ..keys.kdf import resolve as resolve_kdf
 from ..keys.key import Hidden, Key, KeyLike, hiding
 from ..keys.source import Source
-from .command import Commander
+from .command import commander
 
 
 def keyslots(path: StrPath, *, uuid: UuidLike | None = None) -> list[Keyslot]:
@@ -95,8 +95,8 @@ def remove_key(
     """
     source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     _, given = _with_keys(source)
-    with Commander(source) as commander:
-        return int(commander.run({"command": "remove_slot", "slot": slot}, _which(given, slot))["slot"])
+    with commander(source) as engine:
+        return int(engine.run({"command": "remove_slot", "slot": slot}, _which(given, slot))["slot"])
 
 
 @hiding("key")
@@ -116,8 +116,8 @@ def label_key(
     source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     found, given = _with_keys(source)
     command = {"command": "label_slot", "slot": slot, "label": label}
-    with Commander(source) as commander:
-        return _slot(found.path, commander.run(command, _which(given, slot)))
+    with commander(source) as engine:
+        return _slot(found.path, engine.run(command, _which(given, slot)))
 
 
 def _put(name: str, source: Source, new_hidden: Hidden, kdf: Kdf, label: str | None) -> Keyslot:
@@ -133,8 +133,8 @@ def _put(name: str, source: Source, new_hidden: Hidden, kdf: Kdf, label: str | N
     else:
         raise TypeError("a new key is needed")
     keys = [new] if name == "add_slot" else [given, new]
-    with Commander(source) as commander:
-        return _slot(found.path, commander.run(command, keys))
+    with commander(source) as engine:
+        return _slot(found.path, engine.run(command, keys))
 
 
 def _with_keys(source: Source) -> tuple[DatabaseInfo, Key]:

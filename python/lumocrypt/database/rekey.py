@@ -11,7 +11,7 @@ from typing import Any
 from ..engine import native
 from ..engine.native import Progress
 from ..engine.registration import stdlib_host
-from ..errors import InUseError, NotEncryptedError, TamperedError, WrongKeyError, make
+from ..errors import InUseError, NotEncryptedError, TamperedError, UnsupportedFormatError, WrongKeyError, make
 from ..files.paths import StrPath, existing_file
 from ..keys.identity import UuidLike, inspect_as, resolve_uuid
 from ..keys.inspection import DatabaseInfo, inspect
@@ -82,7 +82,8 @@ def rekey(
 
     Raises WrongKeyError, NotEncryptedError, WrongDatabaseError, KeyRequiredError for a keyslot whose key
     is missing, InUseError if others keep the database locked, TamperedError for a damaged block (nothing
-    is lost; salvage or restore it first), OSError(ENOSPC), CryptError for ``adiantum``, ``aes-256-xts``
+    is lost; salvage or restore it first), UnsupportedFormatError for an LMDB environment, which is copied
+    instead, OSError(ENOSPC), CryptError for ``adiantum``, ``aes-256-xts``
     and changes from and to them (:func:`lumocrypt.convert` does those, while nobody uses the database),
     ValueError or TypeError for bad arguments.
     """
@@ -93,6 +94,12 @@ def rekey(
     found = inspect_as(path, resolve_uuid(uuid))
     if found.cipher == CHECKSUM:
         raise make(NotEncryptedError, "a database that is only checksummed has no key to change", path=path)
+    if found.contents == "lmdb":
+        raise make(
+            UnsupportedFormatError,
+            "the data key of an LMDB environment is not changed in place: copy it under a new key",
+            path=path,
+        )
     stdlib_host()
     begun = time.monotonic()
     members: dict[str, Any] = {

@@ -16,7 +16,7 @@ from ..keys.identity import UuidLike
 from ..keys.kdf import KdfLimit
 from ..keys.key import KeyLike, hiding
 from ..keys.source import Source
-from ..pages.damage import DamagedPage, identify
+from ..pages.damage import ENVIRONMENT, DamagedPage, identify
 
 # Checks of a database that is being written to, until one finds it whole.
 _ATTEMPTS = 3
@@ -41,6 +41,13 @@ class VerifyResult:
     #: The same for the cells that name the current WAL.
     cells: Mapping[str, str]
     warnings: list[str]
+    #: ``"sqlite"`` for a database, ``"lmdb"`` for an LMDB environment.
+    contents: str = "sqlite"
+    #: Of an environment: ``"ok"`` for the meta page that counts, ``"older"`` or ``"damaged"`` for the other
+    #: one; the transaction whose state was checked; and how many pages the free list has.
+    metas: tuple[str, ...] = ()
+    transaction: int | None = None
+    free: int | None = None
 
     def __bool__(self) -> bool:
         return self.ok
@@ -56,6 +63,10 @@ def verify(
     progress: Progress | None = None,
 ) -> VerifyResult:
     """Checks every block of a database and of its logs, without changing anything.
+
+    Of an LMDB environment, every page of its newest state: that it authenticates, is in its place, is led to
+    once, and is not in the free list. If a meta page does not count, LMDB may open the state of the commit
+    before without a word; here that is damage.
 
     ``key=None`` takes the key of :func:`lumocrypt.unlock` or ``LUMO_KEY``; the ``checksum`` suite takes
     none, and where the process knows one ``key=lumocrypt.NO_KEY`` says that none is meant. ``kdf_limit``
@@ -73,6 +84,8 @@ def verify(
     source = Source.open(path, key, kdf_limit=kdf_limit, uuid=uuid)
     real, number, options = source.path, source.number, source.options
     found = _examine(real, number, options, progress)
+    if found.get("contents") == ENVIRONMENT:
+        return _of_environment(real, found)
     damaged = [
         DamagedPage(entry["file_kind"], entry["block"], entry["frame"], entry["extent"], entry["reason"])
         for entry in found["damaged"]
@@ -96,6 +109,26 @@ def verify(
         header=dict(found["header"]),
         cells=dict(found["cells"]),
         warnings=warnings,
+    )
+
+
+def _of_environment(path: str, found: dict[str, Any]) -> VerifyResult:
+    return VerifyResult(
+        path=path,
+        ok=found["ok"],
+        cipher=found["cipher"],
+        blocks=found["slots"],
+        wal_frames=0,
+        journal_extents=0,
+        damaged=[DamagedPage.of_environment(entry) for entry in found["damaged"]],
+        damaged_total=found["damaged_total"],
+        header=dict(found["header"]),
+        cells=dict(found["cells"]),
+        warnings=list(found["warnings"]),
+        contents=found["contents"],
+        metas=tuple(found["metas"]),
+        transaction=found["transaction"],
+        free=found["free"],
     )
 
 

@@ -333,6 +333,16 @@ def command_new(command: dict[str, Any], keys: Sequence[int]) -> str:
 # Whole files
 
 
+def environment_command(
+    host: int, path: str, key: int, options: dict[str, Any], handle: str
+) -> dict[str, Any]:
+    """Changes keyslots of an LMDB environment, as the command of :func:`command_new` says."""
+    answer = _ffi.new("char **")
+    settings = _file_options(options)
+    _check(_lib.lumo_environment_command(host, _path(path), key, settings, handle.encode(), answer))
+    return _json(answer)
+
+
 def inspect(host: int, path: str) -> dict[str, Any]:
     """What a file says about itself without a key."""
     answer = _ffi.new("char **")

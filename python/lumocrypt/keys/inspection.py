@@ -43,10 +43,10 @@ class DatabaseInfo:
     block_size: int
     #: Bytes that each block needs beyond its content.
     overhead: int
-    #: Blocks in the main file.
+    #: Blocks in the main file, or pages of an LMDB environment.
     blocks: int
     size: int
-    #: The size of the database as SQLite sees it.
+    #: The size of the database as SQLite sees it; of all pages of an environment.
     logical_size: int
     generation: int
     #: Whether a change of the data key (:func:`lumocrypt.rekey`) has begun and not ended.
@@ -54,6 +54,8 @@ class DatabaseInfo:
     #: ``"ok"`` or ``"damaged"`` for each copy of the header, ``"a"`` and ``"b"``.
     copies: Mapping[str, str]
     keyslots: tuple[Keyslot, ...]
+    #: ``"sqlite"`` for a database, ``"lmdb"`` for an LMDB environment.
+    contents: str = "sqlite"
 
 
 def inspect(path: str) -> DatabaseInfo:
@@ -90,6 +92,7 @@ def inspect(path: str) -> DatabaseInfo:
         rekeying=found["rekeying"],
         copies=dict(found["copies"]),
         keyslots=tuple(_keyslot(slot) for slot in found["keyslots"]),
+        contents=found["contents"],
     )
 
 

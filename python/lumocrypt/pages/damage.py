@@ -10,12 +10,29 @@ from .image import Image
 from .pagemap import UNKNOWN, Owner, PageMap
 
 _MAIN = "main"
+#: The kind of file that an LMDB environment is.
+ENVIRONMENT = "lmdb"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRange:
+    """The keys that a page of an LMDB environment may have held, of each at most the first 64 bytes."""
+
+    #: The first one, and the first one behind them; None where there is no bound, or none is known.
+    start: bytes | None
+    end: bytes | None
+    #: The only one, of a page that held nothing but its values.
+    key: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class DamagedPage:
-    """A block of the main file, or a frame or extent of a log, that failed authentication; or a header."""
+    """A block of the main file, or a frame or extent of a log, that failed authentication; or a header.
 
+    Also a page of an LMDB environment, which is its ``block``.
+    """
+
+    #: ``"lmdb"`` of an environment.
     file_kind: str
     #: What failed, counted from zero: one of these three by the kind of file, and none of them for what is
     #: not sealed in any, such as a copy of the header.
@@ -24,9 +41,11 @@ class DamagedPage:
     extent: int | None
     reason: str
     #: The table or index whose rows were in it, of a block of the main file; several are separated by commas.
+    #: Of an environment, the name of the database; None also for the one without a name.
     owner: str | None = None
     #: ``"table"``, ``"index"``, ``"schema"``, ``"freelist"``, ``"pointer map"``, ``"lock page"``,
-    #: ``"unused"``, ``"unknown"``, or ``"several"`` if the block held pages of different types.
+    #: ``"unused"``, ``"unknown"``, or ``"several"`` if the block held pages of different types. Of an
+    #: environment ``"database"``, ``"freelist"`` or ``"header"``.
     owner_type: str | None = None
     #: ``"leaf"``, ``"interior"`` or ``"overflow"``, of a page of a table or an index.
     owner_part: str | None = None
@@ -34,6 +53,27 @@ class DamagedPage:
     owner_certain: bool = True
     #: SQLite's numbers, from 1, of the pages that were in the block.
     sqlite_pages: tuple[int, ...] = ()
+    #: Of a page of an LMDB environment.
+    keys: KeyRange | None = None
+
+    @classmethod
+    def of_environment(cls, entry: dict[str, Any]) -> DamagedPage:
+        """As the engine says it of an LMDB environment."""
+
+        def key(name: str) -> bytes | None:
+            shown = entry["keys"][name]
+            return None if shown is None else bytes.fromhex(shown)
+
+        return cls(
+            entry["file_kind"],
+            entry["block"],
+            None,
+            None,
+            entry["reason"],
+            owner=entry["owner"]["database"],
+            owner_type=entry["owner"]["type"],
+            keys=None if entry["keys"] is None else KeyRange(key("from"), key("to"), key("key")),
+        )
 
     @property
     def number(self) -> int | None:
@@ -47,6 +87,8 @@ class DamagedPage:
 
     def __str__(self) -> str:
         """Where it is: ``main block 4 (SQLite's page 5)``."""
+        if self.file_kind == ENVIRONMENT:
+            return "header" if self.block is None else f"page {self.block}"
         if self.number is None:
             return self.file_kind
         text = f"{self.file_kind} {unit(self.file_kind)} {self.number}"
@@ -138,8 +180,23 @@ def describe(page: DamagedPage) -> str:
             text = f"{part}{page.owner_type} {page.owner}"
         case "several":
             text = f"of {page.owner}" if page.owner else "of several structures"
+        case "database":
+            name = "the nameless database" if page.owner is None else f"database {page.owner}"
+            text = f"of {name}{_shown(page.keys)}"
         case other:
             text = other
     if not page.owner_certain and page.owner_type != UNKNOWN.type:
         text = f"probably {text}"
     return text
+
+
+def _shown(keys: KeyRange | None) -> str:
+    """The keys of a page of an environment, after a comma."""
+    if keys is None:
+        return ""
+    if keys.key is not None:
+        return f", values of key {keys.key!r}"
+    bounds = [
+        f"{word} {key!r}" for word, key in (("from", keys.start), ("before", keys.end)) if key is not None
+    ]
+    return ", keys " + " ".join(bounds) if bounds else ""

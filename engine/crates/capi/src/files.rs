@@ -12,6 +12,7 @@ use super::{call, file_name, give, text};
 use ground::bytes::hex;
 use ground::error::{Fault, FaultClass, Result};
 use offline::convert::{self, Converted};
+use offline::environment;
 use offline::inspect;
 use offline::progress::Meter;
 use offline::verify::{self, Files};
@@ -107,7 +108,7 @@ pub unsafe extern "C" fn lumo_decrypt_file(
     })
 }
 
-/// Begins to verify the database at `path` and the logs beside it.
+/// Begins to verify the database at `path` and the logs beside it, or the LMDB environment there.
 ///
 /// # Safety
 /// As for [`lumo_encrypt_file`].
@@ -127,6 +128,10 @@ pub unsafe extern "C" fn lumo_verify_file(
         let mut journal = beside(host, path, "-journal")?;
         let path = path.to_owned();
         let operation = async move |meter: Rc<Meter>| {
+            if environment::is_environment(&mut main).map_err(|fault| placed(host, &path, fault))? {
+                let verdict = environment::verify(&mut main, &options, &path, &meter).await;
+                return Ok(verdict.map_err(|fault| fault.at_path(&path))?.to_string());
+            }
             let files = Files {
                 main: &mut main,
                 wal: wal.as_mut().map(|file| &mut file.base as &mut dyn Storage),

@@ -12,6 +12,7 @@ use ground::paths;
 
 pub mod bench;
 pub mod commands;
+pub mod environment;
 pub mod extension;
 pub mod files;
 pub mod gosqlite;

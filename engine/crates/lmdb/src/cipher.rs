@@ -15,6 +15,10 @@ use lmdb_sys::{MDB_env, MDB_val};
 
 use crate::error::{Error, Result, from_code};
 
+mod reading;
+
+pub use reading::{META_LEN, PageOpener};
+
 /// Bytes at the end of a page or an extent.
 pub const TAIL: usize = 40;
 /// Bytes of a checksum.

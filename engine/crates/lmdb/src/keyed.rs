@@ -78,6 +78,7 @@ impl Keyed<'_> {
         let len = region.len() as u64;
         let header = header::parse_of(Contents::Lmdb, region).map_err(|fault| fault.at_path(path))?;
         let (keys, superblock) = unlock_as(&header, self.key, self.options, path)?;
+        refuse_half_changed(&keys).map_err(|fault| fault.at_path(path))?;
         if len <= HEADER_LEN {
             // A new one has its first pages before it has its name.
             return Err(Fault::new(
@@ -112,6 +113,20 @@ impl Keyed<'_> {
             }
             _ => Ok(()),
         }
+    }
+}
+
+/// No page is opened under the key before, so an environment whose data key is being changed in place cannot be used.
+///
+/// Errors: `UnsupportedFormat` if it is one.
+pub fn refuse_half_changed(keys: &FileKeys) -> Result<()> {
+    match keys.older() {
+        None => Ok(()),
+        Some(_) => Err(Fault::new(
+            FaultClass::UnsupportedFormat,
+            "the header says that the data key is being changed in place, which is not done to environments; restore its \
+             header from a backup",
+        )),
     }
 }
 

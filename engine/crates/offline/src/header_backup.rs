@@ -3,6 +3,7 @@
 //! Who loses the header loses the data key, and with it everything. Who puts an old header back may lose it, too, if the
 //! data key has changed since: so a header is put back only where blocks of the file open under it.
 
+use super::environment;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use sqlite::facts::MAGIC;
 use sqlite::files::header_region::{write_cells, write_copies, write_new_cells};
@@ -14,7 +15,8 @@ use vault::file_keys::{FileKeys, NO_CONTEXT};
 use vault::format::cells::Cells;
 use vault::format::length::Length;
 use vault::format::link::Link;
-use vault::format::superblock::Superblock;
+use vault::format::superblock::{Contents, Superblock};
+use vault::header::parse_of;
 use vault::registry::OpenOptions;
 use vault::unlock;
 
@@ -41,15 +43,20 @@ pub struct Restored {
 pub fn back_up(file: &mut dyn Storage, destination: &mut dyn Storage) -> Result<()> {
     let mut region = read_region(file)?;
     for _ in 1..READS {
-        if header::parse(&region)?.stale_copy().is_none() {
+        if parse_any(&region)?.stale_copy().is_none() {
             break;
         }
         std::thread::sleep(PAUSE);
         region = read_region(file)?;
     }
-    header::parse(&region)?;
+    parse_any(&region)?;
     destination.write(&region, 0)?;
     destination.sync(0)
+}
+
+/// The header of a database or of an LMDB environment.
+fn parse_any(region: &[u8]) -> Result<header::Header> {
+    parse_of(Contents::Lmdb, region).or_else(|_| header::parse(region))
 }
 
 /// Puts the superblock of `backup`, a header region, back into `file`, which nobody else uses. What is there goes to
@@ -61,6 +68,9 @@ pub fn restore(
     saved: &mut dyn Storage,
     has_logs: bool,
 ) -> Result<Restored> {
+    if parse_of(Contents::Lmdb, backup).is_ok() {
+        return environment::restore(file, backup, options, saved);
+    }
     let (keys, superblock) = header::parse(backup)
         .and_then(|header| unlock::unlock_as(&header, options.key.as_deref(), options, ""))
         .map_err(|fault| Fault { message: format!("the backup: {}", fault.message), path: None, ..fault })?;

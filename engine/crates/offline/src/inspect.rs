@@ -10,7 +10,8 @@ use sqlite::format::header::HEADER_LEN;
 use sqlite::format::header::{self, CopyState};
 use storage::Storage;
 use vault::format::keyslot::KeyslotKind;
-use vault::format::superblock::{Superblock, VERSION};
+use vault::format::superblock::{Contents, Superblock, VERSION};
+use vault::header::parse_of;
 
 /// The state of one superblock copy, given the generation that counts.
 pub fn copy_state(copy: &CopyState, newest: u64) -> &'static str {
@@ -32,7 +33,9 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
     if header::is_unfinished(&region, size) {
         return Err(header::unfinished());
     }
-    let parsed = match header::parse(&region) {
+    let environment = parse_of(Contents::Lmdb, &region).ok();
+    let contents = if environment.is_some() { "lmdb" } else { "sqlite" };
+    let parsed = match environment.map_or_else(|| header::parse(&region), Ok) {
         Err(fault) if fault.class == FaultClass::NotEncrypted => {
             let format = if region.starts_with(MAGIC) { "sqlite" } else { "unknown" };
             return Ok(json!({"format": format, "size": size, "noise": header::is_noise(&region)}));
@@ -43,9 +46,17 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
         return Err(header::damaged("neither copy of the header's superblock is intact"));
     };
     let geometry = Geometry::new(superblock.block_size, superblock.suite.overhead());
-    let logical = geometry.logical_size(size);
+    let (slots, logical) = if superblock.contents == Contents::Lmdb {
+        // Pages lie end to end, and what protects them is in them.
+        let pages = size.saturating_sub(HEADER_LEN) / u64::from(superblock.block_size);
+        (pages, pages * u64::from(superblock.block_size))
+    } else {
+        let logical = geometry.logical_size(size);
+        (geometry.block_count(logical), logical)
+    };
     Ok(json!({
         "format": "lumocrypt",
+        "contents": contents,
         "size": size,
         "version": VERSION,
         "uuid": hex(&superblock.uuid),
@@ -54,7 +65,7 @@ pub fn inspect(file: &mut dyn Storage) -> Result<Value> {
         "cipher": superblock.suite.name(),
         "block_size": superblock.block_size,
         "overhead": superblock.suite.overhead(),
-        "slots": geometry.block_count(logical),
+        "slots": slots,
         "logical_size": logical,
         "generation": superblock.generation,
         "copies": {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod convert;
+pub mod environment;
 pub mod header_backup;
 pub mod image;
 pub mod inspect;

@@ -50,6 +50,11 @@ impl<'a> Progress<'a> {
         Progress { done: 0, total, meter }
     }
 
+    /// How many bytes are done.
+    pub fn done(&self) -> u64 {
+        self.done
+    }
+
     /// `bytes` more are done: a pause.
     pub async fn advance(&mut self, bytes: u64) {
         self.done = (self.done + bytes).min(self.total);
