@@ -188,7 +188,7 @@ deny:
 	    echo 'cargo-deny is not installed: cargo install --locked cargo-deny' >&2; exit 1; \
 	fi
 
-# The site, in site/. Warnings are errors: links, anchors, and functions that the reference names and the package has not.
+# The site, in site/. Warnings are errors: links, anchors, and functions that the reference names but the package lacks.
 docs: $(VENV)/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
