@@ -31,7 +31,7 @@ COMMANDS = {
     "rekey": "give FILE a new data key and seal every block with it, while others use it",
     "salvage": "copy what is left of the damaged database SOURCE to the new database DESTINATION",
     "shell": "run SQL and dot-commands on the database FILE, which is created if it does not exist",
-    "verify": "check every block of FILE and its logs",
+    "verify": "check every block of FILE and its logs, or every page of an LMDB environment",
 }
 
 
