@@ -9,6 +9,7 @@ use super::files::open_options;
 use super::input::{beside, held, new_file, open};
 use super::{call, file_name, give};
 use ground::error::{Fault, FaultClass, Result};
+use offline::environment;
 use offline::header_backup;
 use sqlite::format::header::HEADER_LEN;
 use sqlite::vfs::host;
@@ -55,8 +56,12 @@ pub unsafe extern "C" fn lumo_header_restore(
         let mut file =
             OwnFile::open_exclusively(host::host(host)?, &opened).map_err(|fault| fault.at_path(path))?;
         let has_logs = beside(host, path, "-wal")?.is_some() || has_journal(host, path)?;
-        let restored = header_backup::restore(&mut file.base, &region, &options, &mut target, has_logs)
-            .map_err(|fault| fault.at_path(path))?;
+        let restored = if environment::is_header(&region) {
+            environment::restore(&mut file.base, &region, &options, &mut target)
+        } else {
+            header_backup::restore(&mut file.base, &region, &options, &mut target, has_logs)
+        }
+        .map_err(|fault| fault.at_path(path))?;
         let answer = json!({
             "generation": restored.generation,
             "tried": restored.tried,

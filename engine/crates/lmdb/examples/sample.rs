@@ -21,7 +21,9 @@ const NAMES: [Option<&str>; 5] = [None, Some("plain"), Some("many"), Some("fixed
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, suite, page_size, rest @ ..] = &arguments[..] else { return Err("FILE SUITE PAGE_SIZE [KEY]".into()) };
+    let [path, suite, page_size, rest @ ..] = &arguments[..] else {
+        return Err("FILE SUITE PAGE_SIZE [KEY]".into());
+    };
     let key = rest.first().map(|text| key_of(text)).transpose()?;
     let options = OpenOptions {
         suite: Some(SuiteId::from_name(suite).ok_or("no such suite")?),

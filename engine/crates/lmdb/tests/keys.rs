@@ -5,12 +5,15 @@ mod support;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crypto::{Argon2Cost, SuiteId};
+use crypto::{Argon2Cost, Secret, SuiteId};
 use ground::error::{Fault, FaultClass, Result};
 use lumo_lmdb::keyed::Keyed;
 use lumo_lmdb::{DatabaseFlags, Environment, Put};
 use support::{Folder, Numbers};
 use vault::create::{CreateOptions, at_any_cost};
+use vault::file_keys::FileKeys;
+use vault::format::link::Link;
+use vault::format::superblock::{Contents, Superblock};
 use vault::header::{self, HEADER_LEN};
 use vault::material::Key;
 use vault::options::OpenOptions;
@@ -118,6 +121,24 @@ fn an_environment_is_no_sqlite_database() {
     let fault = header::parse(std::fs::read(folder.file()).unwrap()).expect_err("a fault");
     assert_eq!(fault.class, FaultClass::UnsupportedFormat);
     assert!(fault.message.contains("LMDB"), "{}", fault.message);
+}
+
+#[test]
+fn one_whose_data_key_is_being_changed_is_refused() {
+    let folder = Folder::new("half");
+    let key = Key::raw(&[1; 32]).unwrap();
+    fill(&open(&folder.file(), &key).unwrap());
+    let pages = std::fs::read(folder.file()).unwrap().split_off(HEADER_LEN as usize);
+    let new = CreateOptions { contents: Contents::Lmdb, ..CreateOptions::default() };
+    let (_, keys, superblock) = at_any_cost(Some(&key), &new).unwrap();
+    let data_key = Secret::from_slice(&[3; 32]).unwrap();
+    let older = FileKeys::new(keys.uuid, [4; 16], keys.suite, Some(data_key)).unwrap();
+    let link = Some(Link::new(&older, &keys).unwrap());
+    let superblock = Superblock { link, ..superblock };
+    std::fs::write(folder.file(), [header::new_region(&superblock, &keys), pages].concat()).unwrap();
+    let fault = open(&folder.file(), &key).err().expect("an error");
+    assert_eq!(fault.class, FaultClass::UnsupportedFormat);
+    assert!(fault.message.contains("being changed in place"), "{}", fault.message);
 }
 
 #[test]

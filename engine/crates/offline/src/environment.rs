@@ -16,7 +16,7 @@ mod walk;
 pub use check::verify;
 pub use edit::edit;
 pub use region::is_environment;
-pub(crate) use restore::restore;
+pub use restore::{is_header, restore};
 
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,6 @@
 //! Who loses the header loses the data key, and with it everything. Who puts an old header back may lose it, too, if the
 //! data key has changed since: so a header is put back only where blocks of the file open under it.
 
-use super::environment;
 use ground::error::{Fault, FaultClass, FileKind, Result};
 use sqlite::facts::MAGIC;
 use sqlite::files::header_region::{write_cells, write_copies, write_new_cells};
@@ -68,9 +67,6 @@ pub fn restore(
     saved: &mut dyn Storage,
     has_logs: bool,
 ) -> Result<Restored> {
-    if parse_of(Contents::Lmdb, backup).is_ok() {
-        return environment::restore(file, backup, options, saved);
-    }
     let (keys, superblock) = header::parse(backup)
         .and_then(|header| unlock::unlock_as(&header, options.key.as_deref(), options, ""))
         .map_err(|fault| Fault { message: format!("the backup: {}", fault.message), path: None, ..fault })?;

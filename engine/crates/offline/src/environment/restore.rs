@@ -12,8 +12,13 @@ use vault::options::OpenOptions;
 use super::region::Unlocked;
 use crate::header_backup::Restored;
 
+/// Whether a backup is of an environment's header. Nothing is authenticated.
+pub fn is_header(backup: &[u8]) -> bool {
+    header::parse_of(Contents::Lmdb, backup).is_ok()
+}
+
 /// As [`crate::header_backup::restore`], of an environment: the meta pages are what has to open under the backup.
-pub(crate) fn restore(
+pub fn restore(
     file: &mut dyn Storage,
     backup: &[u8],
     options: &OpenOptions,
