@@ -343,3 +343,41 @@ fn an_environment_is_described_without_a_key() {
     assert_eq!((found["size"].as_u64(), found["slots"].as_u64()), (Some(size as u64), Some(count as u64)));
     assert_eq!(found["keyslots"][0]["type"], "raw");
 }
+
+/// What is said of the environment, whose pages get the sums that they would have.
+fn reasons(mut bytes: Vec<u8>) -> String {
+    forge(&mut bytes, SuiteId::Checksum);
+    check(bytes, SuiteId::Checksum).unwrap()["damaged"].to_string()
+}
+
+#[test]
+fn a_page_that_is_newer_than_what_leads_to_it_is_damage() {
+    let bytes = whole(SuiteId::Checksum, 2);
+    let newer = |number: &usize| {
+        let mut bytes = bytes.clone();
+        page(&mut bytes, *number)[8..16].copy_from_slice(&1000_u64.to_le_bytes());
+        reasons(bytes).contains("newer than what leads to it")
+    };
+    let found = used(&bytes, SuiteId::Checksum).into_iter().filter(newer).count();
+    assert!(found > 10, "{found}");
+}
+
+#[test]
+fn a_page_in_use_that_the_free_list_has_is_damage() {
+    let bytes = whole(SuiteId::Checksum, 4);
+    let used = used(&bytes, SuiteId::Checksum);
+    let (count, mut found) = (pages(&bytes), 0);
+    for number in used.iter().copied() {
+        for at in (24..PAGE - 24).step_by(2) {
+            let mut bytes = bytes.clone();
+            let entry = &mut page(&mut bytes, number)[at..at + 8];
+            let listed = u64::from_le_bytes(*entry.first_chunk().unwrap()) as usize;
+            if listed < 2 || listed >= count || used.contains(&listed) {
+                continue;
+            }
+            entry.copy_from_slice(&(used[0] as u64).to_le_bytes());
+            found += u32::from(reasons(bytes).contains("the free list has it"));
+        }
+    }
+    assert!(found > 0);
+}
