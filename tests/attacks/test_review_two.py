@@ -1,6 +1,6 @@
 """A second review: ways to clear text past a key, and attempts of the kind that failed.
 
-The headings are sentences of SECURITY.md.
+What is marked ``xfail`` is a finding that is not mended yet. The headings are sentences of SECURITY.md.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -124,7 +123,7 @@ def test_a_copy_has_the_keys_of_its_source_whatever_is_in_front(tmp_path: Path, 
     assert not opens(tmp_path / "copy.db", KEY)
 
 
-@pytest.mark.parametrize("front", ["", "/* ; */ ", "-- ;\n", "\f\t"])
+@pytest.mark.parametrize("front", ["/* ; */ ", "-- ;\n", "\f\t"])
 def test_comments_and_blanks_in_front_of_a_copy_change_nothing(tmp_path: Path, front: str) -> None:
     make(tmp_path / "other.db", OTHER)
     source = f"file:other.db{parameter(OTHER_RAW)}"
@@ -188,6 +187,27 @@ def test_a_shell_in_memory_that_has_a_key_attaches_no_checksum_database(beside_c
     assert holds_secret(beside_checksum) == []
 
 
+@pytest.mark.xfail(strict=True, raises=AssertionError, reason="an ATTACH knows the key of main alone")
+@pytest.mark.parametrize("source", ["file", "environment"])
+def test_a_shell_that_has_a_key_attaches_none_in_memory(beside_checksum: Path, source: str) -> None:
+    """By way of ``.open``, or with a key that only the environment has."""
+    script = f"ATTACH 'check.db' AS y;\n{WRITE}"
+    if source == "file":
+        shell(beside_checksum, f".open :memory:\n{script}", "new.db", "--key-file", "key")
+    else:
+        shell(beside_checksum, script, ":memory:", key=True)
+    assert holds_secret(beside_checksum) == []
+
+
+def test_a_checksum_database_beside_one_that_is_yet_to_be_made_is_refused(beside_checksum: Path) -> None:
+    path = beside_checksum / "new.db"
+    with (
+        contextlib.closing(lumocrypt.connect(path, KEY)) as connection,
+        pytest.raises(lumocrypt.NotEncryptedError, match="only checksummed"),
+    ):
+        connection.execute("ATTACH ? AS y", (str(beside_checksum / "check.db"),))
+
+
 def test_a_shell_that_has_a_key_opens_no_plaintext_database(beside_checksum: Path) -> None:
     shell(beside_checksum, f"CREATE TABLE n (x);\n.open plain.db\n{WRITE}", "new.db", "--key-file", "key")
     assert holds_secret(beside_checksum) == []
@@ -202,6 +222,23 @@ def test_an_empty_key_in_a_uri_is_no_want_of_a_key(tmp_path: Path, text: str) ->
         f"  c.execute('CREATE TABLE t AS SELECT ?', ('{SECRET}',))\n"
         "except sqlite3.OperationalError: pass\n"
         "else: raise SystemExit('no error')\n",
+    )
+    assert holds_secret(tmp_path) == []
+
+
+# "no clear file by mistake"
+
+
+@pytest.mark.xfail(
+    strict=True, raises=AssertionError, reason="lumo_cipher alone does not rule a clear file out"
+)
+def test_a_cipher_in_a_uri_without_a_key_makes_no_clear_database(tmp_path: Path) -> None:
+    in_another_process(
+        tmp_path,
+        "try:\n"
+        "  c = sqlite3.connect('file:new.db?lumo_cipher=aes-256-gcm', uri=True, isolation_level=None)\n"
+        f"  c.execute('CREATE TABLE t AS SELECT ?', ('{SECRET}',))\n"
+        "except sqlite3.Error: pass\n",
     )
     assert holds_secret(tmp_path) == []
 
@@ -224,33 +261,27 @@ def test_no_uri_makes_a_clear_database_with_a_key(tmp_path: Path, uri: str) -> N
 
 # "an unlocked path stands for one encrypted database, by all its names"
 
-ALIASES: dict[str, Callable[[Path], str]] = {
-    "dots": lambda path: f"{path.parent}/sub/../{path.name}",
-    "slashes": lambda path: f"{path.parent}//{path.name}",
-    "root of the process": lambda path: f"/proc/self/root{path}",
-    "link to the folder": lambda path: f"{path.parent}/link/link/{path.name}",
-}
+ALIASES = ["app.db", "sub/../app.db", ".//app.db", "/proc/self/cwd/app.db", "link/link/app.db"]
 
 
-@pytest.mark.parametrize("alias", ALIASES)
-def test_an_unlocked_path_by_another_name_is_never_in_clear(tmp_path: Path, alias: str) -> None:
+def test_an_unlocked_path_by_another_name_is_never_in_clear(tmp_path: Path) -> None:
     path = make(tmp_path / "app.db", KEY)
     plain = make_plain(tmp_path / "plain.db", rows=3).read_bytes()
     (tmp_path / "sub").mkdir()
     (tmp_path / "link").symlink_to(tmp_path)
-    name = ALIASES[alias](path)
-    if not os.path.exists(name):
-        pytest.skip("no such name here")
-    lumocrypt.unlock(path, KEY)
-    try:
-        path.unlink()
-        path.write_bytes(plain)
-        # Through the VFS that install() makes the default, by its own name.
-        with pytest.raises(lumocrypt.NotEncryptedError):
-            sqlite3.connect(f"file:{name}?vfs=lumocrypt", uri=True)
-        assert path.read_bytes() == plain
-    finally:
-        lumocrypt.lock(path)
+    in_another_process(
+        tmp_path,
+        f"lumocrypt.unlock('app.db', lumocrypt.Key.raw({RAW!r}))\n"
+        "Path('app.db').unlink()\n"
+        "Path('app.db').write_bytes(Path('plain.db').read_bytes())\n"
+        # What was not unlocked passes: it is the promise of the path that keeps the others out.
+        "sqlite3.connect('plain.db').execute('SELECT * FROM t')\n"
+        f"for name in {ALIASES!r}:\n"
+        "  try: sqlite3.connect(name, isolation_level=None).execute('DELETE FROM t')\n"
+        "  except lumocrypt.NotEncryptedError: pass\n"
+        "  else: raise SystemExit(name)\n",
+    )
+    assert path.read_bytes() == plain
 
 
 # "the shell, and a rekey, write to no file of another user"; here the file is this user's, by other names

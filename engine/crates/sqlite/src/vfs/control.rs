@@ -300,6 +300,16 @@ fn take_after(open: &mut OpenFile, parent: &OpenFile) -> Result<()> {
         refuse(open, fault);
         return Ok(());
     }
+    let unkeyed = database.superblock.as_ref().is_some_and(|own| !own.suite.is_keyed());
+    if unkeyed && gives_keys && !database.cipher_named {
+        let fault = Fault::new(
+            FaultClass::NotEncrypted,
+            "this database is only checksummed, and the connection's main database is encrypted: what is \
+             written to it would be in clear. Attach it with lumo_cipher=checksum in its URI if that is meant",
+        );
+        refuse(open, fault);
+        return Ok(());
+    }
     if let Phase::New = parent.phase {
         if needs_key && gives_keys && matches!(database.phase, Phase::New) {
             database.may_stay_plain = false;
@@ -311,16 +321,6 @@ fn take_after(open: &mut OpenFile, parent: &OpenFile) -> Result<()> {
         return if needs_key { try_key_of(parent, database, base) } else { Ok(()) };
     }
     if !gives_keys {
-        return Ok(());
-    }
-    let unkeyed = database.superblock.as_ref().is_some_and(|own| !own.suite.is_keyed());
-    if unkeyed && !database.cipher_named {
-        let fault = Fault::new(
-            FaultClass::NotEncrypted,
-            "this database is only checksummed, and the connection's main database is encrypted: what is \
-             written to it would be in clear. Attach it with lumo_cipher=checksum in its URI if that is meant",
-        );
-        refuse(open, fault);
         return Ok(());
     }
     if needs_key {
