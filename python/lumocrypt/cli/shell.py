@@ -85,6 +85,7 @@ def shell(
         kdf=kdf,
         kdf_limit=key_source.kdf_limit,
         uuid=key_source.uuid,
+        expects_key=key_source.given and not key_source.no_key,
     )
     del key
     try:

@@ -11,13 +11,14 @@ from typing import Any
 
 from ..database.keyslots import change_key
 from ..engine.uri import encode_path
-from ..errors import NotEncryptedError, make
+from ..errors import CryptError, NotEncryptedError, make
 from ..files.paths import absolute, size
 from ..keys.kdf import DEFAULT, Kdf, KdfLimit
 from ..keys.key import Key, NoKey, RemoteKey
 from ..opening.connection import CHECKSUM, connect
 from .backup import status_of
-from .values import undecoded
+from .catalog import databases
+from .values import quoted, undecoded
 
 #: Asks for a key at the terminal, twice if it is told that the key is to be a new one. Raises KeySourceError.
 AskKey = Callable[[bool], Key]
@@ -51,10 +52,11 @@ class Session:
         kdf: Kdf = DEFAULT,
         kdf_limit: KdfLimit | None = None,
         uuid: str | None = None,
+        expects_key: bool = False,
     ) -> None:
         """Opens ``file``; without a key an encrypted one is locked. ``cipher`` and ``kdf`` are for new
         databases; ``kdf_limit`` is as for :func:`lumocrypt.connect`, and so is ``uuid``, of the database
-        in ``file``.
+        in ``file``. ``expects_key``: one was given, even if ``file`` takes none.
 
         Raises what :func:`lumocrypt.connect` raises, and FileNotFoundError.
         """
@@ -62,7 +64,7 @@ class Session:
         self._cipher, self._kdf, self._kdf_limit = cipher, kdf, kdf_limit
         self._progress: tuple[Callable[[], bool], int] | None = None
         #: A key was given here, so what is opened is to be encrypted.
-        self._expects_key = key is not None and not isinstance(key, NoKey)
+        self._expects_key = expects_key or (key is not None and not isinstance(key, NoKey))
         self._opened = self._connect(file, key, readonly, uuid)
 
     @property
@@ -121,13 +123,25 @@ class Session:
         opened = self._connect(file, None, readonly)
         if self._expects_key and status_of(opened.connection, "main").get("cipher") == CHECKSUM:
             opened.connection.close()
-            raise make(
-                NotEncryptedError,
-                "the database is only checksummed and takes no key, and this shell was given one; open it in "
-                "another shell, with --no-key",
-                path=opened.path,
-            )
+            raise _takes_none(opened.path)
         self._replace(opened)
+
+    def check_attached(self) -> None:
+        """What takes no key is not attached in a session that was given one: it is detached again.
+
+        Where the main database has a key, the engine does not attach it in the first place.
+
+        Raises NotEncryptedError.
+        """
+        if not self._expects_key or (self._opened.has_key and self.status().get("state") == "open"):
+            return
+        for name, file in databases(self.connection):
+            if file and name != "main" and self.status(name).get("cipher") == CHECKSUM:
+                if self.connection.in_transaction:
+                    # Within one nothing is detached.
+                    self.connection.execute("ROLLBACK")
+                self.connection.execute(f"DETACH {quoted(name)}")
+                raise _takes_none(file)
 
     def _replace(self, opened: _Opened) -> None:
         self._opened.connection.close()
@@ -185,3 +199,12 @@ class Session:
 def is_new(path: str) -> bool:
     """Whether there is no database yet at ``path``: no file, or an empty one."""
     return size(path) == 0
+
+
+def _takes_none(path: str) -> CryptError:
+    return make(
+        NotEncryptedError,
+        "the database is only checksummed and takes no key, and this shell was given one; open it in another "
+        "shell, with --no-key",
+        path=path,
+    )

@@ -166,6 +166,7 @@ class Shell:
                 contextlib.closing(self.session.connection.execute(sql)) as cursor,
             ):
                 self._show(cursor)
+            self.session.check_attached()
         finally:
             self.output.result_over()
         if self.settings.timer:

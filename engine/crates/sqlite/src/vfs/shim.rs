@@ -329,7 +329,7 @@ unsafe fn main_kind(
         return Err(sharing::refused().at_path(path));
     }
     let mut database = Database {
-        may_stay_plain: size == 0 && open.key.is_none() && may_be_plain,
+        may_stay_plain: size == 0 && open.key.is_none() && open.suite.is_none() && may_be_plain,
         options: open,
         origin,
         entry,
