@@ -39,7 +39,8 @@ def answer(function: Callable[[], Any]) -> Any:
     return bytes(found) if isinstance(found, memoryview) else found
 
 
-keys = st.sampled_from([b"", b"a", b"ab", b"b", b"ba", b"c", b"zz", b"x" * 3000])
+# A put that fails is among the misuses below.
+keys = st.sampled_from([b"a", b"ab", b"b", b"ba", b"c", b"zz"])
 values = st.sampled_from([b"", b"1", b"22", b"22222222", b"v" * 5000])
 same_size = st.sampled_from([b"1111", b"2222", b"3333"])
 truth = st.booleans()
@@ -77,7 +78,7 @@ def operations(
 def test_the_same_answers(kind: dict[str, Any]) -> None:
     value = same_size if kind.get("dupfixed") else values
 
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=25, deadline=None, derandomize=True)
     @given(st.lists(operations(value), max_size=25))
     def run(steps: list[tuple[str, tuple[Any, ...], dict[str, Any]]]) -> None:
         with TemporaryDirectory() as folder:
@@ -131,6 +132,10 @@ MISUSES: list[Callable[[Any, Any], Any]] = [
     lambda env, txn: env.open_db(b"none", txn=txn, create=False),
     lambda env, txn: [env.open_db(b"%d" % n, txn=txn) for n in range(9)],
     lambda env, txn: txn.put("text", b""),
+    lambda env, txn: txn.put(b"", b"1"),
+    lambda env, txn: txn.get(b""),
+    lambda env, txn: txn.put(b"x" * 3000, b"1"),
+    lambda env, txn: txn.cursor().put(b"", b"1"),
     lambda env, txn: txn.cursor().getmulti([], dupfixed_bytes=4),
     lambda env, txn: txn.cursor().getmulti([], dupdata=True, values=False),
     lambda env, txn: txn.cursor().putmulti([b"x"]),

@@ -79,7 +79,7 @@ class Cursor:
     def _look(self) -> None:
         """Looks again if something was written since."""
         self._get()
-        if self._seen != self._txn.writes and self._there:
+        if self._seen != self._txn.writes:
             self._go(engine.GET_CURRENT)
 
     def key(self) -> Any:
@@ -217,13 +217,11 @@ class Cursor:
     def put(
         self, key: Bytes, value: Bytes, dupdata: bool = True, overwrite: bool = True, append: bool = False
     ) -> bool:
-        """As :meth:`Transaction.put`, and goes there."""
+        """As :meth:`Transaction.put`. ``key``, ``value`` and ``item`` are of the new entry then; an iterator
+        begins where the cursor was, as py-lmdb's does."""
         with self._txn.lock:
             flags = engine.put_flags(self._db.kind, dupdata=dupdata, overwrite=overwrite, append=append)
-            if not self._put(given(key), given(value), flags):
-                return False
-            self._go(engine.GET_CURRENT)
-            return True
+            return self._put(given(key), given(value), flags)
 
     def _put(self, key: bytes, value: bytes, flags: int) -> bool:
         self._txn.writes += 1
@@ -247,15 +245,13 @@ class Cursor:
                 raise TypeError("putmulti() elements must be 2-tuples")
             with self._txn.lock:
                 taken, put = taken + 1, put + self._put(given(item[0]), given(item[1]), flags)
-        if taken:
-            self._go(engine.GET_CURRENT)
         return taken, put
 
     def delete(self, dupdata: bool = False) -> bool:
         """Removes the entry where it is, or with ``dupdata`` all values of its key, and goes to the next
         one."""
         with self._txn.lock:
-            self._look()
+            self._get()
             if not self._there:
                 return False
             self._txn.writes += 1
