@@ -147,6 +147,9 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         value = version("lumocrypt")
+    elif name == "lmdb":
+        with _loading:
+            value = importlib.import_module(f"{__name__}.lmdb")
     elif name.startswith("SQLITE_"):
         # These constants differ between builds of sqlite3; they are passed on as they are.
         return getattr(sqlite3, name)

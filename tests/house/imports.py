@@ -23,6 +23,7 @@ ROOMS = (
     "engine",  # the C ABI, SQLite libraries, failures as exceptions
     "keys",  # keys, where they come from, which database they are for
     "opening",  # connections
+    "lmdb",  # LMDB environments, with py-lmdb's names
     "foreign",  # other programs' formats
     "pages",  # SQLite's pages in spite of damage
     "database",  # operations on a whole database

@@ -85,6 +85,11 @@ _ffi: Any = _module.ffi
 _lib: Any = _module.lib
 
 
+def library() -> tuple[Any, Any]:
+    """cffi's interface and the engine's functions, for the module that drives LMDB by them."""
+    return _ffi, _lib
+
+
 def shared_object() -> Path:
     """The engine's shared object, which is also SQLite's loadable extension."""
     from pathlib import Path

@@ -20,6 +20,7 @@ pub mod header;
 pub mod image;
 mod input;
 pub mod keys;
+pub mod lmdb;
 pub mod python;
 pub mod registration;
 pub mod report;

@@ -41,7 +41,8 @@ impl Error {
             Error::Unauthentic | Error::OtherKey => Some(sys::MDB_CRYPTO_FAIL),
             Error::OtherProtection => Some(sys::MDB_ENV_ENCRYPTION),
             Error::System(code) | Error::Lmdb(code) => Some(*code),
-            Error::Refused(_) | Error::Engine(_) => None,
+            Error::Refused(_) => Some(libc::EINVAL),
+            Error::Engine(_) => None,
         }
     }
 }
@@ -81,7 +82,12 @@ impl From<Error> for Fault {
             Error::System(_) | Error::Lmdb(_) => FaultClass::Io,
             Error::Engine(_) => FaultClass::Internal,
         };
-        Fault::new(class, error.to_string())
+        // No SQLite has a part in this: the number is LMDB's or the system's.
+        let fault = Fault::new(class, error.to_string()).with_code(error.code().unwrap_or(0));
+        match error {
+            Error::Damaged { page } => fault.at_number(page),
+            _ => fault,
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use vault::unlock::unlock_as;
 
 use crate::cipher::{Identity, Protection};
 use crate::environment::Environment;
+use crate::error::Error;
 use crate::options::Options;
 
 /// What opens an environment, and what a new one is to be like.
@@ -52,6 +53,29 @@ impl Keyed<'_> {
                 }
             }
         }
+    }
+
+    /// A smaller copy of another environment, which is open, as a new one in a file that does not exist yet. It takes over the
+    /// size of pages unless the options name one.
+    ///
+    /// Errors: `Io` with `EEXIST` if there is such a file.
+    pub fn copy(&self, from: &Environment, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        let page_size = from.info()?.page_size;
+        let options = CreateOptions {
+            contents: Contents::Lmdb,
+            block_size: self.options.block_size.unwrap_or(page_size),
+            ..CreateOptions::from(self.options)
+        };
+        let make = if self.at_any_cost { at_any_cost } else { database };
+        let (region, keys, superblock) = make(self.key, &options)?;
+        let settings = options_of(&keys, &superblock)?;
+        let begun = || {
+            let mut file = FileOptions::new().write(true).create_new(true).mode(settings.mode).open(path)?;
+            file.write_all(&region)
+        };
+        begun().map_err(|error| system(&error).at_path(path))?;
+        from.copy_compact(path, settings).map_err(|error| Fault::from(error).at_path(path))
     }
 
     /// The header region; `None` if there is no file.
@@ -141,6 +165,10 @@ fn options_of(keys: &FileKeys, superblock: &Superblock) -> Result<Options> {
 
 fn failed(what: &str, error: &std::io::Error) -> Fault {
     Fault::new(FaultClass::Io, format!("the environment could not be {what}: {error}"))
+}
+
+fn system(error: &std::io::Error) -> Fault {
+    Error::System(error.raw_os_error().unwrap_or(libc::EIO)).into()
 }
 
 /// A name for a file that is not there yet; what is made under it goes with this, and so does its lock file.
