@@ -199,6 +199,12 @@ def test_a_shell_that_has_a_key_attaches_none_in_memory(beside_checksum: Path, s
     assert holds_secret(beside_checksum) == []
 
 
+def test_a_shell_that_has_a_key_attaches_what_is_meant_to_have_none(beside_checksum: Path) -> None:
+    script = f"CREATE TABLE n (x);\nATTACH 'file:check.db?lumo_cipher=checksum' AS y;\n{WRITE}"
+    shell(beside_checksum, script, "new.db", "--key-file", "key")
+    assert holds_secret(beside_checksum) == ["check.db"]
+
+
 def test_a_checksum_database_beside_one_that_is_yet_to_be_made_is_refused(beside_checksum: Path) -> None:
     path = beside_checksum / "new.db"
     with (

@@ -133,7 +133,7 @@ class Session:
 
         Raises NotEncryptedError.
         """
-        if not self._expects_key or (self._opened.has_key and self.status().get("state") == "open"):
+        if not self._expects_key or (self._opened.has_key and self.status().get("state") == "unlocked"):
             return
         for name, file in databases(self.connection):
             if file and name != "main" and self.status(name).get("cipher") == CHECKSUM:
