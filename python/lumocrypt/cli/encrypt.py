@@ -26,7 +26,7 @@ from .output import progress_bar, report_conversion
 @click.command(cls=Command)
 @source_argument
 @destination_argument()
-@cipher_option("the suite; `checksum` needs no key and only detects damage")
+@cipher_option("the cipher; `checksum` needs no key and only detects damage")
 @kdf_option("cost of the passphrase")
 @block_size_option("512 to 65536; default: the page size")
 @format_option("--format", "file_format", default=NATIVE, show_default=True, help="the result's format")

@@ -44,7 +44,7 @@ def restore(file: str, path: str, as_json: bool, key_source: KeySource) -> None:
     """Put the header in PATH, a backup, back into FILE. The key is one that opens the backup.
 
     A header of another database, or from before a change of the data key, is refused. The header that is
-    there is kept beside FILE.
+    there is kept next to FILE.
     """
     existing_file(file)
     done = restore_header(file, path, **key_source.opening(file, header=path))

@@ -19,7 +19,7 @@ from .output import print_json, progress_bar, say
 @click.command("import-sqlcipher", cls=Command)
 @source_argument
 @destination_argument(required=True)
-@cipher_option("the suite of the new database")
+@cipher_option("the cipher of the new database")
 @kdf_option("cost of the new passphrase")
 @json_option
 @key_options

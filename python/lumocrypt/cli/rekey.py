@@ -17,7 +17,7 @@ from .output import print_json, progress_bar, say
 
 @click.command(cls=Command)
 @file_argument
-@cipher_option("another suite from now on")
+@cipher_option("another cipher from now on")
 @kdf_option("another cost of the passphrase", default=None)
 @click.option("--change-key", is_flag=True, help="change the key, too: to LUMO_NEW_KEY, or ask for it")
 @click.option("--drop-other-slots", is_flag=True, help="drop the keyslots whose keys are not given")

@@ -35,7 +35,7 @@ from .options.keysource import KeySource
 @click.option("--headers/--no-headers", default=None, help="show the names of columns or not")
 @click.option("--bail", is_flag=True, help="stop a script at its first error")
 @click.option("--no-history", is_flag=True, help="neither read nor keep what is typed")
-@cipher_option("the suite of a database that is created")
+@cipher_option("the cipher of a database that is created")
 @kdf_option("cost of a passphrase")
 @database_options
 def shell(

@@ -67,7 +67,7 @@ def encrypt(
     ``progress(done_bytes, total_bytes)`` is called about ten times a second; an exception that it raises
     stops the work and comes through. All cores work; ``LUMO_THREADS`` limits that.
 
-    In place, the encrypted file is written beside the source and renamed over it; nobody else may
+    In place, the encrypted file is written next to the source and renamed over it; nobody else may
     have the database open. Owner, permissions, access control list, extended attributes and the time of the
     last change stay; where this user cannot keep them it is refused. With a destination, which must not
     exist, the source is left as it is, except that a WAL is checkpointed; the new file lets in nobody whom

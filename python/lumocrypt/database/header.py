@@ -33,7 +33,7 @@ class RestoredHeader:
     #: Blocks of the file that were tried with the keys of the backup, and those of them that opened.
     tried: int
     opened: int
-    #: The part of the header that says which WAL belongs to the database was damaged, too, and made anew.
+    #: The part of the header that says which WAL belongs to the database was damaged, too, and rebuilt.
     new_cells: bool
 
 

@@ -2,7 +2,7 @@
 
 A database is encrypted with a random data key, which each keyslot holds wrapped under a key of its own.
 What is changed here is slots: a few kilobytes, whatever the size of the database. The data key stays the
-same, so whoever has kept a copy of the header from before, and a key that opened it, can still open the
+same, so anyone who kept an earlier copy of the header, and a key that opened it, can still open the
 database; only a new data key puts an end to that.
 
 Others may use the database meanwhile. Connections that are open stay open, with or without their key's slot.

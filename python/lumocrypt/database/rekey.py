@@ -69,9 +69,9 @@ def rekey(
     It is done in place, a few megabytes at a time, by up to four threads (``LUMO_THREADS`` limits that).
     Other connections, of this and other processes, go on reading and writing, and find the new data key by
     themselves; only one that neither writes nor reads anything from the file from beginning to end has to be
-    able to open the database anew. After a crash, a full disk or an exception from ``progress`` the database
+    able to open the database again. After a crash, a full disk or an exception from ``progress`` the database
     opens and works as before, and the same call goes on where it stopped: with ``key`` or with ``new_key``,
-    whichever opens it then. Blocks that are being written are kept beside the database, in
+    whichever opens it then. Blocks that are being written are kept next to the database, in
     ``<path>-lumo-rekey``, which must stay there.
 
     ``wait`` is how many seconds others may keep us from writing. ``progress(done_bytes, total_bytes)`` may
@@ -89,7 +89,7 @@ def rekey(
     """
     hidden, new_hidden = Hidden(key), Hidden(new_key)
     if cipher == CHECKSUM:
-        raise ValueError("the checksum suite has no key: decrypt the database and encrypt it with that suite")
+        raise ValueError("the checksum cipher has no key: decrypt the database and encrypt it with checksum")
     asked, path = path, existing_file(path)
     found = inspect_as(path, resolve_uuid(uuid))
     if found.cipher == CHECKSUM:
@@ -175,7 +175,7 @@ def _walk(
             answer = _unless_busy(lambda: commander.run(step), path, wait)
         except TamperedError:
             # A crash may have interrupted a checkpoint: what it tore is whole in the log, and the next one
-            # writes it anew.
+            # writes it again.
             commander.checkpoint("PASSIVE")
             answer = _unless_busy(lambda: commander.run(step), path, wait)
         if progress is not None:

@@ -1,4 +1,4 @@
-"""What a file carries beside its bytes, and what of it a file that takes its place, or is made from it, gets.
+"""What a file carries besides its bytes, and what of it a file that is made from it, or takes its place, has.
 
 Nobody may gain access by it, at no moment. Everything goes by descriptor; by name only where
 there is no /proc, and the folder is nobody else's.

@@ -173,7 +173,7 @@ class Original(contextlib.AbstractContextManager["Original"]):
         return os.fstat(self.descriptor)
 
     def attributes(self) -> Attributes:
-        """What the file carries beside its bytes."""
+        """What the file carries besides its bytes."""
         return Attributes.of(self.descriptor, self.path)
 
     def check(self) -> None:

@@ -25,7 +25,7 @@ def temporary_name() -> str:
 class NewFile(contextlib.AbstractContextManager["NewFile"]):
     """A new, empty file for ``target``, readable by its owner only, gone on leaving if it was given no name.
 
-    It lies in a folder of its own beside the target, which only this user may enter: others, who may write to
+    It lies in a folder of its own next to the target, which only this user may enter: others who may write to
     the target's folder, cannot put another file in its place.
     """
 

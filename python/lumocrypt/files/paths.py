@@ -56,7 +56,7 @@ def existing_file(path: StrPath) -> str:
 
 
 def ours_beside(path: str, suffix: str) -> str:
-    """The name of a file of ours beside ``path``, as the engine makes it (docs/reference/format.md, 3)."""
+    """The name of a file of ours next to ``path``, as the engine makes it (docs/reference/format.md, 3)."""
     folder, name = os.path.split(os.fsencode(path))
     if len(name) + len(suffix) <= _NAME_MAX:
         return path + suffix

@@ -53,7 +53,7 @@ def import_sqlcipher(
     (``lumocrypt[sqlcipher]``).
 
     The HMAC of every page is checked, and SQLite's quick_check passes over the result before it gets its
-    name. Nobody else may have the source open; it is not changed. A WAL or a hot journal beside it is
+    name. Nobody else may have the source open; it is not changed. A WAL or a hot journal next to it is
     refused. The result's pages keep 80 unused bytes each, which SQLCipher had reserved: VACUUM leaves them.
 
     Raises WrongKeyError, TamperedError with the page, NotEncryptedError for a plaintext database, InUseError,
@@ -63,7 +63,7 @@ def import_sqlcipher(
     hidden, hidden_source = Hidden(key), Hidden(source_key)
     old = SqlcipherKey(hidden_source)
     if cipher == CHECKSUM:
-        raise ValueError("the checksum suite would leave the database in clear; choose a cipher")
+        raise ValueError("the checksum cipher would leave the database in clear; choose a cipher")
     target = absolute(destination)
     refuse_existing(target)
     with SqlcipherFile(absolute(source)) as file, NewFile(target) as new:

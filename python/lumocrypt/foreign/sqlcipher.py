@@ -200,7 +200,7 @@ class SqlcipherFile:
         )
 
     def attributes(self) -> Attributes:
-        """What the file carries beside its bytes."""
+        """What the file carries besides its bytes."""
         return Attributes.of(self._descriptor)
 
     def unlock(self, key: SqlcipherKey) -> None:

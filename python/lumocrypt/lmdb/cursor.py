@@ -177,11 +177,11 @@ class Cursor:
         if dupfixed_bytes and dupfixed_bytes < 0:
             raise OverflowError("dupfixed_bytes must not be negative")
         if (dupfixed_bytes or keyfixed) and not dupdata:
-            raise TypeError("dupdata is required for dupfixed_bytes/keyfixed.")
+            raise TypeError("dupfixed_bytes and keyfixed need dupdata=True")
         if keyfixed and not dupfixed_bytes:
-            raise TypeError("dupfixed_bytes is required for keyfixed.")
+            raise TypeError("keyfixed needs dupfixed_bytes")
         if not values and dupdata:
-            raise TypeError("values=False is incompatible with dupdata.")
+            raise TypeError("values=False does not go with dupdata=True; leave one of them out")
         found: list[Any] = []
         for key in keys:
             with self._txn.lock:

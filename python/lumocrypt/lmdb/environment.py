@@ -151,7 +151,7 @@ class Environment:
         if isinstance(key, str):
             raise TypeError("key must be bytes")
         if key is None and (reverse_key or dupsort or integerkey or integerdup or dupfixed):
-            raise ValueError("May not set flags on the main database")
+            raise ValueError("the main database takes no flags; name a database to set them")
         self.opening()
         if (known := self._databases.get(key)) is not None:
             return known

@@ -1,6 +1,6 @@
 """py-lmdb's exceptions, and how the engine's failures become them.
 
-What is about keys or damage is an exception of ours, too: ``except lumocrypt.WrongKeyError`` and
+Errors about keys or damage are ours, too: ``except lumocrypt.WrongKeyError`` and
 ``except lmdb.Error`` both catch it.
 """
 

@@ -129,7 +129,7 @@ def open_options(
 ) -> dict[str, Any]:
     """The options as the engine takes them. Raises ValueError for a key that the suite has no use for."""
     if cipher == CHECKSUM and key is not None:
-        raise ValueError("the checksum suite takes no key: it detects damage and hides nothing")
+        raise ValueError("the checksum cipher takes no key: it detects damage and hides nothing")
     # The engine's default costs go without saying, and most connections are opened with them.
     costs = None if kdf == DEFAULT and kdf_limit is None else resolve_kdf(kdf)
     return {"cipher": cipher, "kdf": costs, "kdf_limit": resolve_limit(kdf_limit), **more}

@@ -162,7 +162,7 @@ class Session:
     # Keys
 
     def unlock(self) -> None:
-        """Asks for the key of a locked database, twice if that is new, and opens it anew with the key.
+        """Asks for the key of a locked database, twice if that is new, and opens it again with the key.
 
         Raises KeySourceError, ValueError if no key is needed, and what lumocrypt.connect raises.
         """

@@ -95,7 +95,7 @@ pub fn at_any_cost(key: Option<&Key>, options: &CreateOptions) -> Result<(Vec<u8
         (None, true) => {
             return Err(Fault::new(
                 FaultClass::KeyRequired,
-                format!("a new database with the suite {} needs a key; give one", suite.name()),
+                format!("a new database with the cipher {} needs a key; give one", suite.name()),
             ));
         }
         (Some(_), false) => {

@@ -24,7 +24,7 @@ impl Link {
             let (Some(key), Some(data_key)) = (under.link_key(), inner.data_key()) else {
                 return Err(Fault::new(
                     FaultClass::InvalidArgument,
-                    "the checksum suite has no key that could be changed",
+                    "the checksum cipher has no key that could be changed",
                 ));
             };
             let mut nonce = [0; NONCE_LEN];

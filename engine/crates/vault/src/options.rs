@@ -117,7 +117,7 @@ pub(super) fn suite(value: &Value) -> Result<SuiteId> {
     value
         .as_str()
         .and_then(SuiteId::from_name)
-        .ok_or_else(|| invalid(format!("there is no suite {value}; choose one of {}", known())))
+        .ok_or_else(|| invalid(format!("there is no cipher {value}; choose one of {}", known())))
 }
 
 pub(super) fn cost(value: &Value) -> Result<Argon2Cost> {

@@ -111,7 +111,7 @@ fn check_suites(before: SuiteId, after: SuiteId) -> Result<()> {
     let refuse = |why: String| Err(Fault::new(FaultClass::InvalidArgument, why));
     if !before.is_keyed() || !after.is_keyed() {
         return refuse(
-            "the checksum suite has no key to change; use `lumocrypt encrypt` or `lumocrypt decrypt`"
+            "the checksum cipher has no key to change; use `lumocrypt encrypt` or `lumocrypt decrypt`"
                 .to_owned(),
         );
     }

@@ -105,7 +105,7 @@ class KeySource:
         if cipher != CHECKSUM:
             return self.obtain(new=True)
         if self.named:
-            raise click.UsageError("the checksum suite takes no key; leave its option out")
+            raise click.UsageError("the checksum cipher takes no key; leave its option out")
         if self.given and not self.no_key:
             raise self.not_taken(path)
         return NO_KEY

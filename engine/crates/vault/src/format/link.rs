@@ -56,7 +56,7 @@ impl Link {
         let suite = u32_at(bytes, SUITE);
         let suite = SuiteId::from_id(suite)
             .filter(|suite| suite.is_keyed())
-            .ok_or_else(|| format!("a rekey from the unknown suite {suite}"))?;
+            .ok_or_else(|| format!("a rekey from the unknown cipher {suite}"))?;
         if u32_at(bytes, RESERVED) != 0 {
             return Err("reserved bytes of a rekey that are not zero".to_owned());
         }

@@ -164,7 +164,7 @@ impl Superblock {
             return Err(format!("unknown feature flags {flags:#x}"));
         }
         let suite = u32_at(bytes, SUITE);
-        let suite = SuiteId::from_id(suite).ok_or_else(|| format!("unknown suite {suite}"))?;
+        let suite = SuiteId::from_id(suite).ok_or_else(|| format!("unknown cipher {suite}"))?;
         let block_size = u32_at(bytes, BLOCK_SIZE);
         if !is_block_size(block_size) {
             return Err(format!("a block size of {block_size}"));
@@ -188,7 +188,7 @@ impl Superblock {
         if !suite.is_keyed()
             && (key_id != [0; 16] || link.is_some() || slots.iter().any(|slot| !slot.is_empty()))
         {
-            return Err("keyslots with a suite that has no key".to_owned());
+            return Err("keyslots with a cipher that has no key".to_owned());
         }
         Ok(Superblock {
             generation: u64_at(bytes, GENERATION),
