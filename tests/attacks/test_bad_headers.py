@@ -44,7 +44,7 @@ from support.operations import (
     [
         (VERSION_AT, u32(2), "version 2.*newer"),
         (VERSION_AT, u32(2**32 - 1), "version"),
-        (SUITE_AT, u32(99), "suite 99"),
+        (SUITE_AT, u32(99), "cipher 99"),
         (FLAGS_AT, u64(1 << 40), "flags"),
         (BLOCK_SIZE_AT, u32(1000), "block size"),
         (BLOCK_SIZE_AT, u32(2**31), "block size"),
