@@ -176,7 +176,7 @@ fn is_word(token: Option<&Token>, word: &str) -> bool {
     matches!(token, Some(Token::Word(found)) if found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// What SQLite takes for a blank between tokens, wherever it stands (tokenize.c, CC_BOM).
+/// What SQLite takes for a blank where a token could begin (tokenize.c, CC_BOM); within a name it belongs to that.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Can a name without quotes hold this byte (tokenize.c, IdChar)? All beyond ASCII can be in it.

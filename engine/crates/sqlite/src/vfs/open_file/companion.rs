@@ -8,6 +8,8 @@ use crate::vfs::database::Link;
 use crate::vfs::guest::Guest;
 use ground::error::{Fault, FaultClass, Result};
 use std::path::Path;
+use std::sync::Arc;
+use vault::file_keys::FileKeys;
 
 /// The main database of a log, or a log of a main database, while it is open.
 ///
@@ -59,6 +61,16 @@ impl Companion {
     /// The main database, of another format.
     pub fn guest(&mut self) -> Option<(&mut dyn Guest, &mut BaseFile, &Path)> {
         self.get()?.guest()
+    }
+
+    /// [`SqliteFile::follow`](super::SqliteFile::follow) for a log of the main database: `take_over` gets the keys of now.
+    pub(super) fn follow(&mut self, always: bool, take_over: impl FnOnce(&Arc<FileKeys>)) -> Result<bool> {
+        let Some((main, common)) = self.main() else { return Ok(false) };
+        let changed = main.database.follow(&mut common.base, always)?;
+        if let Some(file) = main.file() {
+            take_over(file.keys());
+        }
+        Ok(changed)
     }
 
     /// The main database as its WAL sees it.

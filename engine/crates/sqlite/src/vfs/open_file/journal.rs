@@ -71,12 +71,7 @@ impl SqliteFile for Journal {
     }
 
     fn follow(&mut self, _: &mut Common, always: bool) -> Result<bool> {
-        let Some((main, common)) = self.main.main() else { return Ok(false) };
-        let changed = main.database.follow(&mut common.base, always)?;
-        if let Some(file) = main.file() {
-            self.file.set_keys(file.keys());
-        }
-        Ok(changed)
+        self.main.follow(always, |keys| self.file.set_keys(keys))
     }
 
     fn journal(&mut self) -> Option<&mut JournalFile> {

@@ -77,12 +77,7 @@ impl SqliteFile for Wal {
     }
 
     fn follow(&mut self, _: &mut Common, always: bool) -> Result<bool> {
-        let Some((main, common)) = self.main.main() else { return Ok(false) };
-        let changed = main.database.follow(&mut common.base, always)?;
-        if let Some(file) = main.file() {
-            self.file.set_keys(file.keys());
-        }
-        Ok(changed)
+        self.main.follow(always, |keys| self.file.set_keys(keys))
     }
 
     fn wal(&mut self) -> Option<&mut WalFile> {
