@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import lumocrypt
-from support.known_keys import RAW
+from support.known_keys import FAST, RAW
+from support.operations import PASSPHRASE
 from support.peers import Peer
 from support.plaintext import fill, make_plain
 from support.unprivileged import Unprivileged
@@ -95,3 +96,12 @@ def unprivileged() -> Iterator[Unprivileged]:
 with contextlib.suppress(ValueError):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="module")
+def with_passphrase(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The bytes of a database with a passphrase slot."""
+    path = tmp_path_factory.mktemp("passphrase") / "tiny.db"
+    make_plain(path, rows=5)
+    lumocrypt.encrypt(path, key=PASSPHRASE, kdf=FAST)
+    return path.read_bytes()

@@ -28,15 +28,6 @@ GIB = 1 << 20
 MOST_MEMORY = 1.5 * GIB
 
 
-@pytest.fixture(scope="module")
-def with_passphrase(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The bytes of a database with a passphrase slot."""
-    path = tmp_path_factory.mktemp("passphrase") / "tiny.db"
-    make_plain(path, rows=5)
-    lumocrypt.encrypt(path, key=PASSPHRASE, kdf=FAST)
-    return path.read_bytes()
-
-
 def asking(content: bytes, *costs: tuple[int, int, int], copies: tuple[int, ...] = (0, COPY)) -> bytes:
     """A database whose keyslots ask for these passes, KiB and lanes, as anybody can forge it."""
     slot = bytearray(content[KEYSLOTS_AT : KEYSLOTS_AT + KEYSLOT])
